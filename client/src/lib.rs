@@ -1,0 +1,1 @@
+//! librdkafka made fit for a framework.

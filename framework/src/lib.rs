@@ -1,0 +1,1 @@
+//! A Spring-Boot-like application framework for Kafka services.
