@@ -1,1 +1,3 @@
 //! A Spring-Boot-like application framework for Kafka services.
+
+pub mod config;
