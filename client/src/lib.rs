@@ -1,1 +1,30 @@
-//! librdkafka made fit for a framework.
+//! librdkafka made fit for a framework: batch polling, owned zero-copy records, a bounded producer, a full admin
+//! client.
+//!
+//! This crate knows Kafka, and nothing of the framework above it. It is the only one that holds `unsafe`.
+//!
+//! - [`Consumer`] polls batches of [`RawRecord`]s from one thread, and hands rebalances out as events.
+//! - [`MockCluster`] is a cluster in the same process, for tests.
+//!
+//! # Cargo features
+//! - `tls`, `tls-vendored`: TLS, SASL/SCRAM and SASL/OAUTHBEARER (librdkafka builds these only together).
+//! - `kerberos`: SASL/GSSAPI.
+//! - `oidc`: tokens fetched by librdkafka.
+
+mod config;
+mod consumer;
+mod error;
+mod log;
+mod metadata;
+mod mock;
+mod native;
+mod partition;
+mod record;
+
+pub use config::{ClientConfig, builtin_features, is_known_property, is_secret, librdkafka_version};
+pub use consumer::{CommitId, Consumer, ConsumerEvent, GroupMetadata, Protocol, Waker};
+pub use error::{ClientError, ErrorCode, ErrorKind};
+pub use metadata::{BrokerMetadata, Metadata, PartitionMetadata, TopicMetadata};
+pub use mock::MockCluster;
+pub use partition::{PartitionOffset, PartitionResults, TopicPartition};
+pub use record::{Headers, RawRecord, Timestamp};
