@@ -1,0 +1,151 @@
+//! The thread of a producer: serves delivery reports in batches, and sees the producer off.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use rdkafka_sys as rdsys;
+
+use super::Shared;
+use super::record::{Delivered, SendError};
+use super::slot::Slot;
+use crate::error::{ClientError, ErrorCode};
+use crate::native::Event;
+use crate::record::Timestamp;
+
+/// How long the thread sleeps when nothing happens; closing wakes it.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// Past `message.timeout.ms`, for librdkafka to notice that it has passed.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// How long purged records may take to report.
+const PURGE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Something that happened to a producer, beside deliveries.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ProducerEvent {
+    /// Something went wrong; unless [`ClientError::is_fatal`], librdkafka goes on by itself.
+    Error(ClientError),
+    /// librdkafka's statistics as JSON, every `statistics.interval.ms`.
+    Statistics(String),
+    /// A new token is wanted: answer with [`Producer::set_oauth_token`](crate::Producer::set_oauth_token).
+    TokenRefresh,
+}
+
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) on_event: Box<dyn FnMut(ProducerEvent) + Send>,
+    /// `message.timeout.ms`.
+    pub(super) delivery_timeout: Duration,
+}
+
+impl Driver {
+    /// Runs until the last handle is gone and every record has its outcome.
+    pub(super) fn run(mut self) {
+        while !self.shared.closing.load(Ordering::Acquire) {
+            self.serve(IDLE);
+        }
+        self.serve_until_empty(self.delivery_timeout + MARGIN);
+        if self.shared.in_flight() > 0 {
+            // Without a timeout of their own the rest could keep their callers waiting for ever.
+            // SAFETY: the client is live.
+            unsafe {
+                rdsys::rd_kafka_purge(
+                    self.shared.client.as_ptr(),
+                    rdsys::RD_KAFKA_PURGE_F_QUEUE | rdsys::RD_KAFKA_PURGE_F_INFLIGHT,
+                );
+            }
+            self.serve_until_empty(PURGE_DEADLINE);
+        }
+    }
+
+    fn serve_until_empty(&mut self, deadline: Duration) {
+        let started = Instant::now();
+        while self.shared.in_flight() > 0 && started.elapsed() < deadline {
+            self.serve(IDLE.min(deadline.saturating_sub(started.elapsed())));
+        }
+    }
+
+    fn serve(&mut self, timeout: Duration) {
+        let Some(event) = self.shared.client.next_event(timeout) else { return };
+        let told = match event.kind() {
+            rdsys::RD_KAFKA_EVENT_DR => return self.deliver(event),
+            rdsys::RD_KAFKA_EVENT_STATS => ProducerEvent::Statistics(event.statistics()),
+            rdsys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => ProducerEvent::TokenRefresh,
+            rdsys::RD_KAFKA_EVENT_ERROR => match event.error("client") {
+                Some(error) => {
+                    self.shared.client.context().log_error(&error);
+                    ProducerEvent::Error(error)
+                }
+                None => return,
+            },
+            _ => return,
+        };
+        shield(|| (self.on_event)(told));
+    }
+
+    /// Gives every record of a batch its outcome.
+    fn deliver(&self, event: Event) {
+        let (mut records, mut bytes) = (0, 0);
+        // SAFETY: the event is live; each message is live as long as the event.
+        while let Some(message) = unsafe { rdsys::rd_kafka_event_message_next(event.as_ptr()).as_ref() } {
+            // SAFETY: the opaque pointer of every message is the reference to its slot that was given at submission, and
+            // a message is reported once.
+            let slot = unsafe { Arc::from_raw(message._private.cast::<Slot>().cast_const()) };
+            records += 1;
+            bytes += slot.charged_bytes as usize;
+            // SAFETY: the message is live; its error is read as a number because a broker may send one that the enum
+            // lacks.
+            let code = ErrorCode::from_number(unsafe { ptr::addr_of!(message.err).cast::<i32>().read() });
+            // Before the outcome: who awaits the last one then sees an idle producer.
+            self.shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+            shield(|| {
+                slot.complete(|record| {
+                    if !code.is_error() {
+                        return Ok(delivered(message));
+                    }
+                    let error = self.failure(message, code);
+                    Err(SendError::new(error, record).possibly_written(possibly_written(message)))
+                });
+            });
+        }
+        // librdkafka counts the records as its own until here, so nobody may be let in before.
+        drop(event);
+        self.shared.records.add_permits(records);
+        self.shared.bytes.add_permits(bytes);
+    }
+
+    fn failure(&self, message: &rdsys::rd_kafka_message_t, code: ErrorCode) -> ClientError {
+        if code == ErrorCode::FATAL
+            && let Some(error) = self.shared.client.fatal_error()
+        {
+            return error;
+        }
+        // SAFETY: the message is live; the text is null or lives as long.
+        let reason = unsafe { crate::error::lossy(rdsys::rd_kafka_message_produce_errstr(message)) };
+        ClientError::from_reason("deliver record", code, &reason)
+    }
+}
+
+/// A panic of the user's callback ends that callback, not the producer.
+fn shield(run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!(target: "kafka_boot::client", "a producer callback panicked");
+    }
+}
+
+fn delivered(message: &rdsys::rd_kafka_message_t) -> Delivered {
+    // SAFETY: the message is live for the call.
+    let timestamp = unsafe { Timestamp::of(message) };
+    Delivered { partition: message.partition, offset: message.offset, timestamp }
+}
+
+fn possibly_written(message: &rdsys::rd_kafka_message_t) -> bool {
+    // SAFETY: the message is live for the call.
+    let status = unsafe { rdsys::rd_kafka_message_status(message) };
+    status != rdsys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}

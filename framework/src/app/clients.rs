@@ -1,0 +1,113 @@
+//! From the configuration to clients: settings by librdkafka's names, checked against what was built in.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
+
+use crate::app::embedded::Embedded;
+use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
+use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
+use crate::config::{ClientSettings, Settings};
+use crate::error::{StartError, StartErrorKind};
+
+/// How often librdkafka reports lag and connections, unless the configuration says otherwise.
+const STATISTICS_INTERVAL_MS: &str = "1000";
+const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+
+/// Refuses settings that librdkafka does not know, or was built without.
+pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
+    settings.check_raw_settings(&is_known_property)?;
+    let built_in: BTreeSet<String> = builtin_features();
+    settings.check_features(&|feature| is_built(feature, &built_in))?;
+    Ok(())
+}
+
+/// Whether librdkafka was built with what a cargo feature adds.
+fn is_built(feature: &str, built_in: &BTreeSet<String>) -> bool {
+    let librdkafka_name = match feature {
+        "tls" | "tls-vendored" => "ssl",
+        "kerberos" => "sasl_gssapi",
+        "oidc" => "sasl_oauthbearer",
+        other => other,
+    };
+    built_in.contains(librdkafka_name)
+}
+
+/// Makes the clients of every cluster.
+pub(super) struct Clients {
+    settings: Arc<Settings>,
+    embedded_servers: Option<String>,
+}
+
+impl Clients {
+    pub(super) fn new(settings: Arc<Settings>, embedded: Option<&Embedded>) -> Self {
+        Self { settings, embedded_servers: embedded.map(|embedded| embedded.bootstrap_servers().to_owned()) }
+    }
+
+    /// The client settings of one listener.
+    pub(super) fn consumer(&self, listener: &ListenerSettings) -> ClientConfig {
+        let mut config = self.config(&self.settings.consumer_client(listener), listener.cluster.as_deref());
+        if config.get(STATISTICS_INTERVAL).is_none() {
+            config.set(STATISTICS_INTERVAL, STATISTICS_INTERVAL_MS);
+        }
+        config
+    }
+
+    /// Makes template and admin of the primary cluster and of each named one. Returns the templates.
+    pub(super) fn make_beans(&self, beans: &mut Beans) -> Result<Vec<Arc<KafkaTemplate>>, StartError> {
+        let kafka = self.settings.kafka();
+        let mut templates = vec![self.make_cluster(None, &kafka.producer, &kafka.admin, beans)?];
+        for (name, cluster) in &kafka.clusters {
+            templates.push(self.make_cluster(Some(name), &cluster.producer, &cluster.admin, beans)?);
+        }
+        Ok(templates)
+    }
+
+    fn make_cluster(
+        &self,
+        name: Option<&str>,
+        producer: &ProducerProperties,
+        admin: &AdminProperties,
+        beans: &mut Beans,
+    ) -> Result<Arc<KafkaTemplate>, StartError> {
+        let label = name.unwrap_or("default");
+        let failed = |what: &str, error: kafka_boot_client::ClientError| {
+            StartError::new(StartErrorKind::Configuration, format!("error: the {what} of cluster `{label}` cannot be made: {error}"))
+        };
+        let producer_config = self.settings.producer_client(name).unwrap_or_default();
+        let options = TemplateOptions {
+            cluster: label.to_owned(),
+            in_flight_records_max: usize::try_from(producer.max_in_flight_records).unwrap_or(usize::MAX),
+            in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.bytes()).unwrap_or(usize::MAX),
+        };
+        let template = KafkaTemplate::new(&self.config(&producer_config, name), options)
+            .map_err(|error| failed("producer", error))?;
+        let admin_config = self.settings.admin_client(name).unwrap_or_default();
+        let admin = Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;
+        let (template, admin) = (Arc::new(template), Arc::new(admin));
+        // Qualifiers are constants of the program; the names of clusters are known only now, and live as long.
+        let name: &'static str = name.map_or("", |name| Box::leak(name.to_owned().into_boxed_str()));
+        beans.insert(BeanKey::of::<KafkaTemplate>(name), AnyBean::shared(Arc::clone(&template)));
+        beans.insert(BeanKey::of::<Admin>(name), AnyBean::shared(admin));
+        Ok(template)
+    }
+
+    fn config(&self, settings: &ClientSettings, cluster: Option<&str>) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (name, value) in settings.iter() {
+            config.set(name, value);
+        }
+        if let Some(servers) = self.embedded_servers.as_deref().filter(|_| self.is_embedded(cluster)) {
+            config.set("bootstrap.servers", servers);
+        }
+        config
+    }
+
+    fn is_embedded(&self, cluster: Option<&str>) -> bool {
+        self.settings.kafka().cluster(cluster).is_some_and(|cluster| {
+            let servers: &BootstrapServers = &cluster.bootstrap_servers;
+            servers.is_embedded()
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! The application: built, started in order, run until something ends it, shut down in order.
+
+mod builder;
+mod clients;
+mod embedded;
+mod entry;
+mod plan;
+mod report;
+mod running;
+mod startup;
+mod topics;
+
+pub use builder::App;
+pub use entry::{IntoApp, run_main};
+pub use running::{Ended, RunningApp};

@@ -1,0 +1,133 @@
+//! From descriptors to effective settings: everything that can be wrong is found before anything is started.
+
+use std::collections::HashMap;
+
+use crate::app::App;
+use crate::config::model::{JobSettings, ListenerSettings, Trigger};
+use crate::config::{ConfigErrors, Settings};
+use crate::error::{StartError, StartErrorKind};
+use crate::handler::{Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location};
+use crate::schedule::CronPlan;
+
+/// One listener with its settings.
+pub(super) struct PlannedListener {
+    pub(super) descriptor: &'static ListenerDescriptor,
+    pub(super) settings: ListenerSettings,
+}
+
+/// One job with its settings.
+pub(super) struct PlannedJob {
+    pub(super) descriptor: &'static JobDescriptor,
+    pub(super) settings: JobSettings,
+    pub(super) cron: Option<CronPlan>,
+}
+
+/// What the application will run.
+pub(super) struct Plan {
+    pub(super) listeners: Vec<PlannedListener>,
+    pub(super) jobs: Vec<PlannedJob>,
+}
+
+/// Resolves every listener and job; reports everything that is wrong with any of them.
+pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
+    let mut listeners = app.listeners.clone();
+    let mut jobs = app.jobs.clone();
+    listeners.sort_by_key(|listener| (listener.id, listener.at));
+    jobs.sort_by_key(|job| (job.id, job.at));
+    refuse_nothing_to_do(&listeners, &jobs)?;
+    refuse_same_id("listener", "kafka_listener", listeners.iter().map(|listener| (listener.id, listener.at)))?;
+    refuse_same_id("job", "scheduled", jobs.iter().map(|job| (job.id, job.at)))?;
+
+    let mut errors = ConfigErrors::default();
+    let mut planned_listeners = Vec::new();
+    for descriptor in listeners {
+        let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
+        match settings.listener(descriptor.id, &attributes) {
+            Ok(settings) => planned_listeners.push(PlannedListener { descriptor, settings }),
+            Err(error) => errors.extend(error),
+        }
+    }
+    let mut planned_jobs = Vec::new();
+    for descriptor in jobs {
+        let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
+        match settings.job(descriptor.id, &attributes) {
+            Ok(settings) => planned_jobs.push((descriptor, settings)),
+            Err(error) => errors.extend(error),
+        }
+    }
+    let ids: Vec<&str> = app.listeners.iter().map(|listener| listener.id).collect();
+    if let Err(unknown) = settings.check_listener_ids(&ids) {
+        errors.extend(unknown);
+    }
+    let ids: Vec<&str> = app.jobs.iter().map(|job| job.id).collect();
+    if let Err(unknown) = settings.check_job_ids(&ids) {
+        errors.extend(unknown);
+    }
+    errors.into_result()?;
+
+    for listener in &planned_listeners {
+        refuse_contradictions(listener)?;
+    }
+    let jobs = planned_jobs.into_iter().map(with_cron).collect::<Result<_, _>>()?;
+    Ok(Plan { listeners: planned_listeners, jobs })
+}
+
+/// Handlers in a crate that nobody names are not linked, silently: that is worth an error.
+fn refuse_nothing_to_do(
+    listeners: &[&'static ListenerDescriptor],
+    jobs: &[&'static JobDescriptor],
+) -> Result<(), StartError> {
+    if !listeners.is_empty() || !jobs.is_empty() {
+        return Ok(());
+    }
+    let message = "no listener and no job was found: annotate a function with `#[kafka_listener]` or `#[scheduled]`; if \
+                   they stand in a library of their own, name it in this program with `use that_library as _;`, because a \
+                   crate that nobody names is not linked";
+    Err(StartError::new(StartErrorKind::Handler, message))
+}
+
+fn refuse_same_id(
+    what: &str,
+    attribute: &str,
+    handlers: impl Iterator<Item = (&'static str, Location)>,
+) -> Result<(), StartError> {
+    let mut seen: HashMap<&str, Location> = HashMap::new();
+    for (id, at) in handlers {
+        if let Some(first) = seen.insert(id, at) {
+            let message = format!(
+                "two {what}s have the id `{id}`: at {first} and at {at}; give one of them another with `#[{attribute}(id = \"…\")]`"
+            );
+            return Err(StartError::new(StartErrorKind::Handler, message));
+        }
+    }
+    Ok(())
+}
+
+/// What only the function and the settings together show.
+fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
+    let PlannedListener { descriptor, settings } = listener;
+    let manual = settings.consumer.ack_mode.is_manual();
+    let contradiction = if descriptor.takes_ack && !manual {
+        "its function takes an `Ack`, and its ack mode is not manual: set `ack-mode` to `manual` or `manual-immediate`, or \
+         drop the argument"
+    } else if manual && !descriptor.takes_ack {
+        "its ack mode is manual, and its function takes no `Ack`: nothing would ever be committed; add the argument"
+    } else if descriptor.kind == HandlerKind::Batch && settings.consumer.ack_mode == crate::config::model::AckMode::Record {
+        "its function takes a batch, and its ack mode is `record`: there is no single record to commit after; use `batch`"
+    } else {
+        return Ok(());
+    };
+    let message = format!("listener `{}` ({}) cannot start: {contradiction}", descriptor.id, descriptor.at);
+    Err(StartError::new(StartErrorKind::Configuration, format!("error: {message}")))
+}
+
+fn with_cron((descriptor, settings): (&'static JobDescriptor, JobSettings)) -> Result<PlannedJob, StartError> {
+    let cron = match &settings.trigger {
+        Trigger::Cron { expression, zone } => Some(CronPlan::parse(expression, zone).map_err(|reason| {
+            let message = format!("error: job `{}` ({}): {reason}", descriptor.id, descriptor.at);
+            StartError::new(StartErrorKind::Configuration, message)
+        })?),
+        Trigger::FixedDelay(_) | Trigger::FixedRate(_) => None,
+    };
+    Ok(PlannedJob { descriptor, settings, cron })
+}

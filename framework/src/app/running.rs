@@ -1,0 +1,147 @@
+//! A running application, and its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info, warn};
+
+use crate::app::embedded::Embedded;
+use crate::beans::{Beans, KafkaTemplate};
+use crate::config::Settings;
+use crate::listener::ListenerRegistry;
+use crate::manage::Health;
+use crate::schedule::Scheduler;
+
+/// How an application ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to, and everything in hand was finished.
+    Clean,
+    /// Why not.
+    Failed(String),
+}
+
+/// An application that was started.
+#[derive(Debug)]
+#[must_use = "dropping a running application leaves its listeners without an owner; call `run` or `stop`"]
+pub struct RunningApp {
+    pub(super) settings: Arc<Settings>,
+    pub(super) beans: Arc<Beans>,
+    pub(super) listeners: Arc<ListenerRegistry>,
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) health: Arc<Health>,
+    pub(super) templates: Vec<Arc<KafkaTemplate>>,
+    pub(super) failures: mpsc::Receiver<String>,
+    pub(super) health_task: JoinHandle<()>,
+    pub(super) stopping: watch::Sender<bool>,
+    /// Held for its drop, which comes after everything that talks to it.
+    pub(super) embedded: Option<Arc<Embedded>>,
+}
+
+impl RunningApp {
+    /// The beans.
+    pub fn beans(&self) -> &Beans {
+        &self.beans
+    }
+
+    /// The configuration.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The health.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The listeners.
+    pub fn listeners(&self) -> &ListenerRegistry {
+        &self.listeners
+    }
+
+    /// The bootstrap servers of the embedded broker, if it runs.
+    pub fn embedded_bootstrap_servers(&self) -> Option<&str> {
+        self.embedded.as_deref().map(Embedded::bootstrap_servers)
+    }
+
+    /// Runs until SIGTERM, SIGINT or a failure that escalates, then shuts down. A second signal exits at once.
+    pub async fn run(mut self) -> Ended {
+        let failure = tokio::select! {
+            signal = termination() => {
+                info!(signal, "shutting down; a second signal exits at once");
+                None
+            }
+            failure = self.failures.recv() => failure,
+        };
+        let second_signal = tokio::spawn(async {
+            let signal = termination().await;
+            error!(signal, "second signal: exiting at once");
+            std::process::exit(1);
+        });
+        if let Some(reason) = &failure {
+            error!(reason, "shutting down because of a failure");
+        }
+        let stopped = self.stop().await;
+        second_signal.abort();
+        match failure {
+            Some(reason) => Ended::Failed(reason),
+            None => stopped,
+        }
+    }
+
+    /// Shuts down in order, within `lifecycle.shutdown-timeout`: readiness off, jobs stop, listeners finish what is in
+    /// hand, commit and leave their groups, templates flush.
+    pub async fn stop(self) -> Ended {
+        let started = Instant::now();
+        let budget = self.settings.lifecycle().shutdown_timeout.get();
+        let deadline = started + budget;
+        self.health.set_stopping();
+        self.scheduler.stop(deadline).await;
+
+        let containers = self.listeners.containers();
+        let stops = containers.iter().map(|container| container.stop());
+        let listeners = futures_util::future::join_all(stops);
+        let mut late = tokio::time::timeout_at(deadline.into(), listeners).await.is_err();
+        if late {
+            error!(?budget, "listeners did not stop within the shutdown's budget; what is in hand is not committed");
+        }
+
+        for template in &self.templates {
+            let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+            if let Err(error) = template.flush(remaining).await {
+                warn!(%error, "records were not confirmed before the shutdown's budget was over");
+                late = true;
+            }
+        }
+        for container in containers {
+            container.shut_down().await;
+        }
+        self.stopping.send_replace(true);
+        if let Err(error) = self.health_task.await {
+            warn!(%error, "the health watch ended badly");
+        }
+        info!(took = ?started.elapsed(), clean = !late, "stopped");
+        if late { Ended::Failed("the shutdown took longer than its budget".to_owned()) } else { Ended::Clean }
+    }
+}
+
+/// Waits for a signal that asks the process to end.
+async fn termination() -> &'static str {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            return tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = tokio::signal::ctrl_c() => "SIGINT",
+            };
+        }
+    }
+    // An error means that the signal cannot be listened to; then nothing but a failure ends the application.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    "SIGINT"
+}

@@ -1,0 +1,154 @@
+//! The order in which an application starts.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::app::clients::{self, Clients};
+use crate::app::embedded::Embedded;
+use crate::app::plan::{self, PlannedListener};
+use crate::app::report;
+use crate::app::running::RunningApp;
+use crate::app::topics;
+use crate::beans::{self, Beans};
+use crate::config::Settings;
+use crate::error::{StartError, StartErrorKind};
+use crate::handler::PlanContext;
+use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
+use crate::manage::{Health, watch_health};
+use crate::observe;
+use crate::schedule::{JobSpec, Scheduler};
+
+/// How many failures may wait to be told; the first one ends the application.
+const FAILURES_MAX: usize = 4;
+
+/// Starts everything, in order.
+pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
+    let began = Instant::now();
+    let settings = Settings::load(app.options.clone())?;
+    if app.logging {
+        observe::init(settings.logging());
+    }
+    let plan = plan::plan(&app, &settings)?;
+    clients::check(&settings)?;
+    let settings = Arc::new(settings);
+    report::tell(&settings, &plan);
+
+    let embedded = start_embedded(&settings)?;
+    let clients = Clients::new(Arc::clone(&settings), embedded.as_deref());
+    let listeners = Arc::new(ListenerRegistry::default());
+    let scheduler = Arc::new(Scheduler::new());
+    let health = Arc::new(Health::new(Arc::clone(&listeners)));
+    let mut beans = Beans::new(Arc::clone(&settings));
+    beans.share(Arc::clone(&listeners));
+    beans.share(Arc::clone(&scheduler));
+    beans.share(Arc::clone(&health));
+    let templates = clients.make_beans(&mut beans)?;
+    add_beans_by_hand(&app, &mut beans)?;
+    beans::build(&mut beans, &app.bean_functions).await?;
+    for template in &templates {
+        template.set_listener(&beans);
+    }
+    topics::declare(&settings, &beans, embedded.as_deref()).await?;
+
+    let beans = Arc::new(beans);
+    let (escalate, failures) = mpsc::channel(FAILURES_MAX);
+    let containers = make_containers(plan.listeners, &beans, &clients, &escalate)?;
+    listeners.set_containers(containers);
+    let jobs = plan.jobs.into_iter().map(|job| {
+        let context = PlanContext::new(&beans, job.descriptor.id);
+        let handler = (job.descriptor.build)(&context).map_err(|error| in_handler("job", job.descriptor.id, job.descriptor.at, &error))?;
+        let (at, blocking) = (job.descriptor.at, job.descriptor.blocking);
+        Ok(JobSpec { settings: job.settings, cron: job.cron, at, blocking, job: handler })
+    });
+    scheduler.set_jobs(jobs.collect::<Result<_, StartError>>()?);
+
+    for container in listeners.containers() {
+        if container.spec.settings.consumer.auto_startup {
+            container.start().await;
+        }
+    }
+    until_assigned(&listeners, &settings).await;
+    health.set_ready();
+    scheduler.start().await;
+    let stopping = watch::Sender::new(false);
+    let health_task = tokio::spawn(watch_health(Arc::clone(&health), stopping.subscribe()));
+    info!(took = ?began.elapsed(), listeners = listeners.containers().len(), jobs = scheduler.list().len(), "started");
+    Ok(RunningApp { settings, beans, listeners, scheduler, health, templates, failures, health_task, stopping, embedded })
+}
+
+fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
+    let kafka = settings.kafka();
+    let wanted = kafka.bootstrap_servers.is_embedded()
+        || kafka.clusters.values().any(|cluster| cluster.bootstrap_servers.is_embedded());
+    wanted.then(|| Embedded::start(&kafka.embedded).map(Arc::new)).transpose()
+}
+
+fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
+    if let Some(type_name) = app.duplicate_bean() {
+        let message = format!("two beans of type `{type_name}` with the same name were given by hand; name one with `named_bean`");
+        return Err(StartError::new(StartErrorKind::Bean, message));
+    }
+    for (key, bean) in &app.beans {
+        if beans.insert(*key, bean.clone()).is_some() {
+            let message = format!("bean {key} given by hand replaces one of the framework's; name it with `named_bean`");
+            return Err(StartError::new(StartErrorKind::Bean, message));
+        }
+    }
+    Ok(())
+}
+
+fn make_containers(
+    planned: Vec<PlannedListener>,
+    beans: &Arc<Beans>,
+    clients: &Clients,
+    escalate: &mpsc::Sender<String>,
+) -> Result<Vec<Arc<Container>>, StartError> {
+    let mut containers = Vec::new();
+    for PlannedListener { descriptor, settings } in planned {
+        let context = PlanContext::new(beans, descriptor.id);
+        let handler = (descriptor.build)(&context).map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
+        let spec = ListenerSpec {
+            client: clients.consumer(&settings),
+            settings,
+            at: descriptor.at,
+            blocking: descriptor.blocking,
+            handler: handler.into(),
+            runtime: Handle::current(),
+        };
+        containers.push(Arc::new(Container::new(spec, escalate.clone())));
+    }
+    Ok(containers)
+}
+
+fn in_handler(what: &str, id: &str, at: crate::handler::Location, error: &StartError) -> StartError {
+    StartError::new(error.kind(), format!("{what} `{id}` ({at}): {error}"))
+}
+
+/// Waits for the first assignment of every listener that starts.
+async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings) {
+    let timeout = settings.lifecycle().startup_timeout.get();
+    let assigned = async {
+        for container in listeners.containers() {
+            if !container.spec.settings.consumer.auto_startup {
+                continue;
+            }
+            let mut state = container.state.clone();
+            // An error means that the container is gone, which its own log tells of.
+            drop(state.wait_for(|state| !matches!(state, ListenerState::Starting | ListenerState::Stopped)).await);
+        }
+    };
+    if tokio::time::timeout(timeout, assigned).await.is_err() {
+        let waiting: Vec<String> = listeners
+            .list()
+            .into_iter()
+            .filter(|listener| listener.state == ListenerState::Starting)
+            .map(|listener| listener.id)
+            .collect();
+        warn!(?waiting, ?timeout, "listeners have no assignment yet; going on without them being ready");
+    }
+}

@@ -1,0 +1,19 @@
+//! Handlers: what the attributes generate, and the arguments that user functions take.
+//!
+//! A handler's arguments are resolved in two phases. *Plan* runs once, at start-up, with the beans: a missing bean
+//! refuses to start. *Extract* runs once per record: a record that cannot be read goes to the error pipeline.
+
+mod ack;
+mod argument;
+mod batch;
+mod descriptor;
+mod outcome;
+
+pub use ack::Ack;
+pub(crate) use ack::AckTarget;
+pub use argument::{BeanArg, Header, HeaderValue, ListenerArg, PlanContext, extractor, bean_argument};
+pub use batch::{Batch, BatchArg, batch_extractor};
+pub use descriptor::{
+    AttributeValue, Attribute, BeanDescriptor, HandlerKind, JobDescriptor, ListenerDescriptor, Location,
+};
+pub use outcome::{IntoBean, IntoOutcome, Outcome};

@@ -1,0 +1,397 @@
+//! When offsets are committed, and what follows an answer.
+//!
+//! Sans-IO: the poll thread asks `next` what to send, and reports what came of it.
+//!
+//! # Invariants
+//! 1. Only what the tracker offers is committed.
+//! 2. One commit is under way at a time, so an older one can never overwrite a newer one.
+//! 3. A commit never stops the lanes; `sync` means confirmed and retried, `async` means neither.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::config::model::{AckMode, CommitMode};
+
+use super::tracker::{Slot, Tracker};
+
+/// The wait before a failed commit is sent again: from this, doubling, to [`RETRY_MAX`].
+const RETRY_INITIAL: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+
+/// How and when to commit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CommitPlan {
+    pub(crate) commit: CommitMode,
+    pub(crate) ack: AckMode,
+    pub(crate) ack_count: u64,
+    pub(crate) ack_time: Duration,
+}
+
+/// What became of one partition's offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The broker has it.
+    Confirmed,
+    /// Sending it again may help.
+    Retriable,
+    /// The assignment it belongs to is over: it must not be sent again.
+    Stale,
+    /// The broker refuses it.
+    Refused,
+}
+
+/// One consumer's commits.
+#[derive(Debug)]
+pub(crate) struct Committer {
+    plan: CommitPlan,
+    slots: HashMap<Slot, Pending>,
+    in_flight: Option<Vec<(Slot, i64)>>,
+    /// Records settled since the last commit was sent.
+    settled: u64,
+    sent_at: Duration,
+    retry_at: Option<Duration>,
+    failures: u32,
+    last_call: Option<BTreeSet<Slot>>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// Polled batches that the lane has not finished.
+    open_batches: u32,
+    /// Something settled that no trigger has asked to commit yet.
+    ripe: bool,
+    /// A trigger asked to commit what is settled.
+    due: bool,
+}
+
+impl Committer {
+    pub(crate) fn new(plan: CommitPlan) -> Self {
+        Self {
+            plan,
+            slots: HashMap::new(),
+            in_flight: None,
+            settled: 0,
+            sent_at: Duration::ZERO,
+            retry_at: None,
+            failures: 0,
+            last_call: None,
+        }
+    }
+
+    pub(crate) fn assign(&mut self, slot: Slot) {
+        self.slots.insert(slot, Pending::default());
+    }
+
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.slots.remove(&slot);
+    }
+
+    /// A polled batch was given to the slot's lane.
+    pub(crate) fn dispatched(&mut self, slot: Slot) {
+        if let Some(pending) = self.slots.get_mut(&slot) {
+            pending.open_batches += 1;
+        }
+    }
+
+    /// Records of the slot were settled.
+    pub(crate) fn settled(&mut self, slot: Slot, count: usize, acknowledged: bool) {
+        self.settled += count as u64;
+        let Some(pending) = self.slots.get_mut(&slot) else { return };
+        pending.ripe = true;
+        pending.due |= match self.plan.ack {
+            AckMode::Record => true,
+            AckMode::ManualImmediate => acknowledged,
+            AckMode::Manual => acknowledged && pending.open_batches == 0,
+            AckMode::Batch | AckMode::Time | AckMode::Count | AckMode::CountTime => false,
+        };
+    }
+
+    /// The slot's lane finished polled batches: the moment at which most modes commit.
+    pub(crate) fn boundary(&mut self, slot: Slot, batches: u32, now: Duration) {
+        let Some(pending) = self.slots.get_mut(&slot) else { return };
+        pending.open_batches = pending.open_batches.saturating_sub(batches);
+        let (count, time) = (self.settled >= self.plan.ack_count, now >= self.sent_at + self.plan.ack_time);
+        let is_due = match self.plan.ack {
+            AckMode::Record | AckMode::Batch | AckMode::Manual | AckMode::ManualImmediate => true,
+            AckMode::Time => time,
+            AckMode::Count => count,
+            AckMode::CountTime => count || time,
+        };
+        if !is_due {
+            return;
+        }
+        if matches!(self.plan.ack, AckMode::Time | AckMode::Count | AckMode::CountTime) {
+            for pending in self.slots.values_mut() {
+                pending.due |= pending.ripe;
+            }
+        } else {
+            pending.due |= pending.ripe;
+        }
+    }
+
+    /// These slots are about to be given up: commit all that is settled in them.
+    pub(crate) fn last_call(&mut self, slots: Vec<Slot>) {
+        for slot in &slots {
+            if let Some(pending) = self.slots.get_mut(slot) {
+                pending.due = true;
+            }
+        }
+        self.retry_at = None;
+        self.last_call = Some(slots.into_iter().collect());
+    }
+
+    /// Whether the last call has been answered: nothing of it is due or under way. Told once.
+    pub(crate) fn take_last_call_done(&mut self, tracker: &Tracker) -> bool {
+        let Some(slots) = &self.last_call else { return false };
+        let under_way = self.in_flight.iter().flatten().any(|(slot, _)| slots.contains(slot));
+        let is_due = |slot: &Slot| self.slots.get(slot).is_some_and(|pending| pending.due);
+        let done = !under_way && !slots.iter().any(|slot| is_due(slot) && tracker.committable(*slot).is_some());
+        if done {
+            self.last_call = None;
+        }
+        done
+    }
+
+    /// What to send now, if anything: (slot, the next offset to read).
+    pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<(Slot, i64)>> {
+        self.time_trigger(now);
+        if self.in_flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        let mut offsets = Vec::new();
+        for (slot, pending) in &mut self.slots {
+            if !pending.due {
+                continue;
+            }
+            match tracker.committable(*slot) {
+                Some(offset) => offsets.push((*slot, offset)),
+                None => pending.due = false,
+            }
+        }
+        if offsets.is_empty() {
+            return None;
+        }
+        offsets.sort_unstable();
+        for (slot, _) in &offsets {
+            if let Some(pending) = self.slots.get_mut(slot) {
+                *pending = Pending { open_batches: pending.open_batches, ..Pending::default() };
+            }
+        }
+        self.settled = 0;
+        self.sent_at = now;
+        self.retry_at = None;
+        self.in_flight = Some(offsets.clone());
+        Some(offsets)
+    }
+
+    /// The commit under way was answered, or could not be sent: `answer` tells of each slot. Returns whether a slot
+    /// was refused for good.
+    pub(crate) fn answered(
+        &mut self,
+        now: Duration,
+        tracker: &mut Tracker,
+        mut answer: impl FnMut(Slot) -> Answer,
+    ) -> CommitReport {
+        let mut report = CommitReport::default();
+        for (slot, offset) in self.in_flight.take().unwrap_or_default() {
+            match answer(slot) {
+                Answer::Confirmed => {
+                    tracker.committed(slot, offset);
+                    report.confirmed.push((slot, offset));
+                }
+                Answer::Retriable => {
+                    report.failed += 1;
+                    if self.plan.commit != CommitMode::Async {
+                        self.slots.entry(slot).and_modify(|pending| pending.due = true);
+                        report.retried = true;
+                    }
+                }
+                Answer::Stale => report.stale += 1,
+                Answer::Refused => report.failed += 1,
+            }
+        }
+        if report.retried {
+            let exponent = self.failures.min(8);
+            self.failures += 1;
+            self.retry_at = Some(now + (RETRY_INITIAL * 2u32.pow(exponent)).min(RETRY_MAX));
+        } else {
+            self.failures = 0;
+            self.retry_at = None;
+        }
+        report
+    }
+
+    /// Whether a commit is under way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// When the next commit was sent.
+    pub(crate) fn sent_at(&self) -> Duration {
+        self.sent_at
+    }
+
+    /// When `next` has something to do at the latest, for reasons of time alone.
+    pub(crate) fn next_deadline(&self) -> Option<Duration> {
+        let waits_for_time = matches!(self.plan.ack, AckMode::Time | AckMode::CountTime)
+            && self.slots.values().any(|pending| pending.ripe);
+        let time = waits_for_time.then(|| self.sent_at + self.plan.ack_time);
+        self.retry_at.into_iter().chain(time).min()
+    }
+
+    /// The modes with a time commit what finished batches settled even if no further batch comes.
+    fn time_trigger(&mut self, now: Duration) {
+        if !matches!(self.plan.ack, AckMode::Time | AckMode::CountTime) || now < self.sent_at + self.plan.ack_time {
+            return;
+        }
+        for pending in self.slots.values_mut() {
+            pending.due |= pending.ripe && pending.open_batches == 0;
+        }
+    }
+}
+
+/// What an answer changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct CommitReport {
+    pub(crate) confirmed: Vec<(Slot, i64)>,
+    pub(crate) failed: usize,
+    pub(crate) stale: usize,
+    pub(crate) retried: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SLOT: Slot = Slot(1);
+
+    struct Bench {
+        committer: Committer,
+        tracker: Tracker,
+        now: Duration,
+    }
+
+    impl Bench {
+        fn new(commit: CommitMode, ack: AckMode) -> Self {
+            let plan = CommitPlan { commit, ack, ack_count: 3, ack_time: Duration::from_secs(5) };
+            let mut bench =
+                Self { committer: Committer::new(plan), tracker: Tracker::default(), now: Duration::from_secs(1) };
+            bench.tracker.assign(SLOT);
+            bench.committer.assign(SLOT);
+            bench
+        }
+
+        fn deliver(&mut self, offsets: std::ops::Range<i64>) {
+            self.tracker.deliver(SLOT, offsets);
+            self.committer.dispatched(SLOT);
+        }
+
+        fn settle(&mut self, offset: i64) {
+            let count = self.tracker.settle(SLOT, offset, offset);
+            self.committer.settled(SLOT, count, self.committer.plan.ack.is_manual());
+        }
+
+        fn next(&mut self) -> Option<i64> {
+            self.committer.next(self.now, &self.tracker).map(|offsets| offsets[0].1)
+        }
+
+        fn boundary(&mut self) {
+            self.committer.boundary(SLOT, 1, self.now);
+        }
+
+        fn answer(&mut self, answer: Answer) -> CommitReport {
+            self.committer.answered(self.now, &mut self.tracker, |_| answer)
+        }
+    }
+
+    /// What each ack mode commits: after the first of two records, at the batch's end, after three records in all at
+    /// the next batch's end, and 5 s later.
+    #[test]
+    fn each_ack_mode_commits_when_it_says() {
+        let table = [
+            (AckMode::Record, [Some(1), Some(2), Some(3), None]),
+            (AckMode::Batch, [None, Some(2), Some(3), None]),
+            (AckMode::Count, [None, None, Some(3), None]),
+            (AckMode::Time, [None, None, None, Some(3)]),
+            (AckMode::CountTime, [None, None, Some(3), None]),
+            (AckMode::Manual, [None, Some(2), Some(3), None]),
+            (AckMode::ManualImmediate, [Some(1), Some(2), Some(3), None]),
+        ];
+        for (ack, expected) in table {
+            let mut bench = Bench::new(CommitMode::Sync, ack);
+            bench.committer.sent_at = bench.now;
+            let mut seen = Vec::new();
+            let step = |bench: &mut Bench, seen: &mut Vec<Option<i64>>| {
+                seen.push(bench.next());
+                bench.answer(Answer::Confirmed);
+            };
+            bench.deliver(0..2);
+            bench.settle(0);
+            step(&mut bench, &mut seen);
+            bench.settle(1);
+            bench.boundary();
+            step(&mut bench, &mut seen);
+            bench.deliver(2..3);
+            bench.settle(2);
+            bench.boundary();
+            step(&mut bench, &mut seen);
+            bench.now += Duration::from_secs(5);
+            step(&mut bench, &mut seen);
+            assert_eq!(seen, expected, "{ack:?}");
+        }
+    }
+
+    #[test]
+    fn one_commit_is_under_way_at_a_time() {
+        let mut bench = Bench::new(CommitMode::Async, AckMode::Record);
+        bench.deliver(0..2);
+        bench.settle(0);
+        assert_eq!(bench.next(), Some(1));
+        bench.settle(1);
+        assert_eq!(bench.next(), None);
+        bench.answer(Answer::Confirmed);
+        assert_eq!(bench.next(), Some(2));
+    }
+
+    #[test]
+    fn a_sync_commit_is_sent_again_after_a_pause_and_an_async_one_is_not() {
+        for (mode, again) in [(CommitMode::Sync, Some(1)), (CommitMode::Manual, Some(1)), (CommitMode::Async, None)] {
+            let ack = if mode == CommitMode::Manual { AckMode::ManualImmediate } else { AckMode::Record };
+            let mut bench = Bench::new(mode, ack);
+            bench.deliver(0..1);
+            bench.settle(0);
+            assert_eq!(bench.next(), Some(1));
+            bench.answer(Answer::Retriable);
+            assert_eq!(bench.next(), None, "not at once");
+            bench.now += Duration::from_millis(100);
+            assert_eq!(bench.next(), again, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn a_commit_of_a_lost_assignment_is_not_sent_again() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Record);
+        bench.deliver(0..1);
+        bench.settle(0);
+        bench.next();
+        assert_eq!(bench.answer(Answer::Stale).stale, 1);
+        bench.now += Duration::from_secs(60);
+        assert_eq!(bench.next(), None);
+    }
+
+    #[test]
+    fn the_last_call_commits_what_is_settled_in_the_middle_of_a_batch() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Batch);
+        bench.deliver(0..5);
+        bench.settle(0);
+        bench.settle(1);
+        assert_eq!(bench.next(), None);
+        bench.committer.last_call(vec![SLOT]);
+        assert!(!bench.committer.take_last_call_done(&bench.tracker));
+        assert_eq!(bench.next(), Some(2));
+        assert!(!bench.committer.take_last_call_done(&bench.tracker));
+        bench.answer(Answer::Confirmed);
+        assert!(bench.committer.take_last_call_done(&bench.tracker));
+        assert!(!bench.committer.take_last_call_done(&bench.tracker), "told once");
+    }
+}

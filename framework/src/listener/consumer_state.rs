@@ -1,0 +1,246 @@
+//! What one consumer's poll thread shares with the container: options in, commands in, state out.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kafka_boot_client::{ClientError, ErrorKind, TopicPartition};
+use metrics::{Counter, gauge};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::committer::CommitPlan;
+use super::lanes::{Handler, LaneShared};
+use super::settlements::Settlements;
+use super::statistics::Statistics;
+use crate::observe::names;
+
+/// The parts of a listener's settings that the engine reads.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsumerOptions {
+    pub(crate) plan: CommitPlan,
+    pub(crate) max_poll_records: usize,
+    pub(crate) in_flight_max: usize,
+    pub(crate) poll_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) commit_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+}
+
+/// What the container asks of a poll thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    Stop,
+    Pause,
+    Resume,
+}
+
+/// How often the same failure of commits, or of the client, is logged at most.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shared by a poll thread and its container.
+pub(crate) struct ConsumerShared {
+    pub(crate) listener: String,
+    pub(crate) group: String,
+    /// Which of the listener's consumers this is, from 0.
+    pub(crate) index: u16,
+    pub(crate) options: ConsumerOptions,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) lanes: Arc<LaneShared>,
+    pub(crate) settlements: Arc<Settlements>,
+    pub(crate) runtime: Handle,
+    pub(crate) metrics: ConsumerMetrics,
+    /// Told whenever the view changes.
+    pub(crate) changed: Arc<Notify>,
+    pub(crate) state: ConsumerState,
+}
+
+/// The part of a [`ConsumerShared`] that changes.
+#[derive(Debug, Default)]
+pub(crate) struct ConsumerState {
+    view: Mutex<ConsumerView>,
+    control: AtomicU8,
+    commit_overdue: AtomicBool,
+}
+
+/// A consumer's metric handles.
+pub(crate) struct ConsumerMetrics {
+    pub(crate) received: Counter,
+    pub(crate) unassigned: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) commits: Counter,
+    pub(crate) commit_failures: Counter,
+    pub(crate) lost: Counter,
+}
+
+/// What is known of a consumer from outside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ConsumerView {
+    /// Whether the group has answered with an assignment, be it empty.
+    pub(crate) joined: bool,
+    pub(crate) assigned: Vec<TopicPartition>,
+    pub(crate) paused: bool,
+    pub(crate) draining: bool,
+    /// Since when no broker can be reached.
+    pub(crate) disconnected_since: Option<Instant>,
+    pub(crate) commit_overdue: bool,
+    complained_at: Option<Instant>,
+    suppressed: u32,
+}
+
+impl ConsumerShared {
+    /// Asks something of the poll thread. A stop is never overwritten.
+    pub(crate) fn control(&self, control: Control) {
+        let code = match control {
+            Control::Pause => 1,
+            Control::Resume => 2,
+            Control::Stop => 3,
+        };
+        let update = |current: u8| if current == 3 { None } else { Some(code) };
+        // An error only says that a stop is there already.
+        drop(self.state.control.fetch_update(Ordering::AcqRel, Ordering::Acquire, update));
+        self.settlements.wake();
+    }
+
+    pub(crate) fn take_control(&self) -> Option<Control> {
+        if self.state.control.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        match self.state.control.swap(0, Ordering::AcqRel) {
+            1 => Some(Control::Pause),
+            2 => Some(Control::Resume),
+            3 => Some(Control::Stop),
+            _ => None,
+        }
+    }
+
+    /// Whether something waits for the poll thread, so that it must not go to sleep.
+    pub(crate) fn has_news(&self) -> bool {
+        self.state.control.load(Ordering::Acquire) != 0 || !self.settlements.is_empty()
+    }
+
+    pub(crate) fn view(&self) -> MutexGuard<'_, ConsumerView> {
+        self.state.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut ConsumerView)) {
+        change(&mut self.view());
+        self.changed.notify_one();
+    }
+
+    pub(crate) fn set_assigned(&self, partitions: Vec<TopicPartition>) {
+        self.update(|view| {
+            view.joined = true;
+            view.disconnected_since = None;
+            view.assigned = partitions;
+        });
+    }
+
+    pub(crate) fn set_revoked(&self, left: Vec<TopicPartition>) {
+        self.update(|view| view.assigned = left);
+    }
+
+    pub(crate) fn set_paused(&self, paused: bool) {
+        self.update(|view| view.paused = paused);
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.update(|view| view.draining = true);
+    }
+
+    pub(crate) fn set_commit_overdue(&self, overdue: bool) {
+        if self.state.commit_overdue.swap(overdue, Ordering::Relaxed) != overdue {
+            self.update(|view| view.commit_overdue = overdue);
+        }
+    }
+
+    /// Records were polled: a broker answers.
+    pub(crate) fn records_arrived(&self) {
+        let reconnected = self.view().disconnected_since.is_some();
+        if reconnected {
+            self.connected();
+        }
+    }
+
+    fn connected(&self) {
+        info!(listener = %self.listener, "a broker answers again");
+        self.update(|view| view.disconnected_since = None);
+    }
+
+    /// Takes in a report of the client's statistics.
+    pub(crate) fn observe(&self, statistics: &Statistics) {
+        for figures in statistics.partitions() {
+            let labels = [
+                (names::LABEL_LISTENER, self.listener.clone()),
+                (names::LABEL_TOPIC, figures.topic.to_owned()),
+                (names::LABEL_PARTITION, figures.partition.to_string()),
+            ];
+            #[expect(clippy::cast_precision_loss, reason = "a gauge is a double; offsets beyond 2^53 do not occur")]
+            if let Some(lag) = figures.lag {
+                gauge!(names::LISTENER_LAG, &labels).set(lag as f64);
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a count of prefetched records is small")]
+            gauge!(names::LISTENER_PREFETCHED, &labels).set(figures.prefetched as f64);
+        }
+        let was_disconnected = self.view().disconnected_since.is_some();
+        match (was_disconnected, statistics.is_connected()) {
+            (true, true) => self.connected(),
+            (false, false) if self.view().joined => self.disconnected(),
+            _ => {}
+        }
+    }
+
+    fn disconnected(&self) {
+        warn!(listener = %self.listener, "no broker can be reached; trying on");
+        self.update(|view| view.disconnected_since = Some(Instant::now()));
+    }
+
+    /// An error that the client recovers from by itself.
+    pub(crate) fn client_error(&self, error: &ClientError) {
+        if error.kind() == &ErrorKind::AllBrokersDown {
+            let known = self.view().disconnected_since.is_some();
+            if !known {
+                self.disconnected();
+            }
+            return;
+        }
+        // The client's own connection errors are logged, rate limited, where they arise.
+        if error.kind() != &ErrorKind::Transport {
+            self.complain(|suppressed| warn!(listener = %self.listener, %error, suppressed, "the client reports an error"));
+        }
+    }
+
+    pub(crate) fn commit_failed(&self, error: &str, retried: bool) {
+        self.complain(|suppressed| {
+            warn!(listener = %self.listener, group = %self.group, error, retried, suppressed, "a commit failed");
+        });
+    }
+
+    /// Logs at most once in [`COMPLAINT_INTERVAL`], with how many were left out.
+    fn complain(&self, log: impl FnOnce(u32)) {
+        let mut view = self.view();
+        if view.complained_at.is_some_and(|at| at.elapsed() < COMPLAINT_INTERVAL) {
+            view.suppressed += 1;
+            return;
+        }
+        view.complained_at = Some(Instant::now());
+        let suppressed = std::mem::take(&mut view.suppressed);
+        drop(view);
+        log(suppressed);
+    }
+}
+
+impl ConsumerMetrics {
+    pub(crate) fn of(listener: &str) -> Self {
+        let counter = |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
+        Self {
+            received: counter(names::LISTENER_RECORDS_RECEIVED),
+            unassigned: counter(names::LISTENER_RECORDS_UNASSIGNED),
+            stale: counter(names::LISTENER_RESULTS_STALE),
+            commits: counter(names::LISTENER_COMMITS),
+            commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
+            lost: counter(names::LISTENER_PARTITIONS_LOST),
+        }
+    }
+}

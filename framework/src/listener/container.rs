@@ -1,0 +1,525 @@
+//! A listener's container: its consumers, their supervision, and its state.
+//!
+//! One task owns the container and everything in it; others send it commands and watch its state.
+//!
+//! # States
+//! `starting` → `running` once every consumer has an assignment, be it empty. `paused`, `retrying` and `backing-off`
+//! are ways of running less well. `stopping` → `stopped`. `failed` is final until somebody starts it again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kafka_boot_client::{ClientConfig, Consumer, TopicPartition};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::committer::CommitPlan;
+use super::consumer_state::{ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control};
+use super::lanes::{Handler, LaneMetrics, LaneShared};
+use super::poller::{PollExit, Poller};
+use super::settlements::Settlements;
+use crate::config::model::{AckMode, CommitMode, ListenerSettings};
+use crate::handler::Location;
+use crate::observe::names;
+use crate::policy::ErrorPolicy;
+use crate::supervise::{Restart, RestartBudget};
+
+/// How many commands may wait for a container.
+const COMMANDS_MAX: usize = 16;
+/// How long a consumer may take to leave its group and close, beyond draining and committing.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a listener is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ListenerState {
+    /// Waiting for its first assignment.
+    Starting,
+    /// Handling records, or ready to.
+    Running,
+    /// Told not to take records; still a member of its group.
+    Paused,
+    /// Waiting before a failed consumer is started again.
+    BackingOff,
+    /// Running, while at least one record waits for another attempt.
+    Retrying,
+    /// Finishing what is in hand.
+    Stopping,
+    /// Not running, because it was stopped or never started.
+    Stopped,
+    /// Not running, because it failed more often than its supervision allows.
+    Failed(String),
+}
+
+impl fmt::Display for ListenerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::BackingOff => "backing-off",
+            Self::Retrying => "retrying",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Failed(reason) => return write!(f, "failed: {reason}"),
+        })
+    }
+}
+
+/// Everything a container needs to run its listener.
+pub(crate) struct ListenerSpec {
+    pub(crate) settings: ListenerSettings,
+    pub(crate) at: Location,
+    pub(crate) blocking: bool,
+    pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) client: ClientConfig,
+    pub(crate) runtime: Handle,
+}
+
+impl fmt::Debug for ListenerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerSpec").field("settings", &self.settings).field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+enum Command {
+    Start,
+    Stop(oneshot::Sender<()>),
+    Pause,
+    Resume,
+}
+
+/// One listener, from outside.
+#[derive(Debug)]
+pub(crate) struct Container {
+    pub(crate) spec: Arc<ListenerSpec>,
+    commands: mpsc::Sender<Command>,
+    pub(crate) state: watch::Receiver<ListenerState>,
+    views: Arc<Views>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The consumers that are running, for those who look from outside.
+#[derive(Default)]
+struct Views {
+    consumers: Mutex<Vec<Arc<ConsumerShared>>>,
+}
+
+impl fmt::Debug for Views {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Views")
+    }
+}
+
+/// What a listener's consumers look like together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ContainerView {
+    pub(crate) assigned: Vec<Vec<TopicPartition>>,
+    pub(crate) disconnected_since: Option<Instant>,
+    pub(crate) commit_overdue: bool,
+}
+
+impl Container {
+    /// Makes the container and its task; nothing runs before `start`.
+    pub(crate) fn new(spec: ListenerSpec, escalate: mpsc::Sender<String>) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (state, watched) = watch::channel(ListenerState::Stopped);
+        let spec = Arc::new(spec);
+        let views = Arc::new(Views::default());
+        let (exits, exited) = mpsc::channel(usize::from(spec.settings.consumer.concurrency.max(1)));
+        let worker = Worker {
+            spec: Arc::clone(&spec),
+            inbox,
+            state,
+            views: Arc::clone(&views),
+            changed: Arc::new(Notify::new()),
+            retrying: Vec::new(),
+            threads: Vec::new(),
+            exits,
+            exited,
+            budget: RestartBudget::new(&spec.settings.supervision),
+            restarts: Vec::new(),
+            paused: false,
+            escalate,
+        };
+        let span = info_span!("listener", id = %spec.settings.id);
+        let task = spec.runtime.spawn(worker.run().instrument(span));
+        Self { spec, commands, state: watched, views, task: Mutex::new(Some(task)) }
+    }
+
+    pub(crate) async fn start(&self) {
+        self.send(Command::Start).await;
+    }
+
+    pub(crate) async fn pause(&self) {
+        self.send(Command::Pause).await;
+    }
+
+    pub(crate) async fn resume(&self) {
+        self.send(Command::Resume).await;
+    }
+
+    /// Drains, commits, leaves the group; returns when that is done.
+    pub(crate) async fn stop(&self) {
+        let (done, wait) = oneshot::channel();
+        self.send(Command::Stop(done)).await;
+        // An error means that the container's task is gone, which is stopped as well.
+        drop(wait.await);
+    }
+
+    /// Ends the container's task, once it is stopped.
+    pub(crate) async fn shut_down(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            // It ends by the abort, which is an error to whoever waits for it.
+            drop(task.await);
+        }
+    }
+
+    async fn send(&self, command: Command) {
+        // An error means that the container's task is gone: there is nobody to command.
+        drop(self.commands.send(command).await);
+    }
+
+    pub(crate) fn view(&self) -> ContainerView {
+        let consumers = self.views.consumers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = ContainerView::default();
+        for consumer in consumers.iter() {
+            let view = consumer.view();
+            all.assigned.push(view.assigned.clone());
+            all.disconnected_since = all.disconnected_since.or(view.disconnected_since);
+            all.commit_overdue |= view.commit_overdue;
+        }
+        all
+    }
+}
+
+/// The task that owns a container.
+struct Worker {
+    spec: Arc<ListenerSpec>,
+    inbox: mpsc::Receiver<Command>,
+    state: watch::Sender<ListenerState>,
+    views: Arc<Views>,
+    changed: Arc<Notify>,
+    retrying: Vec<Arc<LaneShared>>,
+    threads: Vec<Option<PollThread>>,
+    exits: mpsc::Sender<(u16, PollExit)>,
+    exited: mpsc::Receiver<(u16, PollExit)>,
+    budget: RestartBudget,
+    /// Consumers that wait to be started again, and until when.
+    restarts: Vec<(u16, Instant)>,
+    paused: bool,
+    escalate: mpsc::Sender<String>,
+}
+
+struct PollThread {
+    shared: Arc<ConsumerShared>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            let next_restart = self.restarts.iter().map(|(_, at)| *at).min();
+            let wake_at = next_restart.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                command = self.inbox.recv() => match command {
+                    Some(command) => self.obey(command).await,
+                    None => {
+                        self.stop_all().await;
+                        return;
+                    }
+                },
+                exit = self.exited.recv() => {
+                    if let Some((index, exit)) = exit {
+                        self.consumer_ended(index, exit).await;
+                    }
+                }
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep_until(wake_at.into()) => self.restart_due(),
+                // Whether a record is being retried changes without a notice.
+                () = tokio::time::sleep(Duration::from_millis(250)), if self.is_alive() => {}
+            }
+            self.publish();
+        }
+    }
+
+    async fn obey(&mut self, command: Command) {
+        match command {
+            Command::Start => {
+                if !self.is_alive() {
+                    self.budget.clear();
+                    self.state.send_replace(ListenerState::Starting);
+                    for index in 0..self.spec.settings.consumer.concurrency.max(1) {
+                        self.start_consumer(index);
+                    }
+                }
+            }
+            Command::Stop(done) => {
+                self.stop_all().await;
+                // Nobody waiting any more is no reason to complain.
+                drop(done.send(()));
+            }
+            Command::Pause => self.set_paused(true),
+            Command::Resume => self.set_paused(false),
+        }
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        let control = if paused { Control::Pause } else { Control::Resume };
+        for thread in self.threads.iter().flatten() {
+            thread.shared.control(control);
+        }
+    }
+
+    fn is_alive(&self) -> bool {
+        self.threads.iter().any(Option::is_some) || !self.restarts.is_empty()
+    }
+
+    fn start_consumer(&mut self, index: u16) {
+        let shared = Arc::new(self.consumer_shared(index));
+        let mut client = self.spec.client.clone();
+        client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
+        if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
+            && self.spec.settings.consumer.concurrency > 1
+        {
+            client.set("group.instance.id", format!("{instance}-{}", index + 1));
+        }
+        let subscription = subscription(&self.spec.settings);
+        let exits = self.exits.clone();
+        let of_thread = Arc::clone(&shared);
+        let spawned = std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
+            let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(of_thread, &client, &subscription)));
+            let exit = exit.unwrap_or_else(|payload| PollExit::Broken(crate::error::panic_text(payload.as_ref())));
+            // The channel holds one exit for each consumer, so this fails only if the container is gone.
+            drop(exits.try_send((index, exit)));
+        });
+        match spawned {
+            Ok(thread) => {
+                if self.paused {
+                    shared.control(Control::Pause);
+                }
+                let place = usize::from(index);
+                if self.threads.len() <= place {
+                    self.threads.resize_with(place + 1, || None);
+                }
+                self.retrying.retain(|lanes| Arc::strong_count(lanes) > 1);
+                self.retrying.push(Arc::clone(&shared.lanes));
+                self.threads[place] = Some(PollThread { shared, thread });
+                self.publish_views();
+            }
+            Err(error) => {
+                error!(%error, "could not start a poll thread");
+                self.restarts.push((index, Instant::now() + Duration::from_secs(1)));
+            }
+        }
+    }
+
+    fn consumer_shared(&self, index: u16) -> ConsumerShared {
+        let settings = &self.spec.settings;
+        let consumer = &settings.consumer;
+        let settlements = Settlements::new();
+        let manual_ack = consumer.ack_mode.is_manual();
+        let lanes = LaneShared {
+            listener: settings.id.clone(),
+            settlements: Arc::clone(&settlements),
+            policy: ErrorPolicy::new(&settings.error),
+            manual_ack,
+            wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
+            report_records: consumer.ack_mode == AckMode::Record,
+            blocking: self.spec.blocking,
+            retrying: AtomicUsize::new(0),
+            metrics: LaneMetrics::of(&settings.id),
+        };
+        let plan = CommitPlan {
+            commit: consumer.commit,
+            ack: consumer.ack_mode,
+            ack_count: u64::from(consumer.ack_count),
+            ack_time: consumer.ack_time.get(),
+        };
+        let options = ConsumerOptions {
+            plan,
+            max_poll_records: to_usize(consumer.max_poll_records),
+            in_flight_max: to_usize(consumer.max_in_flight),
+            poll_timeout: consumer.poll_timeout.get(),
+            drain_timeout: consumer.drain_timeout.get(),
+            commit_timeout: consumer.commit_timeout.get(),
+            close_timeout: CLOSE_TIMEOUT,
+        };
+        ConsumerShared {
+            listener: settings.id.clone(),
+            group: settings.group_id().to_owned(),
+            index,
+            options,
+            handler: Arc::clone(&self.spec.handler),
+            lanes: Arc::new(lanes),
+            settlements,
+            runtime: self.spec.runtime.clone(),
+            metrics: ConsumerMetrics::of(&settings.id),
+            changed: Arc::clone(&self.changed),
+            state: ConsumerState::default(),
+        }
+    }
+
+    /// A poll thread ended: start it again within the budget, else escalate.
+    async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
+        self.join(index).await;
+        if let PollExit::Stopped = exit {
+            return;
+        }
+        let reason = exit.to_string();
+        match self.budget.failed(Instant::now()) {
+            Restart::After(delay) => {
+                warn!(consumer = index, reason, retry_in = ?delay, "consumer failed; it will be started again");
+                self.restarts.push((index, Instant::now() + delay));
+            }
+            Restart::GiveUp => {
+                error!(consumer = index, reason, "consumer failed too often; the listener gives up");
+                self.stop_all().await;
+                self.state.send_replace(ListenerState::Failed(reason.clone()));
+                if self.spec.settings.supervision.escalation == crate::config::model::Escalation::Exit {
+                    let message = format!("listener `{}` failed: {reason}", self.spec.settings.id);
+                    // A full channel means that the application is stopping for another listener already.
+                    drop(self.escalate.try_send(message));
+                }
+            }
+        }
+    }
+
+    fn restart_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<u16> = self.restarts.iter().filter(|(_, at)| *at <= now).map(|(index, _)| *index).collect();
+        self.restarts.retain(|(_, at)| *at > now);
+        for index in due {
+            info!(consumer = index, "consumer starts again");
+            self.start_consumer(index);
+        }
+    }
+
+    /// Stops every consumer and waits until each has drained, committed and left.
+    async fn stop_all(&mut self) {
+        self.restarts.clear();
+        if self.threads.iter().all(Option::is_none) {
+            self.leave_state();
+            return;
+        }
+        self.state.send_replace(ListenerState::Stopping);
+        for thread in self.threads.iter().flatten() {
+            thread.shared.control(Control::Stop);
+        }
+        while self.threads.iter().any(Option::is_some) {
+            let Some((index, exit)) = self.exited.recv().await else { break };
+            self.join(index).await;
+            if !matches!(exit, PollExit::Stopped) {
+                warn!(consumer = index, reason = %exit, "consumer failed while stopping");
+            }
+        }
+        self.leave_state();
+    }
+
+    fn leave_state(&mut self) {
+        self.state.send_if_modified(|state| {
+            let keep = matches!(state, ListenerState::Failed(_) | ListenerState::Stopped);
+            if !keep {
+                *state = ListenerState::Stopped;
+            }
+            !keep
+        });
+    }
+
+    /// Joins the thread of a consumer that has reported its end.
+    async fn join(&mut self, index: u16) {
+        let Some(thread) = self.threads.get_mut(usize::from(index)).and_then(Option::take) else { return };
+        self.publish_views();
+        // The thread has nothing left to do but to return; its panic, if any, came with its exit.
+        drop(tokio::task::spawn_blocking(move || thread.thread.join()).await);
+    }
+
+    fn publish_views(&self) {
+        let running = self.threads.iter().flatten().map(|thread| Arc::clone(&thread.shared)).collect();
+        *self.views.consumers.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+
+    /// Derives the state from what the consumers show.
+    fn publish(&self) {
+        let next = if !self.restarts.is_empty() {
+            ListenerState::BackingOff
+        } else if self.threads.iter().all(Option::is_none) {
+            return;
+        } else {
+            self.running_state()
+        };
+        self.state.send_if_modified(|state| {
+            let changed = *state != next;
+            if changed {
+                info!(from = %state, to = %next, "listener state");
+                state.clone_from(&next);
+            }
+            changed
+        });
+    }
+
+    fn running_state(&self) -> ListenerState {
+        let views: Vec<_> = self.threads.iter().flatten().map(|thread| thread.shared.view().clone()).collect();
+        if views.iter().any(|view| view.draining) {
+            return ListenerState::Stopping;
+        }
+        if views.iter().any(|view| !view.joined) {
+            return ListenerState::Starting;
+        }
+        if views.iter().all(|view| view.paused) {
+            return ListenerState::Paused;
+        }
+        if self.retrying.iter().any(|lanes| lanes.retrying.load(Ordering::Relaxed) > 0) {
+            return ListenerState::Retrying;
+        }
+        ListenerState::Running
+    }
+}
+
+/// The poll thread's whole life.
+fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: &[String]) -> PollExit {
+    let consumer = match Consumer::new(client) {
+        Ok(consumer) => consumer,
+        Err(error) => return PollExit::Client(error),
+    };
+    shared.settlements.set_waker(consumer.waker());
+    let topics: Vec<&str> = subscription.iter().map(String::as_str).collect();
+    if let Err(error) = consumer.subscribe(&topics) {
+        return PollExit::Client(error);
+    }
+    Poller::new(shared, consumer).run()
+}
+
+fn subscription(settings: &ListenerSettings) -> Vec<String> {
+    settings.topics.iter().chain(&settings.topic_pattern).cloned().collect()
+}
+
+/// `<prefix>-<n>`, as Spring names its consumers.
+fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) -> String {
+    let prefix = settings.consumer.client_id.as_deref().or(configured).unwrap_or(&settings.id);
+    format!("{prefix}-{index}")
+}
+
+fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+impl LaneMetrics {
+    fn of(listener: &str) -> Self {
+        let counter = |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
+        Self {
+            handled: counter(names::LISTENER_RECORDS_HANDLED),
+            failed: counter(names::LISTENER_ATTEMPTS_FAILED),
+            retried: counter(names::LISTENER_ATTEMPTS_RETRIED),
+            skipped: counter(names::LISTENER_RECORDS_SKIPPED),
+            seconds: metrics::histogram!(names::LISTENER_SECONDS, names::LABEL_LISTENER => listener.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! The poll thread: the only owner of a consumer.
+//!
+//! It takes records from librdkafka in batches, gives them to lanes, keeps the tracker, answers the group, and sends
+//! commits. No user code ever runs here, so a slow handler never costs the membership.
+//!
+//! # Invariants
+//! 1. The consumer is created, used and closed by this thread alone.
+//! 2. The thread never waits longer than [`STALL_GRACE`] for a lane, and never for a commit.
+//! 3. A record that belongs to no assigned slot is dropped, not handled: whoever owns its partition reads it from
+//!    the committed offset.
+//! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use kafka_boot_client::{
+    ClientError, Consumer, ConsumerEvent, ErrorKind, PartitionOffset, PartitionResults, Protocol, RawRecord, TopicPartition,
+};
+use tracing::{debug, info, warn};
+
+use super::committer::{Answer, Committer};
+use super::consumer_state::{ConsumerShared, Control};
+use super::lane_set::{Dispatch, LaneSet};
+use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
+use super::settlements::{LaneFailure, Reports};
+use super::statistics::Statistics;
+use super::tracker::{Delivery, Slot, Tracker};
+use crate::config::model::CommitMode;
+use crate::record::{Chunk, Stored};
+
+/// How many records one turn takes from librdkafka at most.
+const POLL_RECORDS_MAX: usize = 4096;
+/// How long the thread lets a full lane hold back all partitions before it pauses that lane's partition: what is
+/// prefetched stays with librdkafka meanwhile, and a pause would throw it away.
+const STALL_GRACE: Duration = Duration::from_millis(25);
+/// How long a commit may be under way before the log says so.
+const COMMIT_WARN_AFTER: Duration = Duration::from_secs(10);
+
+/// Why the poll thread ended.
+#[derive(Debug)]
+pub(crate) enum PollExit {
+    /// It was told to.
+    Stopped,
+    /// A record's attempts are used up, and the policy says stop.
+    Record { partition: TopicPartition, failure: LaneFailure },
+    /// The client failed for good.
+    Client(ClientError),
+    /// The poll thread itself panicked.
+    Broken(String),
+}
+
+impl std::fmt::Display for PollExit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stopped => f.write_str("stopped"),
+            Self::Record { partition, failure } => {
+                let LaneFailure { offset, attempts, error } = failure;
+                write!(f, "record {partition}@{offset} failed {attempts} times: {}", error.chain())
+            }
+            Self::Client(error) => write!(f, "the Kafka client failed: {error}"),
+            Self::Broken(text) => write!(f, "the poll thread panicked: {text}"),
+        }
+    }
+}
+
+/// One consumer at work.
+pub(crate) struct Poller {
+    shared: Arc<ConsumerShared>,
+    consumer: Consumer,
+    started: Instant,
+    tracker: Tracker,
+    rebalance: Rebalance<TopicPartition>,
+    committer: Committer,
+    lanes: LaneSet,
+    /// The slot of (librdkafka's topic handle, partition): emptied whenever the assignment changes.
+    routes: HashMap<(usize, i32), Option<Slot>>,
+    partitions: HashMap<Slot, TopicPartition>,
+    exit: Option<PollExit>,
+    drained: bool,
+    stalled_since: Option<Instant>,
+    paused_by_user: bool,
+    warned_of_commit: bool,
+    reports: Reports,
+    actions: Vec<Action<TopicPartition>>,
+}
+
+impl Poller {
+    pub(crate) fn new(shared: Arc<ConsumerShared>, consumer: Consumer) -> Self {
+        let timeouts =
+            RebalanceTimeouts { drain: shared.options.drain_timeout, commit: shared.options.commit_timeout };
+        Self {
+            consumer,
+            started: Instant::now(),
+            tracker: Tracker::default(),
+            rebalance: Rebalance::new(timeouts),
+            committer: Committer::new(shared.options.plan),
+            lanes: LaneSet::new(&shared),
+            routes: HashMap::new(),
+            partitions: HashMap::new(),
+            exit: None,
+            drained: false,
+            stalled_since: None,
+            paused_by_user: false,
+            warned_of_commit: false,
+            reports: Reports::default(),
+            actions: Vec::new(),
+            shared,
+        }
+    }
+
+    /// Works until told to stop or a failure ends it; then drains, commits, leaves the group and closes.
+    pub(crate) fn run(mut self) -> PollExit {
+        let mut records = Vec::with_capacity(POLL_RECORDS_MAX);
+        let mut events = Vec::new();
+        while !self.drained {
+            self.obey();
+            self.absorb();
+            self.lanes.dispatch_parked(&self.tracker);
+            self.act_on_time();
+            self.send_commit();
+            if self.drained {
+                break;
+            }
+            self.relieve();
+            let Some(timeout) = self.poll_timeout() else {
+                self.shared.settlements.wait(STALL_GRACE / 5);
+                continue;
+            };
+            self.shared.settlements.set_poll_waits(true);
+            let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
+            let polled = self.consumer.poll(POLL_RECORDS_MAX, timeout, &mut records, &mut events);
+            self.shared.settlements.set_poll_waits(false);
+            if let Err(error) = polled {
+                self.fail(PollExit::Client(error));
+            }
+            self.deliver(&mut records);
+            for event in events.drain(..) {
+                self.handle(event);
+            }
+        }
+        self.close()
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Carries out what the container asked for.
+    fn obey(&mut self) {
+        let Some(control) = self.shared.take_control() else { return };
+        match control {
+            Control::Stop => self.begin_drain(PollExit::Stopped),
+            Control::Pause => self.set_paused(true),
+            Control::Resume => self.set_paused(false),
+        }
+    }
+
+    fn set_paused(&mut self, paused: bool) {
+        if self.paused_by_user == paused {
+            return;
+        }
+        self.paused_by_user = paused;
+        let partitions: Vec<TopicPartition> =
+            self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
+        self.pause_or_resume(&partitions, paused);
+        self.shared.set_paused(paused);
+    }
+
+    fn pause_or_resume(&self, partitions: &[TopicPartition], pause: bool) {
+        if partitions.is_empty() {
+            return;
+        }
+        let result = if pause { self.consumer.pause(partitions) } else { self.consumer.resume(partitions) };
+        if let Err(error) = result {
+            let verb = if pause { "pause" } else { "resume" };
+            warn!(listener = %self.shared.listener, %error, "could not {verb} partitions");
+        }
+    }
+
+    /// Takes in what lanes and acknowledgements reported.
+    fn absorb(&mut self) {
+        let mut reports = std::mem::take(&mut self.reports);
+        self.shared.settlements.take(&mut reports);
+        for run in &reports.settled {
+            let count = self.tracker.settle(run.slot, run.first, run.last);
+            if count == 0 {
+                self.shared.metrics.stale.increment(1);
+                continue;
+            }
+            self.committer.settled(run.slot, count, run.acknowledged);
+        }
+        let now = self.now();
+        for (slot, batches) in &reports.boundaries {
+            self.committer.boundary(*slot, *batches, now);
+        }
+        for end in reports.ended.drain(..) {
+            self.lanes.ended(end.slot);
+            self.rebalance.lane_ended(end.slot, now, &mut self.actions);
+            if let (Some(failure), Some(partition)) = (end.failure, self.partitions.get(&end.slot)) {
+                let partition = partition.clone();
+                self.fail(PollExit::Record { partition, failure });
+            }
+        }
+        self.reports = reports;
+        self.carry_out();
+    }
+
+    fn act_on_time(&mut self) {
+        let now = self.now();
+        self.rebalance.tick(now, &mut self.actions);
+        if self.committer.take_last_call_done(&self.tracker) {
+            self.rebalance.committed(now, &mut self.actions);
+        }
+        self.carry_out();
+        let overdue = self.committer.is_in_flight() && now > self.committer.sent_at() + COMMIT_WARN_AFTER;
+        if overdue && !self.warned_of_commit {
+            warn!(listener = %self.shared.listener, group = %self.shared.group, "a commit is unanswered for 10 s");
+        }
+        self.warned_of_commit = overdue;
+        self.shared.set_commit_overdue(overdue);
+    }
+
+    fn fail(&mut self, exit: PollExit) {
+        if self.exit.is_none() {
+            self.begin_drain(exit);
+        }
+    }
+
+    fn begin_drain(&mut self, exit: PollExit) {
+        if self.exit.is_some() {
+            return;
+        }
+        self.exit = Some(exit);
+        self.shared.set_draining();
+        let now = self.now();
+        self.rebalance.drain(now, &mut self.actions);
+        self.carry_out();
+    }
+
+    /// Carries out what the rebalance machine decided, in order.
+    fn carry_out(&mut self) {
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                self.apply(action);
+            }
+        }
+    }
+
+    fn apply(&mut self, action: Action<TopicPartition>) {
+        match action {
+            Action::Start { slot, partition } => {
+                self.tracker.assign(slot);
+                self.committer.assign(slot);
+                self.lanes.start(slot, &partition);
+                self.partitions.insert(slot, partition);
+                self.routes.clear();
+            }
+            Action::Stop { slots } => {
+                self.routes.clear();
+                for slot in slots {
+                    self.lanes.stop(slot);
+                }
+            }
+            Action::Abandon { slots } => {
+                self.routes.clear();
+                for slot in slots {
+                    self.lanes.abandon(slot);
+                }
+            }
+            Action::Commit { slots } => {
+                self.absorb_settled_only();
+                #[cfg(feature = "seeded-bugs")]
+                crate::seeded::commit_queued_work(&mut self.tracker, &slots);
+                self.committer.last_call(slots);
+            }
+            Action::Forget { slots } => {
+                for slot in slots {
+                    self.tracker.forget(slot);
+                    self.committer.forget(slot);
+                    self.lanes.forget(slot);
+                    self.partitions.remove(&slot);
+                }
+                self.routes.clear();
+            }
+            Action::AnswerAssign { partitions } => self.answer_assign(&partitions),
+            Action::AnswerRevoke { partitions } => self.answer_revoke(&partitions),
+            Action::Drained => self.drained = true,
+        }
+    }
+
+    /// Takes in settled offsets that arrived since the last turn, without acting on the ends of lanes again.
+    fn absorb_settled_only(&mut self) {
+        for run in self.shared.settlements.take_settled() {
+            let count = self.tracker.settle(run.slot, run.first, run.last);
+            self.committer.settled(run.slot, count, run.acknowledged);
+        }
+    }
+
+    fn answer_assign(&mut self, partitions: &[TopicPartition]) {
+        let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
+        let start: Vec<PartitionOffset> =
+            partitions.iter().map(|partition| PartitionOffset::new(partition.clone(), PartitionOffset::COMMITTED)).collect();
+        let answered =
+            if incremental { self.consumer.incremental_assign(&start) } else { self.consumer.assign(&start) };
+        if let Err(error) = answered {
+            self.fail(PollExit::Client(error));
+            return;
+        }
+        let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+        info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions assigned");
+        if self.paused_by_user {
+            self.pause_or_resume(partitions, true);
+        }
+        self.shared.set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+    }
+
+    fn answer_revoke(&mut self, partitions: &[TopicPartition]) {
+        let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
+        let answered =
+            if incremental { self.consumer.incremental_unassign(partitions) } else { self.consumer.unassign_all() };
+        if let Err(error) = answered {
+            warn!(listener = %self.shared.listener, %error, "could not give partitions up");
+        }
+        let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
+        info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions revoked");
+        self.shared.set_revoked(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+    }
+
+    /// Sends what the committer wants sent.
+    fn send_commit(&mut self) {
+        let now = self.now();
+        let Some(offsets) = self.committer.next(now, &self.tracker) else { return };
+        let list: Vec<PartitionOffset> = offsets
+            .iter()
+            .filter_map(|(slot, offset)| Some(PartitionOffset::new(self.partitions.get(slot)?.clone(), *offset)))
+            .collect();
+        self.shared.metrics.commits.increment(1);
+        if self.shared.options.plan.commit == CommitMode::Auto {
+            // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
+            let stored = self.consumer.store_offsets(&list);
+            self.commit_answered(&stored);
+            return;
+        }
+        if let Err(error) = self.consumer.commit(&list) {
+            self.commit_answered(&Err(error));
+        }
+    }
+
+    fn commit_answered(&mut self, result: &Result<PartitionResults, ClientError>) {
+        let partitions = &self.partitions;
+        let answer = |slot: Slot| {
+            let Some(partition) = partitions.get(&slot) else { return Answer::Stale };
+            match result {
+                Err(error) => classify(error),
+                Ok(results) => results
+                    .iter()
+                    .find(|(offset, _)| offset.partition == *partition)
+                    .map_or(Answer::Confirmed, |(_, outcome)| outcome.as_ref().map_or_else(classify, |()| Answer::Confirmed)),
+            }
+        };
+        let now = self.started.elapsed();
+        let report = self.committer.answered(now, &mut self.tracker, answer);
+        for (slot, offset) in &report.confirmed {
+            self.lanes.committed(*slot, *offset);
+        }
+        if report.failed > 0 {
+            self.shared.metrics.commit_failures.increment(1);
+            let first = result.as_ref().err().map(ToString::to_string).or_else(|| {
+                let results = result.as_ref().ok()?;
+                results.iter().find_map(|(offset, outcome)| {
+                    outcome.as_ref().err().map(|error| format!("{}: {error}", offset.partition))
+                })
+            });
+            let error = first.unwrap_or_default();
+            let retried = report.retried;
+            self.shared.commit_failed(&error, retried);
+        }
+        if let Err(error) = result
+            && error.kind() == &ErrorKind::Fenced
+        {
+            self.fail(PollExit::Client(error.clone()));
+        }
+    }
+
+    /// Frees what full lanes hold back: after a grace, pauses their partitions; resumes those that have room again.
+    fn relieve(&mut self) {
+        if !self.lanes.is_any_parked() {
+            self.stalled_since = None;
+        } else if self.stalled_since.get_or_insert_with(Instant::now).elapsed() >= STALL_GRACE {
+            let full = self.lanes.take_to_pause();
+            debug!(listener = %self.shared.listener, partitions = full.len(), "lanes full: partitions paused");
+            self.pause_or_resume(&full, true);
+        }
+        let free = self.lanes.take_to_resume(&self.tracker);
+        if !free.is_empty() && !self.paused_by_user {
+            self.pause_or_resume(&free, false);
+        }
+    }
+
+    /// How long the next poll may wait for records; `None` while a full lane should be waited for instead.
+    fn poll_timeout(&self) -> Option<Duration> {
+        if self.lanes.is_any_parked() {
+            return None;
+        }
+        let now = self.now();
+        let deadlines = [self.rebalance.next_deadline(), self.committer.next_deadline()];
+        let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
+        Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))
+    }
+
+    /// Splits polled records by partition and hands them to their lanes, in chunks.
+    fn deliver(&mut self, records: &mut Vec<RawRecord>) {
+        if records.is_empty() {
+            return;
+        }
+        self.shared.metrics.received.increment(records.len() as u64);
+        self.shared.records_arrived();
+        let mut open: Vec<(Slot, Vec<Stored>)> = Vec::new();
+        let mut current: Option<((usize, i32), Option<usize>)> = None;
+        for record in records.drain(..) {
+            let key = (record.topic_id(), record.partition());
+            let index = match current {
+                Some((last, index)) if last == key => index,
+                _ => {
+                    let slot = self.route(key, &record);
+                    let index = slot.map(|slot| {
+                        open.iter().position(|(open, _)| *open == slot).unwrap_or_else(|| {
+                            open.push((slot, Vec::new()));
+                            open.len() - 1
+                        })
+                    });
+                    current = Some((key, index));
+                    index
+                }
+            };
+            match index {
+                Some(index) => open[index].1.push(Stored::Raw(record)),
+                None => self.shared.metrics.unassigned.increment(1),
+            }
+        }
+        for (slot, records) in open {
+            self.hand_over(slot, records);
+        }
+    }
+
+    fn route(&mut self, key: (usize, i32), record: &RawRecord) -> Option<Slot> {
+        if let Some(slot) = self.routes.get(&key) {
+            return *slot;
+        }
+        let slot = self.rebalance.slot(&TopicPartition::new(record.topic(), record.partition()));
+        self.routes.insert(key, slot);
+        slot
+    }
+
+    fn hand_over(&mut self, slot: Slot, records: Vec<Stored>) {
+        let Some(partition) = self.partitions.get(&slot).cloned() else { return };
+        let slot = match self.tracker.deliver(slot, records.iter().map(Stored::offset)) {
+            Delivery::Tracked => slot,
+            Delivery::Unknown => return,
+            Delivery::Rewound => {
+                warn!(listener = %self.shared.listener, %partition, "the position was moved back; records in flight are dropped and read again");
+                self.rebalance.restart(&partition, &mut self.actions);
+                self.carry_out();
+                let Some(slot) = self.rebalance.slot(&partition) else { return };
+                self.tracker.deliver(slot, records.iter().map(Stored::offset));
+                slot
+            }
+        };
+        let chunk_max = self.shared.options.max_poll_records;
+        let mut records = records.into_iter().peekable();
+        while records.peek().is_some() {
+            let part: Vec<Stored> = records.by_ref().take(chunk_max).collect();
+            let chunk = Chunk { topic: Arc::clone(&partition.topic), partition: partition.partition, records: part };
+            self.committer.dispatched(slot);
+            let dispatch = Dispatch { slot, chunk: Arc::new(chunk) };
+            self.lanes.dispatch(dispatch, &self.tracker);
+        }
+    }
+
+    fn handle(&mut self, event: ConsumerEvent) {
+        let now = self.now();
+        match event {
+            ConsumerEvent::Assign { partitions } => self.rebalance.assigned(partitions, now, &mut self.actions),
+            ConsumerEvent::Revoke { partitions, lost: false } => {
+                self.rebalance.revoked(partitions, now, &mut self.actions);
+            }
+            ConsumerEvent::Revoke { partitions, lost: true } => {
+                warn!(listener = %self.shared.listener, group = %self.shared.group, count = partitions.len(), "partitions lost: the membership is over");
+                self.shared.metrics.lost.increment(1);
+                self.rebalance.lost(partitions, now, &mut self.actions);
+            }
+            ConsumerEvent::Committed { result, .. } => self.commit_answered(&result),
+            ConsumerEvent::Statistics(json) => {
+                if let Some(statistics) = Statistics::parse(&json) {
+                    self.shared.observe(&statistics);
+                }
+            }
+            ConsumerEvent::Error(error) => self.client_error(error),
+            _ => {}
+        }
+        self.carry_out();
+    }
+
+    fn client_error(&mut self, error: ClientError) {
+        let ends_the_consumer = error.is_fatal()
+            || matches!(
+                error.kind(),
+                ErrorKind::Fatal
+                    | ErrorKind::Fenced
+                    | ErrorKind::Authentication
+                    | ErrorKind::Authorization
+                    | ErrorKind::OffsetOutOfRange
+                    | ErrorKind::PollExceeded
+            );
+        if ends_the_consumer {
+            self.fail(PollExit::Client(error));
+        } else {
+            self.shared.client_error(&error);
+        }
+    }
+
+    /// Leaves the group and closes the client, within its deadline.
+    fn close(mut self) -> PollExit {
+        self.lanes.join();
+        let deadline = self.shared.options.close_timeout;
+        // Everything is drained: what the group still says has nobody left to concern.
+        if let Err(error) = self.consumer.close(deadline, |_, _| {}) {
+            warn!(listener = %self.shared.listener, %error, "the consumer was not closed in time");
+        }
+        self.shared.set_revoked(Vec::new());
+        self.exit.unwrap_or(PollExit::Stopped)
+    }
+}
+
+fn classify(error: &ClientError) -> Answer {
+    match error.kind() {
+        ErrorKind::NoOffset => Answer::Confirmed,
+        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => Answer::Stale,
+        ErrorKind::RebalanceInProgress
+        | ErrorKind::Timeout
+        | ErrorKind::Transport
+        | ErrorKind::AllBrokersDown => Answer::Retriable,
+        _ if error.is_retriable() => Answer::Retriable,
+        _ => Answer::Refused,
+    }
+}
+

@@ -1,0 +1,166 @@
+//! Health and readiness: the truth about the listeners, never better than it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::listener::{ListenerInfo, ListenerRegistry, ListenerState};
+
+/// How often the log is told of a change of health.
+const WATCH_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Whether the application does its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HealthStatus {
+    /// Every listener that should run does.
+    Up,
+    /// Not working by intent: starting, or shutting down.
+    OutOfService,
+    /// A listener failed, waits to be started again, or cannot reach a broker.
+    Down,
+}
+
+impl fmt::Display for HealthStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Up => "UP",
+            Self::OutOfService => "OUT_OF_SERVICE",
+            Self::Down => "DOWN",
+        })
+    }
+}
+
+/// One listener's part in the health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerHealth {
+    /// The listener's id.
+    pub id: String,
+    /// Its own status.
+    pub status: HealthStatus,
+    /// Why it is not `UP`, or what is noteworthy although it is.
+    pub detail: Option<String>,
+}
+
+/// The health at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthReport {
+    /// The worst of its parts.
+    pub status: HealthStatus,
+    /// The listeners, in the order of their ids.
+    pub listeners: Vec<ListenerHealth>,
+}
+
+impl fmt::Display for HealthReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        for listener in self.listeners.iter().filter(|listener| listener.detail.is_some()) {
+            write!(f, "; `{}` {}: {}", listener.id, listener.status, listener.detail.as_deref().unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// The application's health, as a bean.
+///
+/// ```no_run
+/// use kafka_boot::prelude::*;
+/// use kafka_boot::Health;
+///
+/// #[scheduled(fixed_rate = "10s")]
+/// async fn heartbeat(health: Bean<Health>) -> Result<()> {
+///     info!(health = %health.report(), ready = health.is_ready(), "heartbeat");
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Health {
+    listeners: Arc<ListenerRegistry>,
+    phase: AtomicU8,
+}
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+impl Health {
+    pub(crate) fn new(listeners: Arc<ListenerRegistry>) -> Self {
+        Self { listeners, phase: AtomicU8::new(STARTING) }
+    }
+
+    pub(crate) fn set_ready(&self) {
+        self.phase.store(READY, Ordering::Release);
+    }
+
+    pub(crate) fn set_stopping(&self) {
+        self.phase.store(STOPPING, Ordering::Release);
+    }
+
+    /// Whether the application takes work: it is once every listener has had its first assignment, and is no more once
+    /// the shutdown has begun.
+    pub fn is_ready(&self) -> bool {
+        let waits = |listener: &ListenerInfo| listener.state == ListenerState::Starting;
+        self.phase.load(Ordering::Acquire) == READY && !self.listeners.list().iter().any(waits)
+    }
+
+    /// The health now.
+    pub fn report(&self) -> HealthReport {
+        let listeners: Vec<ListenerHealth> = self.listeners.list().iter().map(of_listener).collect();
+        let phase = match self.phase.load(Ordering::Acquire) {
+            READY => HealthStatus::Up,
+            _ => HealthStatus::OutOfService,
+        };
+        let status = listeners.iter().map(|listener| listener.status).fold(phase, Ord::max);
+        HealthReport { status, listeners }
+    }
+}
+
+fn of_listener(info: &ListenerInfo) -> ListenerHealth {
+    let idle = info.assigned.iter().filter(|partitions| partitions.is_empty()).count();
+    let (status, detail) = match &info.state {
+        ListenerState::Failed(reason) => (HealthStatus::Down, Some(format!("failed: {reason}"))),
+        ListenerState::BackingOff => {
+            (HealthStatus::Down, Some("a consumer failed and waits to be started again".to_owned()))
+        }
+        _ if let Some(outage) = info.disconnected_for => {
+            (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
+        }
+        _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
+        ListenerState::Starting => (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned())),
+        ListenerState::Stopping => (HealthStatus::OutOfService, Some("stopping".to_owned())),
+        // Stopped by hand, or never started, as `auto-startup: false` says: that is as intended.
+        ListenerState::Stopped => (HealthStatus::Up, Some("stopped".to_owned())),
+        ListenerState::Paused => (HealthStatus::Up, Some("paused".to_owned())),
+        ListenerState::Retrying => (HealthStatus::Up, Some("a record waits for another attempt".to_owned())),
+        ListenerState::Running if idle > 0 => {
+            let all = info.assigned.len();
+            (HealthStatus::Up, Some(format!("{idle} of {all} consumers idle: more consumers than partitions")))
+        }
+        ListenerState::Running => (HealthStatus::Up, None),
+    };
+    ListenerHealth { id: info.id.clone(), status, detail }
+}
+
+/// Logs each change of health until told to stop.
+pub(crate) async fn watch_health(health: Arc<Health>, mut stopping: watch::Receiver<bool>) {
+    let mut known = HealthStatus::OutOfService;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+        let report = health.report();
+        if report.status == known {
+            continue;
+        }
+        match report.status {
+            HealthStatus::Up => info!(health = %report, was = %known, "health changed"),
+            HealthStatus::OutOfService | HealthStatus::Down => warn!(health = %report, was = %known, "health changed"),
+        }
+        known = report.status;
+    }
+}

@@ -1,0 +1,6 @@
+//! What an operator asks of a running application: is it healthy, is it ready.
+
+mod health;
+
+pub use health::{Health, HealthReport, HealthStatus, ListenerHealth};
+pub(crate) use health::watch_health;

@@ -1,0 +1,132 @@
+//! The log: levels and format from the configuration, and one line an event whatever the event holds.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::model::{AnsiMode, LogFormat, LogLevel, LoggingProperties};
+
+/// The target under which librdkafka's own log lines appear.
+const CLIENT_TARGET: &str = "kafka_boot::client";
+
+/// Starts logging to standard output as configured. A subscriber that the user installed before stays.
+pub(crate) fn init(properties: &LoggingProperties) {
+    let ansi = match properties.ansi {
+        AnsiMode::Always => true,
+        AnsiMode::Never => false,
+        AnsiMode::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    };
+    let layer: Box<dyn Layer<Registry> + Send + Sync> = match properties.format {
+        LogFormat::Plain => Box::new(fmt::layer().with_ansi(ansi).with_writer(OneLine)),
+        LogFormat::Json => Box::new(fmt::layer().json().flatten_event(true).with_writer(OneLine)),
+    };
+    let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(properties)));
+    if subscriber.try_init().is_err() {
+        tracing::debug!("a subscriber is installed already; `logging` in the configuration has no effect");
+    }
+}
+
+/// Starts logging as far as that goes without a configuration.
+pub(crate) fn init_fallback() {
+    init(&LoggingProperties::default());
+}
+
+fn targets(properties: &LoggingProperties) -> Targets {
+    let root = filter(properties.root_level());
+    let named = properties.level.iter().filter(|(target, _)| *target != "root");
+    // tokio-cron-scheduler tells of its own bookkeeping at `info` and `error`; it is of no use to a service's log.
+    let quiet = Targets::new().with_default(root).with_target("tokio_cron_scheduler", LevelFilter::OFF);
+    let quiet = quiet.with_target(CLIENT_TARGET, root);
+    named.fold(quiet, |targets, (target, level)| targets.with_target(target, filter(*level)))
+}
+
+fn filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Off => LevelFilter::OFF,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// Standard output, where an event stays on one line: tracing-subscriber escapes terminal controls, but neither line
+/// breaks nor characters that reorder a line.
+struct OneLine;
+
+impl<'a> MakeWriter<'a> for OneLine {
+    type Writer = OneLineWriter<io::Stdout>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLineWriter(io::stdout())
+    }
+}
+
+/// Writes each buffer, which is one event, as one line.
+struct OneLineWriter<W>(W);
+
+impl<W: Write> Write for OneLineWriter<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&one_line(event))?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let (body, end) = match event.split_last() {
+        Some((b'\n', body)) => (body, &b"\n"[..]),
+        _ => (event, &b""[..]),
+    };
+    let is_clean = !body.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0xe2));
+    if is_clean {
+        return event.into();
+    }
+    let text = String::from_utf8_lossy(body);
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                line.extend(character.escape_default());
+            }
+            _ => line.push(character),
+        }
+    }
+    let mut bytes = line.into_bytes();
+    bytes.extend_from_slice(end);
+    bytes.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn line_breaks_inside_an_event_are_escaped_and_the_end_is_kept() {
+        assert_eq!(one_line(b"a\nb\r\n").as_ref(), b"a\\nb\\r\n");
+        assert_eq!(one_line("a\u{2028}b\u{202e}c – ok\n".as_bytes()).as_ref(), "a\\u{2028}b\\u{202e}c – ok\n".as_bytes());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn one_event_is_one_line_whatever_it_holds(body in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut event = body;
+            event.push(b'\n');
+            let line = one_line(&event).into_owned();
+            prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+            prop_assert!(!line.contains(&b'\r'));
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What can be seen of a running application: log lines and metrics.
+
+mod logging;
+pub mod names;
+
+pub(crate) use logging::{init, init_fallback};

@@ -1,0 +1,56 @@
+//! The names of all metrics and labels, for dashboards and alerts. They reach whatever recorder of the `metrics`
+//! facade the application installs.
+//!
+//! Labels come from the configuration only (listener, topic, partition, job), so their number is bounded.
+
+/// Records polled from librdkafka. Counter; label `listener`.
+pub const LISTENER_RECORDS_RECEIVED: &str = "kafka_boot_listener_records_received_total";
+/// Records whose handler was called to a good end, batch by batch. Counter; label `listener`.
+pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_total";
+/// Records counted as done although every attempt failed, because the error policy says `skip`. Counter; label `listener`.
+pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
+/// Records polled of partitions that were being given up; their next owner reads them. Counter; label `listener`.
+pub const LISTENER_RECORDS_UNASSIGNED: &str = "kafka_boot_listener_records_unassigned_total";
+/// Results that came after their assignment was over, and were dropped. Counter; label `listener`.
+pub const LISTENER_RESULTS_STALE: &str = "kafka_boot_listener_results_stale_total";
+/// Attempts that ended in an error or a panic. Counter; label `listener`.
+pub const LISTENER_ATTEMPTS_FAILED: &str = "kafka_boot_listener_attempts_failed_total";
+/// Attempts that follow a failed one. Counter; label `listener`.
+pub const LISTENER_ATTEMPTS_RETRIED: &str = "kafka_boot_listener_attempts_retried_total";
+/// The time that a record, or a batch, spends in its handler, in seconds. Histogram; label `listener`.
+pub const LISTENER_SECONDS: &str = "kafka_boot_listener_seconds";
+/// Offset commits sent. Counter; label `listener`.
+pub const LISTENER_COMMITS: &str = "kafka_boot_listener_commits_total";
+/// Offset commits refused or unanswered. Counter; label `listener`.
+pub const LISTENER_COMMIT_FAILURES: &str = "kafka_boot_listener_commit_failures_total";
+/// How often the membership was lost with its partitions. Counter; label `listener`.
+pub const LISTENER_PARTITIONS_LOST: &str = "kafka_boot_listener_partitions_lost_total";
+/// Records between the committed offset and the end of the log. Gauge; labels `listener`, `topic`, `partition`.
+pub const LISTENER_LAG: &str = "kafka_boot_listener_lag_records";
+/// Records fetched and not yet polled. Gauge; labels `listener`, `topic`, `partition`.
+pub const LISTENER_PREFETCHED: &str = "kafka_boot_listener_prefetched_records";
+/// Records polled and waiting for a lane, or in one. Gauge; label `listener`.
+pub const LISTENER_IN_FLIGHT: &str = "kafka_boot_listener_in_flight_records";
+/// Records given to a template. Counter; label `cluster`.
+pub const TEMPLATE_RECORDS_SENT: &str = "kafka_boot_template_records_sent_total";
+/// Records that the broker did not take. Counter; label `cluster`.
+pub const TEMPLATE_RECORDS_FAILED: &str = "kafka_boot_template_records_failed_total";
+/// Records sent and not yet confirmed. Gauge; label `cluster`.
+pub const TEMPLATE_IN_FLIGHT: &str = "kafka_boot_template_in_flight_records";
+/// Runs of a job that came to an end. Counter; label `job`.
+pub const JOB_RUNS: &str = "kafka_boot_job_runs_total";
+/// Runs of a job that failed or panicked. Counter; label `job`.
+pub const JOB_FAILURES: &str = "kafka_boot_job_failures_total";
+/// The time that a run of a job takes, in seconds. Histogram; label `job`.
+pub const JOB_SECONDS: &str = "kafka_boot_job_seconds";
+
+/// The listener's id.
+pub const LABEL_LISTENER: &str = "listener";
+/// The topic.
+pub const LABEL_TOPIC: &str = "topic";
+/// The partition.
+pub const LABEL_PARTITION: &str = "partition";
+/// The cluster's name; `default` for the primary one.
+pub const LABEL_CLUSTER: &str = "cluster";
+/// The job's id.
+pub const LABEL_JOB: &str = "job";

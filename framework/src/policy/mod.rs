@@ -1,0 +1,110 @@
+//! What follows a failed attempt: one place for errors, panics and records that cannot be read.
+
+mod retry;
+
+pub use retry::Backoff;
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::config::model::{ErrorProperties, Exhausted};
+use crate::error::{ExtractError, HandlerError};
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The record cannot be read: another attempt cannot help.
+    Extract(ExtractError),
+    /// The handler returned an error, or panicked.
+    Handler(HandlerError),
+}
+
+impl Fault {
+    pub(crate) fn into_error(self) -> HandlerError {
+        match self {
+            Self::Extract(error) => error.into(),
+            Self::Handler(error) => error,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Extract(error) => error.fmt(f),
+            Self::Handler(error) => f.write_str(&error.chain()),
+        }
+    }
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Try again after this time.
+    Retry(Duration),
+    /// Count the record as done, and say so.
+    Skip,
+    /// Stop the listener; the record stays undone.
+    Stop,
+}
+
+/// A listener's error policy: attempts with backoff, then stop or skip.
+#[derive(Debug, Clone)]
+pub(crate) struct ErrorPolicy {
+    attempts: u32,
+    backoff: Backoff,
+    exhausted: Exhausted,
+}
+
+impl ErrorPolicy {
+    pub(crate) fn new(properties: &ErrorProperties) -> Self {
+        let backoff = &properties.backoff;
+        Self {
+            attempts: properties.attempts,
+            backoff: Backoff::new(
+                backoff.initial.get(),
+                backoff.multiplier,
+                backoff.max.get(),
+                backoff.jitter,
+            ),
+            exhausted: properties.then,
+        }
+    }
+
+    /// Decides what follows the failure of attempt number `attempt`, from 1.
+    pub(crate) fn decide(&self, fault: &Fault, attempt: u32) -> Decision {
+        let may_retry = matches!(fault, Fault::Handler(_)) && attempt < self.attempts;
+        if may_retry {
+            return Decision::Retry(self.backoff.delay(attempt));
+        }
+        match self.exhausted {
+            Exhausted::Skip => Decision::Skip,
+            Exhausted::Stop => Decision::Stop,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(attempts: u32, then: Exhausted) -> ErrorPolicy {
+        ErrorPolicy::new(&ErrorProperties { attempts, then, ..ErrorProperties::default() })
+    }
+
+    #[test]
+    fn a_handler_error_is_retried_until_the_attempts_are_used_up() {
+        let policy = policy(3, Exhausted::Stop);
+        let fault = Fault::Handler(HandlerError::msg("no"));
+        assert!(matches!(policy.decide(&fault, 1), Decision::Retry(_)));
+        assert!(matches!(policy.decide(&fault, 2), Decision::Retry(_)));
+        assert_eq!(policy.decide(&fault, 3), Decision::Stop);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_not_tried_again() {
+        let fault = Fault::Extract(ExtractError::new("Key<u64>", "not a number"));
+        assert_eq!(policy(3, Exhausted::Skip).decide(&fault, 1), Decision::Skip);
+        assert_eq!(policy(3, Exhausted::Stop).decide(&fault, 1), Decision::Stop);
+    }
+}

@@ -1,0 +1,115 @@
+//! What arguments are extracted from: one record, or one batch, borrowed from its chunk.
+
+use std::sync::Arc;
+
+use super::chunk::{Chunk, Stored};
+use super::Timestamp;
+use crate::handler::AckTarget;
+
+/// One record, as an argument's extractor sees it. Nothing is copied or decoded until it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordView<'a> {
+    pub(super) chunk: &'a Arc<Chunk>,
+    pub(super) index: usize,
+    attempt: u32,
+    ack: Option<&'a AckTarget>,
+}
+
+impl<'a> RecordView<'a> {
+    pub(crate) fn new(chunk: &'a Arc<Chunk>, index: usize, attempt: u32, ack: Option<&'a AckTarget>) -> Self {
+        debug_assert!(index < chunk.records.len(), "view: index inside the chunk");
+        Self { chunk, index, attempt, ack }
+    }
+
+    pub(super) fn stored(&self) -> &'a Stored {
+        &self.chunk.records[self.index]
+    }
+
+    pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
+        self.ack
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &'a str {
+        &self.chunk.topic
+    }
+
+    /// The partition, from 0.
+    pub fn partition(&self) -> i32 {
+        self.chunk.partition
+    }
+
+    /// The offset in the partition, from 0.
+    pub fn offset(&self) -> i64 {
+        self.stored().offset()
+    }
+
+    /// The key's bytes; `None` is a record without a key.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.stored().key()
+    }
+
+    /// The payload's bytes; `None` is a tombstone.
+    pub fn payload(&self) -> Option<&'a [u8]> {
+        self.stored().payload()
+    }
+
+    /// The record's timestamp and who set it.
+    pub fn timestamp(&self) -> Timestamp {
+        self.stored().timestamp()
+    }
+
+    /// The leader epoch of the batch that held the record, where the broker tells it.
+    pub fn leader_epoch(&self) -> Option<i32> {
+        self.stored().leader_epoch()
+    }
+
+    /// The headers, in the record's order; a name may repeat.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        self.stored().headers()
+    }
+
+    /// The value of the last header of this name; `None` if there is none or its value is null.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        self.headers().filter(|(header, _)| *header == name).last().and_then(|(_, value)| value)
+    }
+
+    /// Which attempt at this record this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+}
+
+/// One batch, as an argument's extractor sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchView<'a> {
+    chunk: &'a Arc<Chunk>,
+    attempt: u32,
+    ack: Option<&'a AckTarget>,
+}
+
+impl<'a> BatchView<'a> {
+    pub(crate) fn new(chunk: &'a Arc<Chunk>, attempt: u32, ack: Option<&'a AckTarget>) -> Self {
+        Self { chunk, attempt, ack }
+    }
+
+    pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
+        self.ack
+    }
+
+    /// How many records the batch holds; at least one.
+    pub fn len(&self) -> usize {
+        self.chunk.records.len()
+    }
+
+    /// Whether the batch is empty: never, when the framework made it.
+    pub fn is_empty(&self) -> bool {
+        self.chunk.records.is_empty()
+    }
+
+    /// The records, in the order of their offsets.
+    pub fn records(&self) -> impl Iterator<Item = RecordView<'a>> + use<'a> {
+        let (chunk, attempt) = (self.chunk, self.attempt);
+        (0..chunk.records.len()).map(move |index| RecordView::new(chunk, index, attempt, None))
+    }
+}
