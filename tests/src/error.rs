@@ -70,3 +70,9 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<rdkafka::error::KafkaError> for Error {
+    fn from(source: rdkafka::error::KafkaError) -> Self {
+        Self::new(ErrorKind::Kafka, source.to_string())
+    }
+}

@@ -202,6 +202,11 @@ impl Kafka {
         Ok(self.broker(index)?.address())
     }
 
+    /// Creates a topic, replicated to every broker, and waits until its partitions have leaders.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        crate::produce::create_topic(&self.bootstrap_servers, name, partitions)
+    }
+
     /// Crashes broker `index` with `SIGKILL` and waits until it is gone.
     pub fn kill9(&self, index: usize) -> Result<()> {
         self.own(index)?.kill9()

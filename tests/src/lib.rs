@@ -18,7 +18,10 @@
 
 pub mod error;
 pub mod kafka;
+pub mod ledger;
+pub mod observer;
 pub mod process;
+pub mod produce;
 pub mod seed;
 pub mod wait;
 

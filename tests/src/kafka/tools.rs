@@ -84,13 +84,6 @@ impl Kafka {
         run_java(self.installation()?, main_class, &all, deadline)
     }
 
-    /// Creates a topic with Kafka's own tool, replicated to every broker, and waits until it is there.
-    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<()> {
-        let partitions = partitions.to_string();
-        let args = ["--create", "--topic", name, "--partitions", &partitions];
-        self.tool("org.apache.kafka.tools.TopicCommand", &args, TOOL_DEADLINE)?.success().map(drop)
-    }
-
     /// Reads up to `max` records of `topic` from its beginning with Kafka's console consumer, outside of any lasting
     /// group; gives up when none has come for `timeout`.
     pub fn console_consumer(
