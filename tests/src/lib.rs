@@ -20,6 +20,7 @@ pub mod error;
 pub mod kafka;
 pub mod ledger;
 pub mod observer;
+pub mod oracle;
 pub mod process;
 pub mod produce;
 pub mod seed;

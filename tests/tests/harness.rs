@@ -151,8 +151,7 @@ fn no_broker_outlives_a_test_process_that_is_killed() {
 
 #[test]
 fn a_child_process_is_seen_signalled_and_waited_for() {
-    let script =
-        "trap 'echo stopping; exit 7' TERM; echo ready >&2; while :; do sleep 0.05; done";
+    let script = "trap 'echo stopping; exit 7' TERM; echo ready >&2; while :; do sleep 0.05; done";
     let mut child = Program::new("sh").args(["-c", script]).start().unwrap();
     let line = child.wait_for_line(DEADLINE, |line| line == "ready").unwrap();
     assert_eq!(line.stream, Stream::Err);
