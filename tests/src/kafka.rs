@@ -118,22 +118,17 @@ impl Kafka {
     ///
     /// When Kafka is installed but does not start; and, with `CI=true`, when there is no Kafka to be had.
     pub fn shared() -> Option<&'static Self> {
-        static SHARED: OnceLock<Option<Kafka>> = OnceLock::new();
-        SHARED
-            .get_or_init(|| {
-                if let Some(bootstrap_servers) = external_cluster() {
-                    notice(&format!("using the cluster of {EXTERNAL_CLUSTER_VARIABLE}={bootstrap_servers}"));
-                    return Some(Self::outside(bootstrap_servers));
-                }
-                let mut kafka = available_or_skip(Self::start(&KafkaOptions::default()))?;
-                kafka.owner = Owner::Process;
-                Some(kafka)
-            })
-            .as_ref()
-            .or_else(|| {
-                notice_skip("no Kafka on this machine");
-                None
-            })
+        static SHARED: OnceLock<Result<Kafka, String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            if let Some(bootstrap_servers) = external_cluster() {
+                notice(&format!("using the cluster of {EXTERNAL_CLUSTER_VARIABLE}={bootstrap_servers}"));
+                return Ok(Self::outside(bootstrap_servers));
+            }
+            let mut kafka = available(Self::start(&KafkaOptions::default()))?;
+            kafka.owner = Owner::Process;
+            Ok(kafka)
+        });
+        shared.as_ref().map_err(|reason| notice_skip(reason)).ok()
     }
 
     /// A cluster of the caller's own, to hurt; stopped on drop. `None` means: skip this test, and the output says so.
@@ -146,7 +141,7 @@ impl Kafka {
             notice_skip(&format!("{EXTERNAL_CLUSTER_VARIABLE} is set, and that cluster must not be hurt"));
             return None;
         }
-        available_or_skip(Self::start(options))
+        available(Self::start(options)).map_err(|reason| notice_skip(&reason)).ok()
     }
 
     /// A cluster of the caller's own, ready for clients; stopped on drop.
@@ -218,6 +213,7 @@ impl Kafka {
     }
 
     /// Starts broker `index` again, stopping it first if it runs, with its port and data; returns when it answers.
+    /// Its replicas may still be catching up then.
     pub fn restart(&self, index: usize) -> Result<()> {
         let mut broker = self.own(index)?;
         if broker.is_running()? {
@@ -248,21 +244,26 @@ impl Kafka {
         Ok(self.broker(index)?.log_file().to_owned())
     }
 
-    /// Waits until every running broker is known to every other and answers clients.
+    /// Waits until every running broker answers clients and knows that all of them are registered.
     fn wait_until_ready(&self) -> Result<()> {
-        let expected = self.running()?;
-        let client: BaseConsumer = quiet_client(&self.bootstrap_servers)
-            .create()
-            .map_err(|error| Error::new(ErrorKind::Kafka, format!("cannot create a client: {error}")))?;
+        let mut addresses = Vec::new();
+        for broker in &self.brokers {
+            let mut broker = lock(broker);
+            if broker.is_running()? {
+                addresses.push(broker.address());
+            }
+        }
+        let expected = addresses.len();
         let ready = crate::wait::poll(START_DEADLINE, "the brokers to answer", || {
             if self.running().is_ok_and(|running| running < expected) {
                 return Ok(Err("a broker ended while it started"));
             }
-            let metadata =
-                client.fetch_metadata(None, Duration::from_secs(1)).map_err(|error| error.to_string())?;
-            let known = metadata.brokers().len();
-            if known < expected {
-                return Err(format!("{known} of {expected} brokers are registered"));
+            while let Some(address) = addresses.last() {
+                let known = brokers_known_to(address).map_err(|error| format!("`{address}`: {error}"))?;
+                if known < expected {
+                    return Err(format!("`{address}` knows {known} of {expected} brokers"));
+                }
+                addresses.pop();
             }
             Ok(Ok(()))
         });
@@ -333,21 +334,24 @@ pub(crate) fn quiet_client(bootstrap_servers: &str) -> ClientConfig {
     config
 }
 
+/// Asks the broker at `address`, and no other: a new client knows nobody else yet.
+fn brokers_known_to(address: &str) -> Result<usize> {
+    let client: BaseConsumer = quiet_client(address).create()?;
+    Ok(client.fetch_metadata(None, Duration::from_secs(1))?.brokers().len())
+}
+
 fn external_cluster() -> Option<String> {
     std::env::var(EXTERNAL_CLUSTER_VARIABLE).ok().filter(|servers| !servers.trim().is_empty())
 }
 
-/// Unwraps a started cluster. What is missing on a machine skips a test, except in CI; anything else is a failure.
-fn available_or_skip(started: Result<Kafka>) -> Option<Kafka> {
-    let error = match started {
-        Ok(kafka) => return Some(kafka),
-        Err(error) => error,
-    };
+/// A started cluster, or why this machine has none. Any other failure, and in CI that one too, fails the test here.
+fn available(started: Result<Kafka>) -> Result<Kafka, String> {
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    assert!(error.kind() == ErrorKind::Unavailable, "Kafka does not start: {error}");
-    assert!(!in_ci, "Kafka is needed in CI: {error}");
-    notice_skip(&error.to_string());
-    None
+    started.map_err(|error| {
+        assert!(error.kind() == ErrorKind::Unavailable, "Kafka does not start: {error}");
+        assert!(!in_ci, "Kafka is needed in CI: {error}");
+        error.to_string()
+    })
 }
 
 fn notice_skip(reason: &str) {

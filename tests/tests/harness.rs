@@ -8,7 +8,7 @@ use std::time::Duration;
 use kafka_boot_tests::ErrorKind;
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
 use kafka_boot_tests::observer::Observer;
-use kafka_boot_tests::process::{Program, Signal, Stream, resident_bytes};
+use kafka_boot_tests::process::{Process, Program, Signal, Stream, resident_bytes, workspace_binary};
 use kafka_boot_tests::produce::{Seeding, Stamp};
 use kafka_boot_tests::seed::unique_name;
 use kafka_boot_tests::wait::eventually;
@@ -45,6 +45,8 @@ fn a_broker_comes_back_on_its_port_after_a_crash_a_stop_and_a_pause() {
     kafka.restart(0).unwrap();
     kafka.pause(0).unwrap();
     kafka.resume(0).unwrap();
+    kafka.pause(0).unwrap();
+    kafka.restart(0).unwrap();
 
     assert_eq!(kafka.broker_address(0).unwrap(), address);
     let listed =
@@ -147,6 +149,49 @@ fn no_broker_outlives_a_test_process_that_is_killed() {
 
     holder.signal(Signal::Kill).unwrap();
     eventually(DEADLINE, "the broker to die with its test process", || resident_bytes(pid).is_err());
+}
+
+/// Runs one test of this file in a process of its own, by a shell script that ends in `exec "$0" "$@"`.
+fn run_alone(test: &str, script: &str, environment: &[(&str, &str)]) -> Process {
+    let mut program = Program::new("sh").args(["-c", script]).arg(std::env::current_exe().unwrap());
+    program = program.args(["--exact", test, "--nocapture"]);
+    for (name, value) in environment {
+        program = program.env(name, value);
+    }
+    program.start().unwrap()
+}
+
+#[test]
+fn a_missing_broker_skips_a_test_and_says_so_but_fails_it_in_ci() {
+    let test = "a_shared_broker_answers_kafkas_own_tools_and_refuses_to_be_killed";
+    for (ci, code, said) in [("false", 0, "skipped: "), ("true", 101, "Kafka is needed in CI: ")] {
+        let script = "unset KAFKA_BOOTSTRAP_SERVERS; PATH=/nonexistent; exec \"$0\" \"$@\"";
+        let mut alone = run_alone(test, script, &[("CI", ci)]);
+        assert_eq!(alone.wait(DEADLINE).unwrap().code(), Some(code), "{:?}", alone.lines());
+        assert!(alone.text(Stream::Err).contains(said), "{:?}", alone.lines());
+    }
+}
+
+#[test]
+fn a_cluster_from_outside_is_used_and_never_hurt() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let outside = [("KAFKA_BOOTSTRAP_SERVERS", kafka.bootstrap_servers())];
+    for (test, said) in [
+        ("a_shared_broker_answers_kafkas_own_tools_and_refuses_to_be_killed", "using the cluster of"),
+        ("three_brokers_serve_a_topic_while_one_of_them_is_dead", "skipped: three_brokers"),
+    ] {
+        let mut alone = run_alone(test, "exec \"$0\" \"$@\"", &outside);
+        assert_eq!(alone.wait(Duration::from_mins(1)).unwrap().code(), Some(0), "{:?}", alone.lines());
+        assert!(alone.text(Stream::Err).contains(said), "{:?}", alone.lines());
+    }
+}
+
+#[test]
+fn a_binary_of_another_package_is_built_when_a_test_needs_it() {
+    assert!(workspace_binary("scheduled-producer", "scheduled-producer").unwrap().is_file());
+    let error = workspace_binary("scheduled-producer", "nothing-of-this-name").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tool);
+    assert!(error.to_string().contains("nothing-of-this-name"), "{error}");
 }
 
 #[test]

@@ -138,6 +138,8 @@ impl Broker {
 
     pub(super) fn stop(&mut self, deadline: Duration) -> Result<()> {
         self.signal(Signal::Terminate)?;
+        // A paused broker would not notice.
+        self.signal(Signal::Continue)?;
         self.wait_for_end(deadline)
     }
 
