@@ -1,1 +1,29 @@
-//! End-to-end tests.
+//! What judges the framework: a real Apache Kafka, evidence that survives a kill, and the oracle that reads it.
+//!
+//! The modules, in reading order:
+//!
+//! | module | is |
+//! |---|---|
+//! | [`kafka`] | one or three real brokers as child processes, with faults, and Kafka's own command-line tools |
+//! | [`process`] | a service under test as a child process: its output lines, signals, exit status, memory |
+//! | [`produce`] | topics, and fast seeding with an acknowledged-records ledger |
+//! | [`ledger`] | one line a handler attempt, written before the attempt returns |
+//! | [`observer`] | committed offsets and watermarks, sampled from outside |
+//! | [`oracle`] | pure functions from those histories to violations of the invariants I1–I9 |
+//! | [`wait`], [`seed`], [`error`] | waiting on conditions, reproducible randomness, failures of the harness itself |
+//!
+//! Nothing in this crate retries a failed expectation: a flaky test is a bug with a seed.
+
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may unwrap what it expects"))]
+
+pub mod error;
+pub mod kafka;
+pub mod ledger;
+pub mod observer;
+pub mod oracle;
+pub mod process;
+pub mod produce;
+pub mod seed;
+pub mod wait;
+
+pub use error::{Error, ErrorKind, Result};

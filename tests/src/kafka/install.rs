@@ -1,0 +1,106 @@
+//! Kafka's jars, fetched once from Maven Central into `target/kafka`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{Error, ErrorKind, Result};
+
+/// What to fetch. A change here fetches again.
+const POM: &str = include_str!("../../kafka/pom.xml");
+
+/// Kafka's jars on this machine.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    root: PathBuf,
+    class_path: String,
+}
+
+impl Installation {
+    /// The jars of `tests/kafka/pom.xml`, fetched if they are not there yet. Safe to call from several processes at once.
+    ///
+    /// Fails with [`ErrorKind::Unavailable`] when Java, Maven or the download is missing.
+    pub fn obtain() -> Result<Self> {
+        require("java", "-version", "Java 17 or later")?;
+        let root = super::root_directory();
+        fs::create_dir_all(&root)
+            .map_err(|error| Error::io(format!("cannot create `{}`", root.display()), error))?;
+        let root =
+            root.canonicalize().map_err(|error| Error::io("cannot resolve the target directory", error))?;
+
+        let libraries = root.join("libs");
+        let stamp = root.join("libs.stamp");
+        let _lock = lock_file(&root.join("install.lock"))?;
+        if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == POM) {
+            return Ok(Self { class_path: class_path(&libraries)?, root });
+        }
+        fetch(&root, &libraries)?;
+        // Written last: a run that was cut short starts over.
+        fs::write(&stamp, POM)
+            .map_err(|error| Error::io(format!("cannot write `{}`", stamp.display()), error))?;
+        Ok(Self { class_path: class_path(&libraries)?, root })
+    }
+
+    /// The folder under which brokers keep their data.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// All jars, for `java -cp`.
+    pub(super) fn class_path(&self) -> &str {
+        &self.class_path
+    }
+}
+
+fn fetch(root: &Path, libraries: &Path) -> Result<()> {
+    require("mvn", "--version", "Maven 3.8 or later")?;
+    crate::seed::notice("fetching Kafka from Maven Central into target/kafka");
+    if libraries.exists() {
+        fs::remove_dir_all(libraries).map_err(|error| Error::io("cannot remove Kafka's old jars", error))?;
+    }
+    // Beside the jars rather than in the source tree, so that Maven has no reason to write there.
+    let pom = root.join("pom.xml");
+    fs::write(&pom, POM).map_err(|error| Error::io(format!("cannot write `{}`", pom.display()), error))?;
+    let output = Command::new("mvn")
+        .args(["--quiet", "--batch-mode", "--no-transfer-progress", "dependency:copy-dependencies"])
+        .arg("-DincludeScope=runtime")
+        .arg(format!("-DoutputDirectory={}", libraries.display()))
+        .arg("--file")
+        .arg(&pom)
+        .output()
+        .map_err(|error| Error::io("cannot run `mvn`", error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stdout);
+    Err(Error::new(ErrorKind::Unavailable, format!("cannot fetch Kafka from Maven Central:\n{said}")))
+}
+
+fn class_path(libraries: &Path) -> Result<String> {
+    let unreadable = |error| Error::io(format!("cannot list `{}`", libraries.display()), error);
+    let mut jars = Vec::new();
+    for entry in fs::read_dir(libraries).map_err(unreadable)? {
+        jars.push(entry.map_err(unreadable)?.path().to_string_lossy().into_owned());
+    }
+    jars.sort();
+    Ok(jars.join(":"))
+}
+
+fn require(program: &str, version_flag: &str, what: &str) -> Result<()> {
+    let found = Command::new(program).arg(version_flag).output().is_ok_and(|output| output.status.success());
+    if found {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        format!("`{program}` is not installed; {what} is needed for a real broker"),
+    ))
+}
+
+/// Takes a lock between processes, held until the file is dropped.
+fn lock_file(path: &Path) -> Result<File> {
+    let failed = |error| Error::io(format!("cannot lock `{}`", path.display()), error);
+    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
