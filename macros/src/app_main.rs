@@ -75,19 +75,22 @@ fn expand(function: &ItemFn) -> TokenStream {
     };
     let mut callee = name.clone();
     callee.set_span(at_output);
-    let run = if function.sig.asyncness.is_some() {
+    let main = if function.sig.asyncness.is_some() {
         quote!(#callee)
     } else {
         let app = Ident::new("app", Span::mixed_site());
         quote_spanned!(at_output=> |#app| async move { #callee(#app) })
     };
+    let run = quote_spanned!(at_output=> ::kafka_boot::__private::run_main(#main));
+    let conditions = function.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg"));
     quote_spanned! {span=>
+        #(#conditions)*
         fn #name() -> ::std::process::ExitCode {
             // It chooses what runs; that it need not wait for anything is fine.
-            #[allow(clippy::unused_async, clippy::needless_pass_by_value)]
+            #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::unused_async)]
             #function
 
-            ::kafka_boot::__private::run_main(#run)
+            #run
         }
     }
 }

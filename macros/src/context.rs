@@ -35,9 +35,14 @@ impl Context {
         }
     }
 
+    /// How many errors were added.
+    pub(crate) fn count(&self) -> usize {
+        self.errors.borrow().as_ref().map_or(0, Vec::len)
+    }
+
     /// Whether an error was added.
     pub(crate) fn is_failed(&self) -> bool {
-        self.errors.borrow().as_ref().is_some_and(|errors| !errors.is_empty())
+        self.count() > 0
     }
 
     /// `Err` with every error as `compile_error!`, if there is any.

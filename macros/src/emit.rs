@@ -39,13 +39,13 @@ pub(crate) fn with_descriptor(function: &Function, role: &Role, fields: &TokenSt
     let descriptor = Ident::new(role.descriptor, span);
     let registered = Ident::new(role.registered, span);
     quote_spanned! {span=>
-        // The framework dictates the signature: arguments come by value, and `async` chooses where it runs.
-        #[allow(clippy::needless_pass_by_value, clippy::unused_async)]
+        // The framework dictates the signature: arguments come by value, a handler may always succeed, and `async`
+        // chooses where it runs.
+        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::unused_async)]
         #item
 
         #(#conditions)*
         #[doc(hidden)]
-        #[allow(non_camel_case_types, missing_debug_implementations, dead_code)]
         #visibility struct #proxy {}
 
         #(#conditions)*
@@ -80,7 +80,8 @@ pub(crate) fn attributes(entries: &Entries, span: Span) -> TokenStream {
 pub(crate) fn call(function: &Function, arguments: &[Ident]) -> TokenStream {
     let name = &function.item.sig.ident;
     let (start, end) = function.output().map_or((name.span(), name.span()), ends);
-    let (start, end) = (span_at(start), span_at(end));
+    // The name is looked up where the user wrote it, so a local variable of the expansion cannot shadow it.
+    let (start, end) = (name.span().located_at(start), name.span().located_at(end));
     let mut callee = name.clone();
     callee.set_span(start);
     let mut parentheses = Group::new(Delimiter::Parenthesis, quote!(#(#arguments),*));

@@ -153,7 +153,7 @@ fn unknown(attribute: &str, name: &Ident, keys: &'static [Key]) -> syn::Error {
         || format!("the keys are {}", quoted_list(known())),
         |near| format!("did you mean `{near}`?"),
     );
-    syn::Error::new(name.span(), format!("`{attribute}` has no key `{name}`; {hint}"))
+    syn::Error::new(name.span(), format!("`#[{attribute}]` has no key `{name}`; {hint}"))
 }
 
 fn parse_value(key: &Key, name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {

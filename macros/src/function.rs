@@ -31,6 +31,7 @@ pub(crate) struct Argument {
 impl Function {
     /// Parses the item under `attribute`; on a mistake, says so and returns `None`.
     pub(crate) fn parse(context: &Context, attribute: &str, item: &TokenStream) -> Option<Self> {
+        let errors_before = context.count();
         let item: ItemFn = match syn::parse2(item.clone()) {
             Ok(function) => function,
             Err(error) => {
@@ -40,17 +41,16 @@ impl Function {
         };
         check_roles(context, attribute, &item.attrs);
         check_signature(context, attribute, &item.sig);
-        if context.is_failed() {
-            return None;
-        }
+        // A declared lifetime is one mistake, which is already reported.
+        let is_generic = !item.sig.generics.params.is_empty();
         let mut arguments = Vec::new();
         for input in &item.sig.inputs {
             if let FnArg::Typed(input) = input {
-                check_argument(context, attribute, input);
+                check_argument(context, attribute, input, is_generic);
                 arguments.push(Argument { ty: (*input.ty).clone() });
             }
         }
-        Some(Self { item, arguments })
+        (context.count() == errors_before).then_some(Self { item, arguments })
     }
 
     /// Says `message` on every argument that would need a record, where there is none.
@@ -182,7 +182,7 @@ fn check_signature(context: &Context, attribute: &str, signature: &Signature) {
     }
 }
 
-fn check_argument(context: &Context, attribute: &str, argument: &PatType) {
+fn check_argument(context: &Context, attribute: &str, argument: &PatType, is_generic: bool) {
     if let Some(condition) = argument.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {
         context.error_on(condition, "an argument cannot be conditional; put the `#[cfg]` on the function");
     }
@@ -198,7 +198,7 @@ fn check_argument(context: &Context, attribute: &str, argument: &PatType) {
         |window| matches!(window, [TokenTree::Ident(word), ..] if word == "impl"),
     ) {
         context.error_on(ty, format!("a `#[{attribute}]` argument cannot be `impl Trait`; name the type"));
-    } else if contains(ty.to_token_stream(), is_borrow) {
+    } else if !is_generic && contains(ty.to_token_stream(), is_borrow) {
         context.error_on(
             ty,
             format!("a `#[{attribute}]` argument cannot borrow; only owned types live as long as the call"),

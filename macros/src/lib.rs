@@ -14,6 +14,7 @@ mod entries;
 mod function;
 mod listener;
 mod scheduled;
+mod text;
 mod util;
 mod values;
 
@@ -48,21 +49,21 @@ use proc_macro::TokenStream;
 /// | `ack_mode` | `record`, `batch`, `time`, `count`, `count-time`, `manual` or `manual-immediate`: when | `ack-mode` |
 /// | `ack_count` | records between commits, with `count` and `count-time` | `ack-count` |
 /// | `ack_time` | time between commits, with `time` and `count-time` | `ack-time` |
-/// | `concurrency` | consumers, at least 1 | `concurrency` |
-/// | `max_poll_records` | records a batch at most, at least 1 | `max-poll-records` |
-/// | `max_in_flight` | records in work at once, at least 1 | `max-in-flight` |
+/// | `concurrency` | consumers, 1 to 1,024 | `concurrency` |
+/// | `max_poll_records` | records a poll at most, 1 to 100,000 | `max-poll-records` |
+/// | `max_in_flight` | records in work at once, 1 to 1,000,000 | `max-in-flight` |
 /// | `auto_startup` | whether it starts with the application | `auto-startup` |
 /// | `cluster` | a name of `kafka.clusters` | `cluster` |
 /// | `client_id` | the client's id | `client-id` |
 /// | `auto_offset_reset` | `earliest`, `latest` or `none` | `auto-offset-reset` |
-/// | `isolation_level` | `read_committed` or `read_uncommitted` | `isolation-level` |
+/// | `isolation_level` | `read-committed` or `read-uncommitted` | `isolation-level` |
 /// | `group_instance_id` | the id of a static group member | `group-instance-id` |
 /// | `drain_timeout` | how long a rebalance waits for records in work | `drain-timeout` |
-/// | `attempts` | attempts in place, at least 1 | `error.attempts` |
+/// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
 /// | `on_failure` | `stop` or `skip`: what follows the last attempt | `error.then` |
 /// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |
 ///
-/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"2m"`, `"1h"`, `"1d"`. An
+/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"1m 30s"`. An
 /// integer or a switch also takes a placeholder: `concurrency = "${orders.concurrency}"`.
 ///
 /// # Errors
@@ -102,7 +103,7 @@ pub fn kafka_listener(attribute: TokenStream, item: TokenStream) -> TokenStream 
 /// | `id` | the job's id; default: the function's name |
 /// | `enabled` | whether it runs at all; default `true` |
 ///
-/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"2m"`, `"1h"`, `"1d"`. Any
+/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"1m 30s"`. Any
 /// value but the id may be a placeholder.
 ///
 /// # Errors

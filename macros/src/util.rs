@@ -20,18 +20,23 @@ fn normalized(word: &str) -> Vec<char> {
     word.chars().filter(|character| !matches!(character, '_' | '-')).flat_map(char::to_lowercase).collect()
 }
 
-/// The Levenshtein distance.
+/// The edit distance, in which two neighbours that changed places are one edit.
 fn edit_distance(left: &[char], right: &[char]) -> usize {
-    let mut previous: Vec<usize> = (0..=right.len()).collect();
-    for (row, a) in left.iter().enumerate() {
-        let mut current = vec![row + 1];
-        for (column, b) in right.iter().enumerate() {
-            let replaced = previous[column] + usize::from(a != b);
-            current.push(replaced.min(previous[column + 1] + 1).min(current[column] + 1));
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for row in 1..=left.len() {
+        let mut current = vec![row];
+        for column in 1..=right.len() {
+            let (a, b) = (left[row - 1], right[column - 1]);
+            let replaced = rows[row - 1][column - 1] + usize::from(a != b);
+            let mut best = replaced.min(rows[row - 1][column] + 1).min(current[column - 1] + 1);
+            if row > 1 && column > 1 && a == right[column - 2] && left[row - 2] == b {
+                best = best.min(rows[row - 2][column - 2] + 1);
+            }
+            current.push(best);
         }
-        previous = current;
+        rows.push(current);
     }
-    previous[right.len()]
+    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -44,6 +49,7 @@ mod tests {
         for (found, expected) in [
             ("topik", Some("topic")),
             ("topcis", Some("topics")),
+            ("di", Some("id")),
             ("ackMode", Some("ack_mode")),
             ("autoStartup", Some("auto_startup")),
             ("ids", Some("id")),

@@ -9,11 +9,8 @@ use syn::{Ident, Lit, LitInt, LitStr};
 use crate::context::Context;
 use crate::entries::{Key, Value};
 use crate::scheduled::cron;
+use crate::text;
 use crate::util::{did_you_mean, quoted_list};
-
-/// Kafka's limit, from which brokers derive file names.
-const TOPIC_LENGTH_MAX: usize = 249;
-const DURATION_UNITS: [&str; 5] = ["ms", "s", "m", "h", "d"];
 
 /// The kind of value that a key takes.
 pub(crate) enum Kind {
@@ -29,8 +26,11 @@ pub(crate) enum Kind {
     Pattern,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// An integer of at least one.
-    Count,
+    /// An integer from one to a limit, which is the configuration's.
+    Count {
+        /// The limit.
+        max: i64,
+    },
     /// `true` or `false`.
     Switch,
     /// A span of time.
@@ -102,9 +102,9 @@ fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Resul
     match (kind, literal) {
         (Kind::Topics | Kind::Properties, _) => Err(wrong_type(key)),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
-        (Kind::Count, Lit::Int(number)) => match signed(negative, number)? {
-            count if count >= 1 => Ok(Setting::Int(count)),
-            count => Err(format!("`{}` is at least 1, found `{count}`", key.name)),
+        (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
+            count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
+            count => Err(format!("`{}` is from 1 to {max}, found `{count}`", key.name)),
         },
         (Kind::Duration { zero }, Lit::Int(number)) => {
             check_milliseconds(key, *zero, signed(negative, number)?)
@@ -119,7 +119,7 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
     if text.trim().is_empty() {
         return Err(format!("`{name}` is empty; write it as in `{}`", key.example));
     }
-    if !matches!(kind, Kind::Name | Kind::Prefix) && has_placeholder(text)? {
+    if !matches!(kind, Kind::Name | Kind::Prefix) && text::has_placeholder(text)? {
         return Ok(match kind {
             Kind::Topic => Setting::List(vec![text.to_owned()]),
             _ => Setting::Str(text.to_owned()),
@@ -127,18 +127,18 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
     }
     match kind {
         Kind::Text => {}
-        Kind::Name => check_name(name, text)?,
-        Kind::Prefix => check_prefix(text)?,
+        Kind::Name => text::name(name, text)?,
+        Kind::Prefix => text::prefix(text)?,
         Kind::Topic => {
-            check_topic(text)?;
+            text::topic(text)?;
             return Ok(Setting::List(vec![text.to_owned()]));
         }
-        Kind::Pattern => check_pattern(text)?,
+        Kind::Pattern => text::pattern(text)?,
         Kind::OneOf(choices) => check_choice(name, text, choices)?,
-        Kind::Duration { zero } => check_duration(key, *zero, text)?,
+        Kind::Duration { zero } => text::duration(name, *zero, text)?,
         Kind::Cron => cron::check(text)?,
-        Kind::Zone => check_zone(text)?,
-        Kind::Count | Kind::Switch | Kind::Topics | Kind::Properties => return Err(wrong_type(key)),
+        Kind::Zone => text::zone(text)?,
+        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties => return Err(wrong_type(key)),
     }
     Ok(Setting::Str(text.to_owned()))
 }
@@ -151,7 +151,7 @@ fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -
     let mut names = Vec::new();
     for literal in topics {
         let name = literal.value();
-        let checked = match has_placeholder(&name) {
+        let checked = match text::has_placeholder(&name) {
             Ok(true) => Ok(()),
             Ok(false) if name.is_empty() => {
                 Err("a topic's name is empty; write it as in `\"orders\"`".to_owned())
@@ -159,7 +159,7 @@ fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -
             Ok(false) if names.contains(&name) => {
                 Err(format!("topic `{name}` is listed twice; keep one of them"))
             }
-            Ok(false) => check_topic(&name),
+            Ok(false) => text::topic(&name),
             Err(message) => Err(message),
         };
         if let Err(message) = checked {
@@ -186,106 +186,13 @@ fn check_properties(context: &Context, entries: &[(LitStr, LitStr)]) -> Option<S
             context.error_on(key, format!("property `{name}` is given twice; keep one of them"));
             return None;
         }
-        if let Err(message) = has_placeholder(&value.value()) {
+        if let Err(message) = text::has_placeholder(&value.value()) {
             context.error_on(value, message);
             return None;
         }
         properties.push((name, value.value()));
     }
     Some(Setting::Map(properties))
-}
-
-/// Whether the text has a placeholder; an error if one is not closed or names nothing.
-fn has_placeholder(text: &str) -> Result<bool, String> {
-    let mut open = Vec::new();
-    let mut found = false;
-    let mut rest = text.char_indices().peekable();
-    while let Some((at, character)) = rest.next() {
-        match character {
-            '$' if rest.next_if(|(_, next)| *next == '{').is_some() => {
-                found = true;
-                open.push(at);
-                if matches!(rest.peek(), Some((_, '}' | ':'))) {
-                    return Err("a placeholder names no key; write it as in `${some.key}`".to_owned());
-                }
-            }
-            '}' => drop(open.pop()),
-            _ => {}
-        }
-    }
-    match open.first() {
-        Some(at) => Err(format!("the placeholder `{}` is not closed; add `}}`", &text[*at..])),
-        None => Ok(found),
-    }
-}
-
-fn check_name(key: &str, text: &str) -> Result<(), String> {
-    match text.chars().find(|character| !is_name_character(*character)) {
-        Some(other) => Err(format!(
-            "`{key}` holds `{other}`; it takes letters, digits, `.`, `_` and `-`, and no placeholder"
-        )),
-        None => Ok(()),
-    }
-}
-
-fn check_prefix(text: &str) -> Result<(), String> {
-    let is_word = |word: &str| {
-        word.starts_with(|first: char| first.is_ascii_lowercase())
-            && !word.ends_with('-')
-            && !word.contains("--")
-            && word.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '-')
-    };
-    if text.split('.').all(is_word) {
-        return Ok(());
-    }
-    Err(format!(
-        "`{text}` is not a section of the configuration; write kebab-case words joined by dots, as in `shop.order-repo`"
-    ))
-}
-
-fn check_topic(topic: &str) -> Result<(), String> {
-    if topic.len() > TOPIC_LENGTH_MAX {
-        let length = topic.len();
-        return Err(format!(
-            "a topic's name has at most {TOPIC_LENGTH_MAX} characters, this one has {length}"
-        ));
-    }
-    if topic == "." || topic == ".." {
-        return Err(format!("a topic cannot be named `{topic}`"));
-    }
-    match topic.chars().find(|character| !is_name_character(*character)) {
-        Some('*' | '^' | '$' | '+' | '(') => Err(format!(
-            "topic `{topic}` looks like a regular expression; use `pattern = \"{topic}\"`, or letters, digits, `.`, `_` and `-`"
-        )),
-        Some(other) => Err(format!(
-            "topic `{topic}` holds `{other}`; a topic's name takes letters, digits, `.`, `_` and `-`"
-        )),
-        None => Ok(()),
-    }
-}
-
-/// Finds what is certainly wrong; the expression itself is compiled by librdkafka.
-fn check_pattern(pattern: &str) -> Result<(), String> {
-    let (mut depth, mut class, mut escaped) = (0_u32, false, false);
-    for (column, character) in (1_usize..).zip(pattern.chars()) {
-        match character {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            ']' => class = false,
-            _ if class => {}
-            '[' => class = true,
-            '(' => depth += 1,
-            ')' if depth == 0 => {
-                return Err(format!("`pattern` closes a group that is not open, at column {column}"));
-            }
-            ')' => depth -= 1,
-            _ => {}
-        }
-    }
-    if depth > 0 || class || escaped {
-        return Err(format!("the regular expression `{pattern}` ends inside a group, a class or an escape"));
-    }
-    Ok(())
 }
 
 fn check_choice(key: &str, text: &str, choices: &'static [&'static str]) -> Result<(), String> {
@@ -308,47 +215,6 @@ fn check_milliseconds(key: &Key, zero: bool, milliseconds: i64) -> Result<Settin
     Ok(Setting::Int(milliseconds))
 }
 
-fn check_duration(key: &Key, zero: bool, text: &str) -> Result<(), String> {
-    let name = key.name;
-    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    let units = quoted_list(DURATION_UNITS);
-    let number = digits.trim_end();
-    if number.starts_with('-') {
-        return Err(format!("`{name}` cannot be negative, found `{text}`"));
-    }
-    if number.is_empty() || !number.chars().all(|character| character.is_ascii_digit()) {
-        return Err(format!(
-            "`{name}` takes a whole number with a unit ({units}), as in `\"5s\"`, found `{text}`"
-        ));
-    }
-    if unit.is_empty() {
-        return Err(format!("`{name}` has no unit; write one of {units}, as in `\"{number}ms\"`"));
-    }
-    if !DURATION_UNITS.contains(&unit) {
-        return Err(format!("`{name}` has the unknown unit `{unit}`; write one of {units}"));
-    }
-    if !zero && number.chars().all(|digit| digit == '0') {
-        return Err(format!("`{name}` must be more than zero, found `{text}`"));
-    }
-    Ok(())
-}
-
-fn check_zone(text: &str) -> Result<(), String> {
-    let valid =
-        |character: char| character.is_ascii_alphanumeric() || matches!(character, '/' | '_' | '-' | '+');
-    if text.chars().all(valid) {
-        return Ok(());
-    }
-    Err(format!(
-        "`{text}` is not a time zone; write a name of the IANA database, as in `Europe/Berlin` or `UTC`"
-    ))
-}
-
-fn is_name_character(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
-}
-
 fn signed(negative: bool, number: &LitInt) -> Result<i64, String> {
     let magnitude: i64 = number.base10_parse().map_err(|_| format!("`{number}` does not fit in 64 bits"))?;
     Ok(if negative { -magnitude } else { magnitude })
@@ -362,80 +228,10 @@ fn wrong_type(key: &Key) -> String {
             return format!("`{}` takes a string: one of {}", key.name, quoted_list(choices.iter().copied()));
         }
         Kind::Topics => "a list of strings",
-        Kind::Count => "an integer or a placeholder",
+        Kind::Count { .. } => "an integer or a placeholder",
         Kind::Switch => "`true`, `false` or a placeholder",
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
         Kind::Properties => "a table of strings",
     };
     format!("`{}` takes {expected}, as in `{}`", key.name, key.example)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TIMEOUT: Key = Key {
-        name: "timeout",
-        yaml: "timeout",
-        kind: Kind::Duration { zero: false },
-        example: "timeout = 1000",
-    };
-
-    #[test]
-    fn durations_need_a_whole_number_and_a_known_unit() {
-        for text in ["5s", "1000ms", "2m", "1h", "7d", "10 s"] {
-            assert_eq!(check_duration(&TIMEOUT, false, text), Ok(()), "{text}");
-        }
-        for (text, part) in [
-            ("5", "has no unit"),
-            ("5 seconds", "unknown unit `seconds`"),
-            ("1.5s", "whole number"),
-            ("s", "whole number"),
-            ("-5s", "cannot be negative"),
-            ("0s", "more than zero"),
-        ] {
-            let message = check_duration(&TIMEOUT, false, text).expect_err(text);
-            assert!(message.contains(part), "{text}: {message}");
-        }
-    }
-
-    #[test]
-    fn placeholders_are_found_and_must_be_closed() {
-        assert_eq!(has_placeholder("orders"), Ok(false));
-        assert_eq!(has_placeholder("costs $5 {x}"), Ok(false));
-        assert_eq!(has_placeholder("${orders.topic}"), Ok(true));
-        assert_eq!(has_placeholder("a-${b:${c:d}}-e"), Ok(true));
-        assert!(has_placeholder("x-${orders").expect_err("open").contains("`${orders` is not closed"));
-        assert!(has_placeholder("${:x}").expect_err("nameless").contains("names no key"));
-    }
-
-    #[test]
-    fn topic_names_follow_the_brokers_rule() {
-        for topic in ["orders", "Orders_1.v2-x", "a"] {
-            assert_eq!(check_topic(topic), Ok(()), "{topic}");
-        }
-        for topic in [".", "..", "or ders", "bestellung-größe", "orders.*", &"x".repeat(250)] {
-            check_topic(topic).expect_err(topic);
-        }
-    }
-
-    #[test]
-    fn prefixes_are_kebab_case_words_joined_by_dots() {
-        for prefix in ["repo", "shop.order-repo", "a1.b2"] {
-            assert_eq!(check_prefix(prefix), Ok(()), "{prefix}");
-        }
-        for prefix in ["Repo", "shop..repo", "shop_repo", "-repo", "repo-", "a--b", "1a", "repo."] {
-            check_prefix(prefix).expect_err(prefix);
-        }
-    }
-
-    #[test]
-    fn patterns_must_close_what_they_open() {
-        for pattern in ["orders.*", "^(a|b)-[)]$", r"a\("] {
-            assert_eq!(check_pattern(pattern), Ok(()), "{pattern}");
-        }
-        for pattern in ["(a", "a)", "[a", "a\\"] {
-            check_pattern(pattern).expect_err(pattern);
-        }
-    }
 }

@@ -25,11 +25,7 @@ pub(crate) fn expand(bean: &Bean) -> TokenStream {
         // Refused by the check.
         Output::Nothing => return function.item.to_token_stream(),
     };
-    let dependencies = function.arguments.iter().map(|argument| {
-        let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
-        let private = emit::private(at);
-        quote_spanned!(at=> #private::dependency::<#ty>())
-    });
+    let dependencies = dependencies(bean, span);
     let beans = match arguments.as_slice() {
         [] => quote!(_),
         _ => Ident::new("beans", Span::mixed_site()).into_token_stream(),
@@ -39,9 +35,7 @@ pub(crate) fn expand(bean: &Bean) -> TokenStream {
     let fields = quote_spanned! {span=>
         name: #name,
         key: || #private::BeanKey::of::<#ty>(#name),
-        dependencies: || ::std::vec::Vec::from_iter(
-            ::core::iter::Iterator::flatten(::core::iter::IntoIterator::into_iter([#(#dependencies),*])),
-        ),
+        dependencies: #dependencies,
         build: |#beans| {
             #(#resolutions)*
             ::core::result::Result::Ok(::std::boxed::Box::pin(async move {
@@ -50,4 +44,21 @@ pub(crate) fn expand(bean: &Bean) -> TokenStream {
         },
     };
     emit::with_descriptor(function, &ROLE, &fields)
+}
+
+/// The function that lists the beans which the arguments ask for.
+fn dependencies(bean: &Bean, span: Span) -> TokenStream {
+    let keys = bean.function.arguments.iter().map(|argument| {
+        let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
+        let private = emit::private(at);
+        quote_spanned!(at=> #private::dependency::<#ty>())
+    });
+    if keys.len() == 0 {
+        return quote_spanned!(span=> ::std::vec::Vec::new);
+    }
+    quote_spanned! {span=>
+        || ::std::vec::Vec::from_iter(
+            ::core::iter::Iterator::flatten(::core::iter::IntoIterator::into_iter([#(#keys),*])),
+        )
+    }
 }

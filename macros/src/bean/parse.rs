@@ -32,8 +32,8 @@ pub(crate) enum Output<'a> {
 impl Bean {
     /// Parses both halves, so that mistakes in either are reported together.
     pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
-        let function = Function::parse(context, ATTRIBUTE, item);
         let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
+        let function = Function::parse(context, ATTRIBUTE, item);
         Some(Self { entries, function: function? })
     }
 

@@ -28,21 +28,36 @@ const KEYS: &[Key] = &[
         kind: Kind::OneOf(&["record", "batch", "time", "count", "count-time", "manual", "manual-immediate"]),
         example: "ack_mode = \"batch\"",
     },
-    Key { name: "ack_count", yaml: "ack-count", kind: Kind::Count, example: "ack_count = 100" },
+    Key {
+        name: "ack_count",
+        yaml: "ack-count",
+        kind: Kind::Count { max: 4_294_967_295 },
+        example: "ack_count = 100",
+    },
     Key {
         name: "ack_time",
         yaml: "ack-time",
         kind: Kind::Duration { zero: false },
         example: "ack_time = \"5s\"",
     },
-    Key { name: "concurrency", yaml: "concurrency", kind: Kind::Count, example: "concurrency = 3" },
+    Key {
+        name: "concurrency",
+        yaml: "concurrency",
+        kind: Kind::Count { max: 1_024 },
+        example: "concurrency = 3",
+    },
     Key {
         name: "max_poll_records",
         yaml: "max-poll-records",
-        kind: Kind::Count,
+        kind: Kind::Count { max: 100_000 },
         example: "max_poll_records = 500",
     },
-    Key { name: "max_in_flight", yaml: "max-in-flight", kind: Kind::Count, example: "max_in_flight = 16" },
+    Key {
+        name: "max_in_flight",
+        yaml: "max-in-flight",
+        kind: Kind::Count { max: 1_000_000 },
+        example: "max_in_flight = 16",
+    },
     Key { name: "auto_startup", yaml: "auto-startup", kind: Kind::Switch, example: "auto_startup = false" },
     Key { name: "cluster", yaml: "cluster", kind: Kind::Text, example: "cluster = \"east\"" },
     Key { name: "client_id", yaml: "client-id", kind: Kind::Text, example: "client_id = \"billing-1\"" },
@@ -55,8 +70,8 @@ const KEYS: &[Key] = &[
     Key {
         name: "isolation_level",
         yaml: "isolation-level",
-        kind: Kind::OneOf(&["read_committed", "read_uncommitted"]),
-        example: "isolation_level = \"read_committed\"",
+        kind: Kind::OneOf(&["read-committed", "read-uncommitted"]),
+        example: "isolation_level = \"read-committed\"",
     },
     Key {
         name: "group_instance_id",
@@ -70,7 +85,12 @@ const KEYS: &[Key] = &[
         kind: Kind::Duration { zero: true },
         example: "drain_timeout = \"10s\"",
     },
-    Key { name: "attempts", yaml: "error.attempts", kind: Kind::Count, example: "attempts = 3" },
+    Key {
+        name: "attempts",
+        yaml: "error.attempts",
+        kind: Kind::Count { max: 1_000_000 },
+        example: "attempts = 3",
+    },
     Key {
         name: "on_failure",
         yaml: "error.then",
@@ -94,8 +114,8 @@ pub(crate) struct Listener {
 impl Listener {
     /// Parses both halves, so that mistakes in either are reported together.
     pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
-        let function = Function::parse(context, ATTRIBUTE, item);
         let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
+        let function = Function::parse(context, ATTRIBUTE, item);
         Some(Self { entries, function: function? })
     }
 

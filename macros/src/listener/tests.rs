@@ -69,7 +69,7 @@ fn every_mistake_is_reported_at_once_and_the_function_stays() {
         "did you mean `topic`?",
         "`group` takes a string",
         "found `sometimes`",
-        "at least 1",
+        "from 1 to 1024",
         "without `self`",
     ] {
         assert!(expanded.contains(part), "{part} is not in {expanded}");

@@ -44,8 +44,8 @@ pub(crate) struct Job {
 impl Job {
     /// Parses both halves, so that mistakes in either are reported together.
     pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
-        let function = Function::parse(context, ATTRIBUTE, item);
         let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
+        let function = Function::parse(context, ATTRIBUTE, item);
         Some(Self { entries, function: function? })
     }
 
