@@ -6,7 +6,7 @@ use syn::Visibility;
 use syn::spanned::Spanned;
 
 use crate::entries::Entries;
-use crate::function::{Argument, Function, span_at};
+use crate::function::{Function, span_at};
 
 /// The names that tell the attributes apart.
 pub(crate) struct Role {
@@ -39,9 +39,14 @@ pub(crate) fn with_descriptor(function: &Function, role: &Role, fields: &TokenSt
     let descriptor = Ident::new(role.descriptor, span);
     let registered = Ident::new(role.registered, span);
     quote_spanned! {span=>
-        // The framework dictates the signature: arguments come by value, a handler may always succeed, and `async`
+        // The framework dictates the signature: it passes the arguments, by value; a handler may always succeed; `async`
         // chooses where it runs.
-        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, clippy::unused_async)]
+        #[allow(
+            clippy::needless_pass_by_value,
+            clippy::too_many_arguments,
+            clippy::unnecessary_wraps,
+            clippy::unused_async
+        )]
         #item
 
         #(#conditions)*
@@ -108,16 +113,6 @@ pub(crate) fn locals(function: &Function, prefix: &str) -> Vec<Ident> {
     (0..function.arguments.len())
         .map(|index| format_ident!("{prefix}{index}", span = Span::mixed_site()))
         .collect()
-}
-
-/// The lines that take every argument out of the beans.
-pub(crate) fn resolutions(function: &Function, locals: &[Ident], beans: &TokenStream) -> Vec<TokenStream> {
-    let resolve = |(argument, local): (&Argument, &Ident)| {
-        let (ty, at) = (&argument.ty, type_span(&argument.ty));
-        let private = private(at);
-        quote_spanned!(at=> let #local = #private::bean_argument::<#ty>(#beans)?;)
-    };
-    function.arguments.iter().zip(locals).map(resolve).collect()
 }
 
 /// `concat!(module_path!(), "::name")`.

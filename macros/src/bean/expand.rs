@@ -30,7 +30,11 @@ pub(crate) fn expand(bean: &Bean) -> TokenStream {
         [] => quote!(_),
         _ => Ident::new("beans", Span::mixed_site()).into_token_stream(),
     };
-    let resolutions = emit::resolutions(function, &arguments, &beans);
+    let resolutions = function.arguments.iter().zip(&arguments).map(|(argument, local)| {
+        let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
+        let private = emit::private(at);
+        quote_spanned!(at=> let #local = #private::bean_argument::<#ty>(#beans)?;)
+    });
     let name = bean.name();
     let fields = quote_spanned! {span=>
         name: #name,

@@ -26,18 +26,22 @@ pub(crate) fn expand(job: &Job) -> TokenStream {
 fn build(job: &Job, span: Span) -> TokenStream {
     let private = emit::private(span);
     let function = &job.function;
-    let (resolved, arguments) = (emit::locals(function, "x"), emit::locals(function, "a"));
+    let (shared, arguments) = (emit::locals(function, "x"), emit::locals(function, "a"));
     let context = match arguments.as_slice() {
         [] => quote!(_),
         _ => Ident::new("context", Span::mixed_site()).into_token_stream(),
     };
-    let resolutions = emit::resolutions(function, &resolved, &quote_spanned!(span=> #context.beans()));
+    let plans = function.arguments.iter().zip(&shared).map(|(argument, shared)| {
+        let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
+        let private = emit::private(at);
+        quote_spanned!(at=> let #shared = #private::job_argument::<#ty>(#context)?;)
+    });
     let outcome = emit::outcome(function, &emit::call(function, &arguments));
     quote_spanned! {span=>
         |#context| {
-            #(#resolutions)*
+            #(#plans)*
             ::core::result::Result::Ok(#private::job_handler(move || {
-                #(let #arguments = ::core::clone::Clone::clone(&#resolved);)*
+                #(let #arguments = #shared();)*
                 async move { #outcome }
             }))
         }

@@ -1,6 +1,8 @@
 use kafka_boot::prelude::*;
 
+struct Counter;
+
 #[scheduled(fixed_rate = "1s")]
-async fn sweep(_count: u64) {}
+async fn sweep(_counter: Counter) {}
 
 fn main() {}
