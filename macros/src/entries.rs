@@ -65,7 +65,8 @@ impl Entries {
             while !input.is_empty() {
                 if let Err(error) = entries.parse_one(context, attribute, keys, input) {
                     context.push(error);
-                    skip_entry(input);
+                    // The next entry is judged on its own.
+                    rest_of_entry(input);
                 }
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
@@ -147,9 +148,16 @@ impl ToTokens for Value {
     }
 }
 
+/// The error of a key that is not known, with the near miss, which may be the key's name in the YAML file.
 fn unknown(attribute: &str, name: &Ident, keys: &'static [Key]) -> syn::Error {
     let known = || keys.iter().map(|key| key.name);
-    let hint = did_you_mean(&name.to_string(), known()).map_or_else(
+    let found = name.to_string();
+    let by_name = did_you_mean(&found, known());
+    let by_yaml = || {
+        let near = did_you_mean(&found, keys.iter().map(|key| key.yaml))?;
+        keys.iter().find(|key| key.yaml == near).map(|key| key.name)
+    };
+    let hint = by_name.or_else(by_yaml).map_or_else(
         || format!("the keys are {}", quoted_list(known())),
         |near| format!("did you mean `{near}`?"),
     );
@@ -224,8 +232,4 @@ fn rest_of_entry(input: ParseStream<'_>) -> TokenStream {
         }
     }
     tokens
-}
-
-fn skip_entry(input: ParseStream<'_>) {
-    drop(rest_of_entry(input));
 }

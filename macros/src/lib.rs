@@ -22,12 +22,19 @@ use proc_macro::TokenStream;
 
 /// Makes a function a Kafka listener.
 ///
-/// ```ignore
+/// ```
+/// use std::sync::Mutex;
+///
 /// use kafka_boot::prelude::*;
 ///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     id: u64,
+/// }
+///
 /// #[kafka_listener(topic = "orders", group = "billing", commit = "sync")]
-/// async fn on_order(order: Json<Order>, repo: Bean<Repo>) -> Result<()> {
-///     repo.store(order.into_inner()).await?;
+/// async fn on_order(order: Json<Order>, seen: Bean<Mutex<Vec<u64>>>) -> Result<()> {
+///     seen.lock().map_err(|_| "an earlier handler panicked")?.push(order.id);
 ///     Ok(())
 /// }
 /// ```
@@ -78,12 +85,19 @@ pub fn kafka_listener(attribute: TokenStream, item: TokenStream) -> TokenStream 
 
 /// Runs a function on a schedule.
 ///
-/// ```ignore
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
 /// use kafka_boot::prelude::*;
 ///
 /// #[scheduled(fixed_delay = 1000)]
-/// async fn heartbeat(kafka: Bean<KafkaTemplate>) -> Result<()> {
-///     kafka.send("heartbeats", "alive").await?;
+/// async fn heartbeat(beats: Bean<AtomicU64>) {
+///     beats.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// #[scheduled(cron = "0 0 6 * * MON-FRI", zone = "Europe/Berlin")]
+/// fn report() -> Result<()> {
+///     std::fs::write("report.txt", "all is well")?;
 ///     Ok(())
 /// }
 /// ```
@@ -117,12 +131,19 @@ pub fn scheduled(attribute: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Makes what a function returns a bean, that is, a value that other functions take as `Bean<T>`.
 ///
-/// ```ignore
+/// ```
+/// use std::net::{SocketAddr, UdpSocket};
+///
 /// use kafka_boot::prelude::*;
 ///
 /// #[bean]
-/// async fn repo(settings: Config<RepoSettings>) -> Result<Repo> {
-///     Ok(Repo::connect(&settings.url).await?)
+/// fn address() -> SocketAddr {
+///     SocketAddr::from(([127, 0, 0, 1], 0))
+/// }
+///
+/// #[bean]
+/// async fn socket(address: Bean<SocketAddr>) -> Result<UdpSocket> {
+///     Ok(UdpSocket::bind(*address)?)
 /// }
 /// ```
 ///
@@ -139,13 +160,16 @@ pub fn bean(attribute: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Binds a struct to a section of the configuration, so that functions take it as `Config<T>`.
 ///
-/// ```ignore
-/// #[derive(serde::Deserialize, kafka_boot::ConfigProperties)]
+/// ```
+/// use kafka_boot::ConfigProperties;
+///
+/// #[derive(serde::Deserialize, ConfigProperties)]
 /// #[serde(rename_all = "kebab-case")]
 /// #[config(prefix = "shop.repo")]
 /// struct RepoSettings {
 ///     url: String,
 /// }
+/// assert_eq!(RepoSettings::PREFIX, "shop.repo");
 /// ```
 ///
 /// The prefix is kebab-case words joined by dots. Serde reads the fields, so derive `Deserialize` as well.
@@ -160,7 +184,7 @@ pub fn config_properties(input: TokenStream) -> TokenStream {
 
 /// Runs the application that `main` returns, and exits with its code.
 ///
-/// ```ignore
+/// ```no_run
 /// use kafka_boot::prelude::*;
 ///
 /// #[kafka_boot::main]
