@@ -91,8 +91,8 @@ fn check_item(field: &Field, column: usize, item: &str) -> Result<(), String> {
     let Some(last) = last else { return Ok(()) };
     let at = column + first.len() + 1;
     let high = value(field, last).or_else(|what| fault(at, &what).map(|()| 0))?;
-    // A range may end on Sunday, whichever number it has.
-    if high < low && high != 0 {
+    // A range of weekdays may end on Sunday, whichever number it has.
+    if high < low && !(field.is_day && high == 0) {
         return fault(column, &format!("the range `{base}` runs backwards"));
     }
     Ok(())
@@ -174,6 +174,7 @@ mod tests {
             ("0 0 0 * FOO *", "column 9: `FOO` is no month"),
             ("0 0 0 * * MOON", "column 11: `MOON` is no weekday"),
             ("0 0 10-8 * * *", "column 5: the range `10-8` runs backwards"),
+            ("5-0 0 0 * * *", "column 1: the range `5-0` runs backwards"),
             ("? 0 0 * * *", "column 1: `?` is no second"),
             ("0 0, 0 * * *", "column 5: the minute is missing"),
             ("@often", "`@often` is no shortcut"),
