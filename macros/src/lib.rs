@@ -1,1 +1,204 @@
-//! The attributes of kafka-boot.
+//! The attributes of kafka-boot. Use them through the `kafka-boot` crate, which re-exports all of them.
+//!
+//! Each attribute keeps the function as it was written, so a unit test calls it like any other, and emits beside it a
+//! descriptor that the application finds at start. A mistake is a compile error at its place, in plain words; all
+//! mistakes of one attribute are reported at once. A string may hold placeholders, as in `"${orders.topic}"`, which are
+//! resolved and checked at start; everything else is checked while it compiles.
+
+mod app_main;
+mod bean;
+mod config_properties;
+mod context;
+mod emit;
+mod entries;
+mod function;
+mod listener;
+mod scheduled;
+mod text;
+mod util;
+mod values;
+
+use proc_macro::TokenStream;
+
+/// Makes a function a Kafka listener.
+///
+/// ```
+/// use std::sync::Mutex;
+///
+/// use kafka_boot::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     id: u64,
+/// }
+///
+/// #[kafka_listener(topic = "orders", group = "billing", commit = "sync")]
+/// async fn on_order(order: Json<Order>, seen: Bean<Mutex<Vec<u64>>>) -> Result<()> {
+///     seen.lock().map_err(|_| "an earlier handler panicked")?.push(order.id);
+///     Ok(())
+/// }
+/// ```
+///
+/// An `async fn` runs on the asynchronous workers, a plain `fn` on blocking threads. A function that takes `Batch<T>`
+/// gets many records a call. It returns `()` or `Result<(), E>` with any error; an error goes to the error pipeline.
+///
+/// Exactly one of `topic`, `topics` and `pattern` is required. Every other key is optional, and
+/// `kafka.listeners.<id>.<key>` in the YAML file overrides it.
+///
+/// | key | takes | YAML key |
+/// |---|---|---|
+/// | `topic` | a topic | `topics` |
+/// | `topics` | topics: `["orders", "refunds"]`, or `topics("orders", "refunds")` | `topics` |
+/// | `pattern` | a regular expression over topics | `topic-pattern` |
+/// | `group` | the consumer group | `group-id` |
+/// | `id` | the listener's id; default: the function's name | |
+/// | `commit` | `auto`, `sync`, `async` or `manual`: how offsets are committed | `commit` |
+/// | `ack_mode` | `record`, `batch`, `time`, `count`, `count-time`, `manual` or `manual-immediate`: when | `ack-mode` |
+/// | `ack_count` | records between commits, with `count` and `count-time` | `ack-count` |
+/// | `ack_time` | time between commits, with `time` and `count-time` | `ack-time` |
+/// | `concurrency` | consumers, 1 to 1,024 | `concurrency` |
+/// | `max_poll_records` | records a poll at most, 1 to 100,000 | `max-poll-records` |
+/// | `max_in_flight` | records in work at once, 1 to 1,000,000 | `max-in-flight` |
+/// | `auto_startup` | whether it starts with the application | `auto-startup` |
+/// | `cluster` | a name of `kafka.clusters` | `cluster` |
+/// | `client_id` | the client's id | `client-id` |
+/// | `auto_offset_reset` | `earliest`, `latest` or `none` | `auto-offset-reset` |
+/// | `isolation_level` | `read-committed` or `read-uncommitted` | `isolation-level` |
+/// | `group_instance_id` | the id of a static group member | `group-instance-id` |
+/// | `drain_timeout` | how long a rebalance waits for records in work | `drain-timeout` |
+/// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
+/// | `on_failure` | `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |
+///
+/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"1m 30s"`. An
+/// integer or a switch also takes a placeholder: `concurrency = "${orders.concurrency}"`.
+///
+/// # Errors
+///
+/// It does not compile when a key is unknown, given twice or has a wrong value; when keys contradict each other or the
+/// arguments (`ack_mode = "manual"` without an `Ack`); when the function is generic, borrows, is a method, or takes
+/// something that is no argument.
+#[proc_macro_attribute]
+pub fn kafka_listener(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    listener::listener(attribute.into(), &item.into()).into()
+}
+
+/// Runs a function on a schedule.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use kafka_boot::prelude::*;
+///
+/// #[scheduled(fixed_delay = 1000)]
+/// async fn heartbeat(beats: Bean<AtomicU64>) {
+///     beats.fetch_add(1, Ordering::Relaxed);
+/// }
+///
+/// #[scheduled(cron = "0 0 6 * * MON-FRI", zone = "Europe/Berlin")]
+/// fn report() -> Result<()> {
+///     std::fs::write("report.txt", "all is well")?;
+///     Ok(())
+/// }
+/// ```
+///
+/// An `async fn` runs on the asynchronous workers, a plain `fn` on blocking threads. Arguments are `Bean<T>` and
+/// `Config<T>`. It returns `()` or `Result<(), E>` with any error, which is logged and counted.
+///
+/// Exactly one of the first three keys is required.
+///
+/// | key | takes |
+/// |---|---|
+/// | `fixed_delay` | the time from the end of a run to the start of the next, above zero |
+/// | `fixed_rate` | the time from start to start, above zero |
+/// | `cron` | six fields: second, minute, hour, day of the month, month, weekday; or `@hourly` and its like |
+/// | `zone` | the time zone of `cron`, as in `Europe/Berlin` |
+/// | `initial_delay` | the time before the first run; not with `cron` |
+/// | `id` | the job's id; default: the function's name |
+/// | `enabled` | whether it runs at all; default `true` |
+///
+/// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"1m 30s"`. Any
+/// value but the id may be a placeholder.
+///
+/// # Errors
+///
+/// It does not compile when a key is unknown, given twice or has a wrong value, when there is no schedule or more than
+/// one, or when an argument would need a record.
+#[proc_macro_attribute]
+pub fn scheduled(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    scheduled::scheduled(attribute.into(), &item.into()).into()
+}
+
+/// Makes what a function returns a bean, that is, a value that other functions take as `Bean<T>`.
+///
+/// ```
+/// use std::net::{SocketAddr, UdpSocket};
+///
+/// use kafka_boot::prelude::*;
+///
+/// #[bean]
+/// fn address() -> SocketAddr {
+///     SocketAddr::from(([127, 0, 0, 1], 0))
+/// }
+///
+/// #[bean]
+/// async fn socket(address: Bean<SocketAddr>) -> Result<UdpSocket> {
+///     Ok(UdpSocket::bind(*address)?)
+/// }
+/// ```
+///
+/// It runs once, at start, after the beans that it takes. It returns the bean, or `Result<bean, E>` with any error,
+/// which keeps the application from starting. `#[bean(name = "east")]` names it, where a type has several.
+///
+/// # Errors
+///
+/// It does not compile when an argument is neither `Bean<T>` nor `Config<T>`, or when it returns nothing.
+#[proc_macro_attribute]
+pub fn bean(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    bean::bean(attribute.into(), &item.into()).into()
+}
+
+/// Binds a struct to a section of the configuration, so that functions take it as `Config<T>`.
+///
+/// ```
+/// use kafka_boot::ConfigProperties;
+///
+/// #[derive(serde::Deserialize, ConfigProperties)]
+/// #[serde(rename_all = "kebab-case")]
+/// #[config(prefix = "shop.repo")]
+/// struct RepoSettings {
+///     url: String,
+/// }
+/// assert_eq!(RepoSettings::PREFIX, "shop.repo");
+/// ```
+///
+/// The prefix is kebab-case words joined by dots. Serde reads the fields, so derive `Deserialize` as well.
+///
+/// # Errors
+///
+/// It does not compile without a prefix, with one that is not kebab case, on an enum, or on a generic struct.
+#[proc_macro_derive(ConfigProperties, attributes(config))]
+pub fn config_properties(input: TokenStream) -> TokenStream {
+    config_properties::config_properties(input.into()).into()
+}
+
+/// Runs the application that `main` returns, and exits with its code.
+///
+/// ```no_run
+/// use kafka_boot::prelude::*;
+///
+/// #[kafka_boot::main]
+/// async fn main(app: App) -> App {
+///     app
+/// }
+/// ```
+///
+/// It may return `Result<App>` as well, and may be a plain `fn`. The runtime is made by the framework.
+///
+/// # Errors
+///
+/// It does not compile on another function, or when `main` does not take and return the application.
+#[proc_macro_attribute]
+pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    app_main::app_main(&attribute.into(), &item.into()).into()
+}

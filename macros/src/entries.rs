@@ -1,0 +1,235 @@
+//! The grammar that all attributes share: `key = literal`, `key = ["a", "b"]`, `key("a", "b")`, `key("a" = "b")`.
+//!
+//! Which keys exist, and what each takes, is a table of [`Key`]s; a mistake in one entry does not hide the next.
+
+use proc_macro2::{Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::{Parse, ParseStream, Parser};
+use syn::punctuated::Punctuated;
+use syn::{Ident, Lit, LitStr, Token, bracketed, parenthesized, token};
+
+use crate::context::Context;
+use crate::util::{did_you_mean, quoted_list};
+use crate::values::{self, Kind, Setting};
+
+/// A key that an attribute knows.
+pub(crate) struct Key {
+    /// The name in the attribute.
+    pub(crate) name: &'static str,
+    /// The name in the YAML file.
+    pub(crate) yaml: &'static str,
+    /// What the key takes.
+    pub(crate) kind: Kind,
+    /// A correct entry, for messages.
+    pub(crate) example: &'static str,
+}
+
+/// What stands right of a key.
+pub(crate) enum Value {
+    /// A literal; a number may carry a minus sign.
+    Literal { negative: Option<Token![-]>, literal: Lit },
+    /// A list of strings.
+    List(Vec<LitStr>),
+    /// A table of strings.
+    Map(Vec<(LitStr, LitStr)>),
+}
+
+/// An entry whose key is known and whose value is what the key takes.
+pub(crate) struct Entry {
+    pub(crate) key: &'static Key,
+    /// Where the key stands.
+    pub(crate) key_span: Span,
+    /// The value as written, for carets.
+    pub(crate) value: Value,
+    pub(crate) setting: Setting,
+}
+
+/// The entries of one attribute, at most one a key.
+pub(crate) struct Entries {
+    entries: Vec<Entry>,
+    /// Keys whose value was wrong: present, so that their absence is not reported as well.
+    invalid: Vec<&'static str>,
+}
+
+impl Entries {
+    /// Parses `tokens` against the keys that `attribute` knows.
+    pub(crate) fn parse(
+        context: &Context,
+        attribute: &str,
+        keys: &'static [Key],
+        tokens: TokenStream,
+    ) -> Self {
+        let mut entries = Self { entries: Vec::new(), invalid: Vec::new() };
+        let parser = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                if let Err(error) = entries.parse_one(context, attribute, keys, input) {
+                    context.push(error);
+                    // The next entry is judged on its own.
+                    rest_of_entry(input);
+                }
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = Parser::parse2(parser, tokens) {
+            context.push(error);
+        }
+        entries
+    }
+
+    /// The entry of a key.
+    pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key.name == name)
+    }
+
+    /// Whether the key was written, correctly or not.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.get(name).is_some() || self.invalid.contains(&name)
+    }
+
+    /// The text of a key that has one; `None` also for a placeholder, about which nothing is known yet.
+    pub(crate) fn known_text(&self, name: &str) -> Option<&str> {
+        match &self.get(name)?.setting {
+            Setting::Str(text) if !text.contains("${") => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    fn parse_one(
+        &mut self,
+        context: &Context,
+        attribute: &str,
+        keys: &'static [Key],
+        input: ParseStream<'_>,
+    ) -> syn::Result<()> {
+        if !input.peek(Ident::peek_any) {
+            let example = keys.first().map_or("key = \"value\"", |key| key.example);
+            return Err(input.error(format!("expected `key = value`, as in `{example}`")));
+        }
+        let name = input.call(Ident::parse_any)?;
+        let Some(key) = keys.iter().find(|key| name == key.name) else {
+            return Err(unknown(attribute, &name, keys));
+        };
+        let value = parse_value(key, &name, input)?;
+        if self.has(key.name) {
+            context.error_at(name.span(), format!("`{name}` is given twice; keep one of them"));
+            return Ok(());
+        }
+        match values::check(context, key, &name, &value) {
+            Some(setting) => self.entries.push(Entry { key, key_span: name.span(), value, setting }),
+            None => self.invalid.push(key.name),
+        }
+        Ok(())
+    }
+}
+
+impl ToTokens for Value {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Literal { negative, literal } => {
+                negative.to_tokens(tokens);
+                literal.to_tokens(tokens);
+            }
+            Self::List(items) => items.iter().for_each(|item| item.to_tokens(tokens)),
+            Self::Map(entries) => {
+                for (key, value) in entries {
+                    key.to_tokens(tokens);
+                    value.to_tokens(tokens);
+                }
+            }
+        }
+    }
+}
+
+/// The error of a key that is not known, with the near miss, which may be the key's name in the YAML file.
+fn unknown(attribute: &str, name: &Ident, keys: &'static [Key]) -> syn::Error {
+    let known = || keys.iter().map(|key| key.name);
+    let found = name.to_string();
+    let by_name = did_you_mean(&found, known());
+    let by_yaml = || {
+        let near = did_you_mean(&found, keys.iter().map(|key| key.yaml))?;
+        keys.iter().find(|key| key.yaml == near).map(|key| key.name)
+    };
+    let hint = by_name.or_else(by_yaml).map_or_else(
+        || format!("the keys are {}", quoted_list(known())),
+        |near| format!("did you mean `{near}`?"),
+    );
+    syn::Error::new(name.span(), format!("`#[{attribute}]` has no key `{name}`; {hint}"))
+}
+
+fn parse_value(key: &Key, name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
+    if input.peek(token::Paren) {
+        let content;
+        parenthesized!(content in input);
+        return parse_table(&content);
+    }
+    if !input.peek(Token![=]) {
+        return Err(syn::Error::new(name.span(), format!("`{name}` needs a value, as in `{}`", key.example)));
+    }
+    input.parse::<Token![=]>()?;
+    if input.peek(token::Bracket) {
+        let content;
+        bracketed!(content in input);
+        let items = Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?;
+        return Ok(Value::List(items.into_iter().collect()));
+    }
+    let negative: Option<Token![-]> = input.parse()?;
+    let ahead = input.fork();
+    if ahead.parse::<Lit>().is_ok() && (ahead.is_empty() || ahead.peek(Token![,])) {
+        return Ok(Value::Literal { negative, literal: input.parse()? });
+    }
+    let expression = rest_of_entry(input);
+    if expression.is_empty() {
+        return Err(syn::Error::new(name.span(), format!("`{name}` needs a value, as in `{}`", key.example)));
+    }
+    Err(syn::Error::new_spanned(
+        expression,
+        format!(
+            "`{name}` takes a literal, as in `{}`; for a value that is known only at start, write a placeholder, as in \
+             `{name} = \"${{some.key}}\"`",
+            key.example
+        ),
+    ))
+}
+
+/// The inside of `key(…)`: a list of strings, or a table of them.
+fn parse_table(content: ParseStream<'_>) -> syn::Result<Value> {
+    if !content.peek2(Token![=]) {
+        let items = Punctuated::<LitStr, Token![,]>::parse_terminated(content)?;
+        return Ok(Value::List(items.into_iter().collect()));
+    }
+    let pairs = Punctuated::<Pair, Token![,]>::parse_terminated(content)?;
+    Ok(Value::Map(pairs.into_iter().map(|pair| (pair.key, pair.value)).collect()))
+}
+
+struct Pair {
+    key: LitStr,
+    value: LitStr,
+}
+
+impl Parse for Pair {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let key = input.parse()?;
+        input.parse::<Token![=]>()?;
+        Ok(Self { key, value: input.parse()? })
+    }
+}
+
+/// The tokens up to the next comma, which are consumed.
+fn rest_of_entry(input: ParseStream<'_>) -> TokenStream {
+    let mut tokens = TokenStream::new();
+    while !input.is_empty() && !input.peek(Token![,]) {
+        match input.parse::<TokenTree>() {
+            Ok(token) => tokens.extend([token]),
+            Err(_) => break,
+        }
+    }
+    tokens
+}

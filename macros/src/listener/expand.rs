@@ -1,0 +1,74 @@
+//! The descriptor of a listener, and the glue that plans and extracts its arguments.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+
+use crate::emit::{self, Role};
+use crate::function::span_at;
+use crate::listener::parse::Listener;
+
+const ROLE: Role =
+    Role { constant: "LISTENER", descriptor: "ListenerDescriptor", registered: "RegisteredListener" };
+
+/// The names of the framework's functions for one record a call, or for many.
+struct Glue {
+    kind: &'static str,
+    extractor: &'static str,
+    handler: &'static str,
+}
+
+pub(crate) fn expand(listener: &Listener) -> TokenStream {
+    let span = span_at(listener.function.item.sig.ident.span());
+    let private = emit::private(span);
+    let glue = if listener.is_batch() {
+        Glue { kind: "Batch", extractor: "batch_extractor", handler: "batch_handler" }
+    } else {
+        Glue { kind: "Record", extractor: "extractor", handler: "record_handler" }
+    };
+    let kind = Ident::new(glue.kind, span);
+    let attributes = emit::attributes(&listener.entries, span);
+    let (id, blocking, takes_ack) = (listener.id(), !listener.function.is_async(), listener.takes_ack());
+    let build = build(listener, &glue, span);
+    let fields = quote_spanned! {span=>
+        id: #id,
+        attributes: #attributes,
+        kind: #private::HandlerKind::#kind,
+        blocking: #blocking,
+        takes_ack: #takes_ack,
+        build: #build,
+    };
+    emit::with_descriptor(&listener.function, &ROLE, &fields)
+}
+
+/// Plans every argument once, then extracts all of them for each call.
+fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
+    let private = emit::private(span);
+    let function = &listener.function;
+    let (extractors, arguments) = (emit::locals(function, "x"), emit::locals(function, "a"));
+    let parameter = |name| {
+        if arguments.is_empty() {
+            quote!(_)
+        } else {
+            Ident::new(name, Span::mixed_site()).into_token_stream()
+        }
+    };
+    let (context, view) = (parameter("context"), parameter("view"));
+    let plans = function.arguments.iter().zip(&extractors).map(|(argument, extractor)| {
+        let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
+        let private = emit::private(at);
+        let plan = Ident::new(glue.extractor, at);
+        quote_spanned!(at=> let #extractor = #private::#plan::<#ty>(#context)?;)
+    });
+    let call = emit::call(function, &arguments);
+    let outcome = emit::outcome(function, &call);
+    let handler = Ident::new(glue.handler, span);
+    quote_spanned! {span=>
+        |#context| {
+            #(#plans)*
+            ::core::result::Result::Ok(#private::#handler(move |#view| {
+                #(let #arguments = #extractors(#view)?;)*
+                ::core::result::Result::Ok(async move { #outcome })
+            }))
+        }
+    }
+}

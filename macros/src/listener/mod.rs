@@ -1,0 +1,29 @@
+//! `#[kafka_listener]`.
+
+mod check;
+mod expand;
+mod parse;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::context::Context;
+
+/// The function and its descriptor; on mistakes, the function untouched and every mistake as an error.
+pub(crate) fn listener(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    let context = Context::new();
+    let listener = parse::Listener::parse(&context, attribute, item);
+    if let Some(listener) = &listener {
+        check::check(&context, listener);
+    }
+    match (context.finish(), listener) {
+        (Ok(()), Some(listener)) => expand::expand(&listener),
+        (errors, _) => {
+            let errors = errors.err();
+            quote!(#errors #item)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

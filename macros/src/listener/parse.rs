@@ -1,0 +1,140 @@
+//! The keys of `#[kafka_listener]`, and the function under it.
+
+use proc_macro2::TokenStream;
+
+use crate::context::Context;
+use crate::entries::{Entries, Key};
+use crate::function::Function;
+use crate::values::Kind;
+
+const ATTRIBUTE: &str = "kafka_listener";
+
+/// Every key; the order is that of messages.
+const KEYS: &[Key] = &[
+    Key { name: "topic", yaml: "topics", kind: Kind::Topic, example: "topic = \"orders\"" },
+    Key { name: "topics", yaml: "topics", kind: Kind::Topics, example: "topics = [\"orders\", \"refunds\"]" },
+    Key { name: "pattern", yaml: "topic-pattern", kind: Kind::Pattern, example: "pattern = \"orders-.*\"" },
+    Key { name: "group", yaml: "group-id", kind: Kind::Text, example: "group = \"billing\"" },
+    Key { name: "id", yaml: "id", kind: Kind::Name, example: "id = \"orders\"" },
+    Key {
+        name: "commit",
+        yaml: "commit",
+        kind: Kind::OneOf(&["auto", "sync", "async", "manual"]),
+        example: "commit = \"sync\"",
+    },
+    Key {
+        name: "ack_mode",
+        yaml: "ack-mode",
+        kind: Kind::OneOf(&["record", "batch", "time", "count", "count-time", "manual", "manual-immediate"]),
+        example: "ack_mode = \"batch\"",
+    },
+    Key {
+        name: "ack_count",
+        yaml: "ack-count",
+        kind: Kind::Count { max: 4_294_967_295 },
+        example: "ack_count = 100",
+    },
+    Key {
+        name: "ack_time",
+        yaml: "ack-time",
+        kind: Kind::Duration { zero: false },
+        example: "ack_time = \"5s\"",
+    },
+    Key {
+        name: "concurrency",
+        yaml: "concurrency",
+        kind: Kind::Count { max: 1_024 },
+        example: "concurrency = 3",
+    },
+    Key {
+        name: "max_poll_records",
+        yaml: "max-poll-records",
+        kind: Kind::Count { max: 100_000 },
+        example: "max_poll_records = 500",
+    },
+    Key {
+        name: "max_in_flight",
+        yaml: "max-in-flight",
+        kind: Kind::Count { max: 1_000_000 },
+        example: "max_in_flight = 16",
+    },
+    Key { name: "auto_startup", yaml: "auto-startup", kind: Kind::Switch, example: "auto_startup = false" },
+    Key { name: "cluster", yaml: "cluster", kind: Kind::Text, example: "cluster = \"east\"" },
+    Key { name: "client_id", yaml: "client-id", kind: Kind::Text, example: "client_id = \"billing-1\"" },
+    Key {
+        name: "auto_offset_reset",
+        yaml: "auto-offset-reset",
+        kind: Kind::OneOf(&["earliest", "latest", "none"]),
+        example: "auto_offset_reset = \"earliest\"",
+    },
+    Key {
+        name: "isolation_level",
+        yaml: "isolation-level",
+        kind: Kind::OneOf(&["read-committed", "read-uncommitted"]),
+        example: "isolation_level = \"read-committed\"",
+    },
+    Key {
+        name: "group_instance_id",
+        yaml: "group-instance-id",
+        kind: Kind::Text,
+        example: "group_instance_id = \"billing-a\"",
+    },
+    Key {
+        name: "drain_timeout",
+        yaml: "drain-timeout",
+        kind: Kind::Duration { zero: true },
+        example: "drain_timeout = \"10s\"",
+    },
+    Key {
+        name: "attempts",
+        yaml: "error.attempts",
+        kind: Kind::Count { max: 1_000_000 },
+        example: "attempts = 3",
+    },
+    Key {
+        name: "on_failure",
+        yaml: "error.then",
+        kind: Kind::OneOf(&["stop", "skip"]),
+        example: "on_failure = \"stop\"",
+    },
+    Key {
+        name: "properties",
+        yaml: "properties",
+        kind: Kind::Properties,
+        example: "properties(\"fetch.min.bytes\" = \"1\")",
+    },
+];
+
+/// A listener as written: entries that are right one by one, on a function that can be called.
+pub(crate) struct Listener {
+    pub(crate) entries: Entries,
+    pub(crate) function: Function,
+}
+
+impl Listener {
+    /// Parses both halves, so that mistakes in either are reported together.
+    pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
+        let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
+        let function = Function::parse(context, ATTRIBUTE, item);
+        Some(Self { entries, function: function? })
+    }
+
+    /// The listener's id: the attribute's, or the function's name.
+    pub(crate) fn id(&self) -> String {
+        self.entries.known_text("id").map_or_else(|| self.function.name(), str::to_owned)
+    }
+
+    /// Whether it takes a `Batch<T>`.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.takes("Batch")
+    }
+
+    /// Whether it acknowledges by itself.
+    pub(crate) fn takes_ack(&self) -> bool {
+        self.takes("Ack")
+    }
+
+    fn takes(&self, name: &str) -> bool {
+        self.function.arguments.iter().any(|argument| argument.is_any(&[name]))
+    }
+}

@@ -1,0 +1,237 @@
+//! What a key may take, and the check of what was written.
+//!
+//! A string with a placeholder is known only at start; every other value is checked here, while it compiles.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Ident, Lit, LitInt, LitStr};
+
+use crate::context::Context;
+use crate::entries::{Key, Value};
+use crate::scheduled::cron;
+use crate::text;
+use crate::util::{did_you_mean, quoted_list};
+
+/// The kind of value that a key takes.
+pub(crate) enum Kind {
+    /// Text that is not empty.
+    Text,
+    /// A name without placeholders: letters, digits, `.`, `_`, `-`.
+    Name,
+    /// A topic's name, emitted as a list of one.
+    Topic,
+    /// Topic names.
+    Topics,
+    /// A regular expression over topic names.
+    Pattern,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// An integer from one to a limit, which is the configuration's.
+    Count {
+        /// The limit.
+        max: i64,
+    },
+    /// `true` or `false`.
+    Switch,
+    /// A span of time.
+    Duration {
+        /// Whether zero makes sense.
+        zero: bool,
+    },
+    /// A cron expression of six fields.
+    Cron,
+    /// A time zone of the IANA database.
+    Zone,
+    /// librdkafka's own settings.
+    Properties,
+    /// The path of a configuration section.
+    Prefix,
+}
+
+/// A checked value, as the descriptor holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    Str(String),
+    Int(i64),
+    Bool(bool),
+    List(Vec<String>),
+    Map(Vec<(String, String)>),
+}
+
+impl Setting {
+    /// The `AttributeValue` that stands for this value.
+    pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
+        let variant = match self {
+            Self::Str(text) => quote!(Str(#text)),
+            Self::Int(number) => quote!(Int(#number)),
+            Self::Bool(switch) => quote!(Bool(#switch)),
+            Self::List(items) => quote!(List(&[#(#items),*])),
+            Self::Map(entries) => {
+                let pairs = entries.iter().map(|(key, value)| quote!((#key, #value)));
+                quote!(Map(&[#(#pairs),*]))
+            }
+        };
+        quote!(#private::AttributeValue::#variant)
+    }
+}
+
+/// Checks what was written against what `key` takes; on a mistake, says so and returns `None`.
+pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -> Option<Setting> {
+    let checked = match (&key.kind, value) {
+        (Kind::Topics, Value::List(topics)) => return check_topics(context, key, name, topics),
+        (Kind::Properties, Value::Map(entries)) => return check_properties(context, entries),
+        (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
+        _ => Err(wrong_type(key)),
+    };
+    match checked {
+        Ok(setting) => Some(setting),
+        Err(message) => {
+            // An empty list has no token of its own to point at.
+            let is_empty = matches!(value, Value::List(items) if items.is_empty());
+            if is_empty {
+                context.error_on(name, message);
+            } else {
+                context.error_on(value, message);
+            }
+            None
+        }
+    }
+}
+
+fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
+    match (kind, literal) {
+        (Kind::Topics | Kind::Properties, _) => Err(wrong_type(key)),
+        (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
+        (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
+            count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
+            count => Err(format!("`{}` is from 1 to {max}, found `{count}`", key.name)),
+        },
+        (Kind::Duration { zero }, Lit::Int(number)) => {
+            check_milliseconds(key, *zero, signed(negative, number)?)
+        }
+        (Kind::Switch, Lit::Bool(switch)) if !negative => Ok(Setting::Bool(switch.value)),
+        _ => Err(wrong_type(key)),
+    }
+}
+
+fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
+    let name = key.name;
+    if text.trim().is_empty() {
+        return Err(format!("`{name}` is empty; write it as in `{}`", key.example));
+    }
+    if !matches!(kind, Kind::Name | Kind::Prefix) && text::has_placeholder(text)? {
+        return Ok(match kind {
+            Kind::Topic => Setting::List(vec![text.to_owned()]),
+            _ => Setting::Str(text.to_owned()),
+        });
+    }
+    match kind {
+        Kind::Text => {}
+        Kind::Name => text::name(name, text)?,
+        Kind::Prefix => text::prefix(text)?,
+        Kind::Topic => {
+            text::topic(text)?;
+            return Ok(Setting::List(vec![text.to_owned()]));
+        }
+        Kind::Pattern => text::pattern(text)?,
+        Kind::OneOf(choices) => check_choice(name, text, choices)?,
+        Kind::Duration { zero } => text::duration(name, *zero, text)?,
+        Kind::Cron => cron::check(text)?,
+        Kind::Zone => text::zone(text)?,
+        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties => return Err(wrong_type(key)),
+    }
+    Ok(Setting::Str(text.to_owned()))
+}
+
+fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -> Option<Setting> {
+    if topics.is_empty() {
+        context.error_on(name, format!("`topics` is empty; write it as in `{}`", key.example));
+        return None;
+    }
+    let mut names = Vec::new();
+    for literal in topics {
+        let name = literal.value();
+        let checked = match text::has_placeholder(&name) {
+            Ok(true) => Ok(()),
+            Ok(false) if name.is_empty() => {
+                Err("a topic's name is empty; write it as in `\"orders\"`".to_owned())
+            }
+            Ok(false) if names.contains(&name) => {
+                Err(format!("topic `{name}` is listed twice; keep one of them"))
+            }
+            Ok(false) => text::topic(&name),
+            Err(message) => Err(message),
+        };
+        if let Err(message) = checked {
+            context.error_on(literal, message);
+            return None;
+        }
+        names.push(name);
+    }
+    Some(Setting::List(names))
+}
+
+fn check_properties(context: &Context, entries: &[(LitStr, LitStr)]) -> Option<Setting> {
+    let mut properties: Vec<(String, String)> = Vec::new();
+    for (key, value) in entries {
+        let name = key.value();
+        if name.is_empty() || name.contains(char::is_whitespace) {
+            context.error_on(
+                key,
+                "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`",
+            );
+            return None;
+        }
+        if properties.iter().any(|(other, _)| *other == name) {
+            context.error_on(key, format!("property `{name}` is given twice; keep one of them"));
+            return None;
+        }
+        if let Err(message) = text::has_placeholder(&value.value()) {
+            context.error_on(value, message);
+            return None;
+        }
+        properties.push((name, value.value()));
+    }
+    Some(Setting::Map(properties))
+}
+
+fn check_choice(key: &str, text: &str, choices: &'static [&'static str]) -> Result<(), String> {
+    if choices.contains(&text) {
+        return Ok(());
+    }
+    let listed = quoted_list(choices.iter().copied());
+    let hint = did_you_mean(text, choices.iter().copied())
+        .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Err(format!("`{key}` is one of {listed}, found `{text}`{hint}"))
+}
+
+fn check_milliseconds(key: &Key, zero: bool, milliseconds: i64) -> Result<Setting, String> {
+    if milliseconds < 0 {
+        return Err(format!("`{}` cannot be negative, found `{milliseconds}` milliseconds", key.name));
+    }
+    if milliseconds == 0 && !zero {
+        return Err(format!("`{}` must be more than zero milliseconds, as in `{}`", key.name, key.example));
+    }
+    Ok(Setting::Int(milliseconds))
+}
+
+fn signed(negative: bool, number: &LitInt) -> Result<i64, String> {
+    let magnitude: i64 = number.base10_parse().map_err(|_| format!("`{number}` does not fit in 64 bits"))?;
+    Ok(if negative { -magnitude } else { magnitude })
+}
+
+fn wrong_type(key: &Key) -> String {
+    let expected = match key.kind {
+        Kind::Text | Kind::Name | Kind::Pattern | Kind::Topic | Kind::Zone | Kind::Prefix => "a string",
+        Kind::Cron => "a string of six fields",
+        Kind::OneOf(choices) => {
+            return format!("`{}` takes a string: one of {}", key.name, quoted_list(choices.iter().copied()));
+        }
+        Kind::Topics => "a list of strings",
+        Kind::Count { .. } => "an integer or a placeholder",
+        Kind::Switch => "`true`, `false` or a placeholder",
+        Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
+        Kind::Properties => "a table of strings",
+    };
+    format!("`{}` takes {expected}, as in `{}`", key.name, key.example)
+}

@@ -1,0 +1,6 @@
+use kafka_boot::prelude::*;
+
+#[bean]
+async fn repo() {}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use kafka_boot::prelude::*;
+
+#[derive(serde::Deserialize, ConfigProperties)]
+struct Repo {
+    _url: String,
+}
+
+fn main() {}

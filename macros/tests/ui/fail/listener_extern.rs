@@ -1,0 +1,6 @@
+use kafka_boot::prelude::*;
+
+#[kafka_listener(topic = "orders")]
+extern "C" fn on_order() {}
+
+fn main() {}

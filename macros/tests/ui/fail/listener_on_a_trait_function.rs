@@ -1,0 +1,8 @@
+use kafka_boot::prelude::*;
+
+trait Orders {
+    #[kafka_listener(topic = "orders")]
+    async fn on_order(_order: Payload<String>);
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use kafka_boot::prelude::*;
+
+#[kafka_listener(topic = "")]
+async fn on_order(_order: Payload<String>) {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use kafka_boot::prelude::*;
+
+#[kafka_boot::main]
+async fn main() -> App {
+    App::new()
+}

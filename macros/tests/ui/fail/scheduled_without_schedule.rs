@@ -1,0 +1,6 @@
+use kafka_boot::prelude::*;
+
+#[scheduled]
+async fn sweep() {}
+
+fn main() {}

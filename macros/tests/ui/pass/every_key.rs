@@ -1,0 +1,61 @@
+//! Every key, with literals and with placeholders.
+#![deny(warnings)]
+
+use kafka_boot::prelude::*;
+
+#[kafka_listener(
+    topics = ["orders", "${refunds.topic}"],
+    group = "billing",
+    id = "shop.orders",
+    commit = "async",
+    ack_mode = "count-time",
+    ack_count = 100,
+    ack_time = "5s",
+    concurrency = 3,
+    max_poll_records = 500,
+    max_in_flight = 16,
+    auto_startup = false,
+    cluster = "east",
+    client_id = "billing-1",
+    auto_offset_reset = "earliest",
+    isolation_level = "read-committed",
+    group_instance_id = "billing-${HOSTNAME}",
+    drain_timeout = "1m 30s",
+    attempts = 3,
+    on_failure = "stop",
+    properties("fetch.min.bytes" = "1", "client.rack" = "${rack:a}"),
+)]
+async fn literals(order: Payload<String>) {
+    drop(order);
+}
+
+#[kafka_listener(
+    topics("a", "b"),
+    commit = "${commit}",
+    ack_mode = "${mode}",
+    ack_count = "${count}",
+    concurrency = "${n:3}",
+    auto_startup = "${up:true}",
+    drain_timeout = "${drain}"
+)]
+async fn placeholders(order: Payload<String>) {
+    drop(order);
+}
+
+#[kafka_listener(pattern = "orders-(eu|us)\\..*")]
+async fn pattern() {}
+
+#[scheduled(cron = "0 0 9-17 * * MON-FRI", zone = "Europe/Berlin", id = "office-hours", enabled = "${on}")]
+async fn office_hours() {}
+
+#[scheduled(fixed_rate = "${rate}", initial_delay = 0)]
+async fn rate() {}
+
+fn main() {
+    let [orders, others, by_pattern] = kafka_boot::listeners![literals, placeholders, pattern] else { panic!() };
+    assert_eq!(orders.id, "shop.orders");
+    assert_eq!(orders.attributes.len(), 19);
+    assert_eq!(others.id, "placeholders");
+    assert_eq!(by_pattern.attributes[0].key, "topic-pattern");
+    assert_eq!(kafka_boot::jobs![office_hours, rate][0].id, "office-hours");
+}
