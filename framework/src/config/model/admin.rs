@@ -41,7 +41,7 @@ impl Default for AdminProperties {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TopicProperties {
     /// The topic's name.
-    #[schemars(length(min = 1, max = 249), pattern(r"^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 249), pattern(r"^[a-zA-Z0-9._-]+$"), extend("format" = "topic-name"))]
     pub name: String,
     /// How many partitions it gets. Default: what the broker is set to.
     #[serde(default)]

@@ -46,7 +46,7 @@ pub(crate) struct ListenerProperties {
     #[schemars(length(min = 1))]
     pub(crate) topics: Vec<String>,
     /// The regular expression of the topics to read, beginning with `^`. Not together with `topics`.
-    #[schemars(pattern(r"^\^.*$"))]
+    #[schemars(pattern(r"^\^.*$"), extend("format" = "topic-pattern"))]
     pub(crate) topic_pattern: Option<String>,
     /// The named cluster to read from. Default: the default cluster.
     #[schemars(length(min = 1))]

@@ -1,0 +1,437 @@
+//! [`ConfigErrors`]: everything that is wrong with a configuration, at once, with the place of each fault.
+
+use std::fmt::{self, Display};
+
+use super::secret::{MASK, is_secret_name};
+use super::tree::{Node, Origin, Place, Provenance, Span};
+
+/// The exit code of a program whose configuration is wrong: `EX_CONFIG` of `sysexits.h`.
+pub const EXIT_CODE: u8 = 78;
+
+/// The widest stretch of a source line that an excerpt shows, in characters.
+const EXCERPT_WIDTH: usize = 120;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ConfigErrorKind {
+    /// A file or folder cannot be read.
+    Unreadable,
+    /// A file is not the YAML that is accepted.
+    Syntax,
+    /// There is no such key.
+    UnknownKey,
+    /// A value is not of its key's type, or out of its bounds.
+    InvalidValue,
+    /// A value is needed and not given.
+    MissingValue,
+    /// A `${…}` cannot be replaced.
+    Placeholder,
+    /// Two values cannot both hold.
+    Conflict,
+    /// A profile has no file, or a name that cannot be one.
+    Profile,
+    /// An argument of the command line cannot be read.
+    Argument,
+    /// A setting that this program, or librdkafka, does not have.
+    Unsupported,
+}
+
+/// Which part of an entry a fault is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Focus {
+    Key,
+    Value,
+}
+
+/// One fault: where, which key, what was expected, and the remedy.
+///
+/// Its `Display` is the block that a start shows. No secret is in it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    kind: ConfigErrorKind,
+    place: Place,
+    focus: Focus,
+    key: Option<String>,
+    message: String,
+    help: Option<String>,
+    /// What was given, where the place has no line to show; `None` also for a secret.
+    given: Option<String>,
+    hide_value: bool,
+}
+
+impl ConfigError {
+    pub(crate) fn new(kind: ConfigErrorKind, place: Place, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            place,
+            focus: Focus::Value,
+            key: None,
+            message: message.into(),
+            help: None,
+            given: None,
+            hide_value: false,
+        }
+    }
+
+    /// A fault of a node's value.
+    pub(crate) fn at(kind: ConfigErrorKind, node: &Node, key: &str, message: impl Into<String>) -> Self {
+        let mut error = Self::new(kind, node.place.clone(), message).key(key);
+        if node.provenance == Provenance::Sensitive || is_secret_name(key) {
+            return error.hide_value();
+        }
+        error.given = node.as_scalar().map(str::to_owned);
+        if node.provenance == Provenance::Expanded
+            && let Some(given) = &error.given
+        {
+            error.message = format!("stands for `{}`: {}", printable(given), error.message);
+        }
+        error
+    }
+
+    pub(crate) fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
+    }
+
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
+        self.help = help;
+        self
+    }
+
+    /// Points at the key rather than at its value, which is not shown: nobody knows what it is.
+    pub(crate) fn on_key(mut self) -> Self {
+        self.focus = Focus::Key;
+        self.hide_value()
+    }
+
+    pub(crate) fn hide_value(mut self) -> Self {
+        self.given = None;
+        self.hide_value = true;
+        self
+    }
+
+    /// What is wrong.
+    pub fn kind(&self) -> ConfigErrorKind {
+        self.kind
+    }
+
+    /// The dotted key the fault is about, if it is about one.
+    pub fn config_key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What was expected, in a fragment without the place.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The remedy, if one is known.
+    pub fn remedy(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// Where the fault is.
+    pub fn origin(&self) -> Origin {
+        Origin(self.place.clone())
+    }
+
+    fn span(&self) -> Option<Span> {
+        match &self.place {
+            Place::File { key: Some(key), .. } if self.focus == Focus::Key => Some(*key),
+            Place::File { value, .. } => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// By file and line; what has no line comes first.
+    fn sort_key(&self) -> (String, Option<Span>) {
+        let name = match &self.place {
+            Place::File { source, .. } => source.name.clone(),
+            other => other.to_string(),
+        };
+        (name, self.span())
+    }
+}
+
+impl Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("error: invalid configuration\n")?;
+        let margin = if let (Place::File { source, .. }, Some(span)) = (&self.place, self.span()) {
+            let margin = span.line.to_string().len();
+            writeln!(f, "{:margin$}--> {}:{}:{}", "", source.name, span.line, span.column)?;
+            let line = source.text.lines().nth(span.line - 1).unwrap_or_default();
+            let excerpt = Excerpt::of(line, span, self.hide_value, self.focus);
+            writeln!(f, "{:margin$} |", "")?;
+            writeln!(f, "{} | {}", span.line, excerpt.text)?;
+            let carets = "^".repeat(excerpt.length);
+            writeln!(f, "{:margin$} | {:indent$}{carets} {}", "", "", self.message, indent = excerpt.indent)?;
+            margin
+        } else {
+            writeln!(f, "  --> {}", self.place)?;
+            writeln!(f, "   |")?;
+            match &self.given {
+                Some(given) if !given.is_empty() => {
+                    let given = printable(&given.chars().take(EXCERPT_WIDTH).collect::<String>());
+                    writeln!(f, "   | {given}")?;
+                    writeln!(f, "   | {} {}", "^".repeat(given.chars().count()), self.message)?;
+                }
+                _ => writeln!(f, "   = {}", self.message)?,
+            }
+            2
+        };
+        if let Some(key) = &self.key {
+            writeln!(f, "{:margin$} = key: {}", "", printable(key))?;
+        }
+        if let Some(help) = &self.help {
+            writeln!(f, "{:margin$} = help: {help}", "")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The part of a source line that an error shows.
+struct Excerpt {
+    text: String,
+    indent: usize,
+    length: usize,
+}
+
+impl Excerpt {
+    fn of(line: &str, span: Span, hide_value: bool, focus: Focus) -> Self {
+        let characters: Vec<char> = line.chars().collect();
+        let column = (span.column - 1).min(characters.len());
+        let rest = characters.len() - column;
+        let length = span.length.clamp(1, rest.max(1));
+        let mut shown: String = match (hide_value, focus) {
+            (false, _) => mask_secrets(line),
+            (true, Focus::Key) => characters[..column + length.min(rest)].iter().collect::<String>() + ": …",
+            (true, Focus::Value) => characters[..column].iter().collect::<String>() + MASK,
+        };
+        if hide_value && focus == Focus::Key {
+            shown = mask_secrets(&shown);
+        }
+        let length = if hide_value && focus == Focus::Value { MASK.len() } else { length };
+
+        // A window around the fault, for a line that would fill the screen.
+        let start = if column + length > EXCERPT_WIDTH { column.saturating_sub(20) } else { 0 };
+        let window: String = shown.chars().skip(start).take(EXCERPT_WIDTH).collect();
+        Self {
+            text: printable(&window).trim_end().to_owned(),
+            indent: column - start,
+            length: length.min(EXCERPT_WIDTH.saturating_sub(column - start)).max(1),
+        }
+    }
+}
+
+/// Replaces the values behind keys that sound like secrets, for lines whose structure is not known.
+///
+/// The mask is as long as what it hides, so that carets beside it keep their place.
+fn mask_secrets(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut hiding = false;
+    let mut word = String::new();
+    let characters: Vec<char> = line.chars().collect();
+    for (index, &character) in characters.iter().enumerate() {
+        let next = characters.get(index + 1).copied();
+        match character {
+            ',' | '{' | '}' | '\n' if !hiding || !matches!(character, '{') => {
+                hiding = false;
+                word.clear();
+                shown.push(character);
+            }
+            ':' | '=' if !hiding && next.is_none_or(|next| character == '=' || next == ' ') => {
+                hiding = is_secret_name(&word);
+                word.clear();
+                shown.push(character);
+            }
+            _ if hiding && character != ' ' => shown.push('*'),
+            _ => {
+                word.push(character);
+                shown.push(character);
+            }
+        }
+    }
+    shown
+}
+
+/// Text that cannot steer the terminal: every control character becomes a space or a `�`.
+fn printable(text: &str) -> String {
+    let is_directive =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() || is_directive(c) => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
+/// Everything that is wrong with a configuration.
+///
+/// ```
+/// use kafka_boot::config::{LoadOptions, Settings};
+///
+/// let options = LoadOptions { arguments: vec!["--kafka.producer.acks=most".into()], ..LoadOptions::default() };
+/// let errors = Settings::load(options).unwrap_err();
+/// assert_eq!(errors.exit_code(), 78);
+/// assert!(errors.to_string().contains("expected one of `all`, `1`, `0`"));
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    pub(crate) fn push(&mut self, error: ConfigError) {
+        self.0.push(error);
+    }
+
+    /// The result of a check: the value if nothing was found wrong.
+    pub(crate) fn into_result<T>(mut self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() {
+            return Ok(value);
+        }
+        self.0.sort_by_cached_key(ConfigError::sort_key);
+        self.0.dedup();
+        Err(self)
+    }
+
+    /// The faults, by file and line.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// How many faults there are, never 0 in a value that a function returned.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The exit code of a program that could not start because of them: 78.
+    pub fn exit_code(&self) -> u8 {
+        EXIT_CODE
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            Display::fmt(error, f)?;
+        }
+        if self.0.len() > 1 {
+            writeln!(f, "\nerror: {} faults in the configuration", self.0.len())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// The candidate that the given text is most likely a slip of, if one is near.
+pub(crate) fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let squeezed = squeeze(given);
+    let allowed = (squeezed.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(&squeezed, &squeeze(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The help of a near miss.
+pub(crate) fn did_you_mean<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(given, candidates).map(|candidate| format!("did you mean `{candidate}`?"))
+}
+
+/// A name without case and separators, so that `groupId`, `GROUP_ID` and `group-id` are one.
+pub(crate) fn squeeze(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).flat_map(char::to_lowercase).take(64).collect()
+}
+
+/// The number of characters to insert, drop, replace or swap with their neighbour that makes one text the other.
+fn distance(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut before: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=right.len()).collect();
+    for (row, l) in left.iter().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, r) in right.iter().enumerate() {
+            let replaced = above[column] + usize::from(l != r);
+            let mut best = replaced.min(above[column + 1] + 1).min(current[column] + 1);
+            if row > 0 && column > 0 && *l == right[column - 1] && left[row - 1] == *r {
+                best = best.min(before[column - 1] + 1);
+            }
+            current.push(best);
+        }
+        before = std::mem::replace(&mut above, current);
+    }
+    above[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_miss_is_recognised_and_a_far_one_is_not() {
+        let keys = ["group-id", "auto-offset-reset", "concurrency"];
+        for (given, expected) in [
+            ("groupId", Some("group-id")),
+            ("gruop-id", Some("group-id")),
+            ("auto-ofset-reset", Some("auto-offset-reset")),
+            ("concurency", Some("concurrency")),
+            ("topic", None),
+            ("x", None),
+        ] {
+            assert_eq!(nearest(given, keys), expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn values_behind_telling_keys_are_masked_in_place() {
+        for (line, shown) in [
+            ("password: hunter2", "password: *******"),
+            (
+                "sasl: { username: me, password: hunter2, x: y }",
+                "sasl: { username: me, password: *******, x: y }",
+            ),
+            ("  token: \"a b\"", "  token: ** **"),
+            ("group-id: password", "group-id: password"),
+        ] {
+            assert_eq!(mask_secrets(line), shown);
+        }
+    }
+
+    #[test]
+    fn nothing_in_an_excerpt_can_steer_the_terminal() {
+        assert_eq!(printable("a\tb\u{1b}[31m\u{202e}c"), "a b\u{fffd}[31m\u{fffd}c");
+    }
+}
