@@ -36,7 +36,13 @@ pub(crate) struct Document {
 }
 
 impl Locations {
-    /// The folders to look in: the directory and its `config`, or the one place that was asked for, a folder or a file.
+    /// Nowhere.
+    pub(crate) fn none() -> Self {
+        Self { folders: Vec::new(), stem: "application".into(), base: PathBuf::new(), required: false }
+    }
+
+    /// The folders to look in: the directory and its `config`, or the one place that was asked for, a folder
+    /// or a file.
     pub(crate) fn new(directory: &Path, asked_for: Option<&Path>) -> Result<Self, ConfigError> {
         let base = directory.to_owned();
         let Some(asked_for) = asked_for else {
@@ -49,7 +55,8 @@ impl Locations {
             ConfigError::new(ConfigErrorKind::Unreadable, place, message)
         };
         let metadata = fs::metadata(&path).map_err(|error| {
-            unreadable(format!("cannot read: {error}")).help("`--config` names a folder, or a file in it")
+            unreadable(format!("cannot read: {}", error.kind()))
+                .help("`--config` names a folder, or a file in it")
         })?;
         if metadata.is_dir() {
             return Ok(Self { folders: vec![path], stem: "application".into(), base, required: true });
@@ -96,7 +103,8 @@ impl Locations {
         let mut documents = Vec::new();
         for (folder, path) in self.folders.iter().enumerate() {
             let candidates = EXTENSIONS.map(|extension| path.join(format!("{stem}.{extension}")));
-            // A link that leads nowhere, or in a circle, is there as well: it must not be passed over in silence.
+            // A link that leads nowhere, or in a circle, is there as well: it must not be passed over in
+            // silence.
             let present: Vec<&PathBuf> =
                 candidates.iter().filter(|path| path.symlink_metadata().is_ok()).collect();
             match present.as_slice() {
@@ -123,14 +131,15 @@ impl Locations {
         let refuse = |message: String| {
             ConfigError::new(ConfigErrorKind::Unreadable, Place::WholeFile(name.clone()), message)
         };
-        let metadata = fs::metadata(path).map_err(|error| refuse(format!("cannot read: {error}")))?;
+        let metadata =
+            fs::metadata(path).map_err(|error| refuse(format!("cannot read: {}", error.kind())))?;
         if !metadata.is_file() {
             return Err(refuse("is not a file".into()));
         }
         if metadata.len() > yaml::MAX_FILE_BYTES {
             return Err(refuse(format!("is larger than {} bytes", yaml::MAX_FILE_BYTES)));
         }
-        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot read: {error}")))?;
+        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot read: {}", error.kind())))?;
         let root = relaxed::normalise(yaml::parse(&name, bytes)?)?;
         Ok(Document { name, path: path.to_owned(), root, folder })
     }
@@ -162,7 +171,8 @@ pub(crate) fn is_profile_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-/// Whether others than the owner and the group may read, or write, a file. Always `false` where that is not known.
+/// Whether others than the owner and the group may read, or write, a file. Always `false` where that is not
+/// known.
 pub(crate) fn open_to_others(path: &Path, bit: u32) -> bool {
     #[cfg(unix)]
     {

@@ -12,8 +12,8 @@ static SCHEMA: LazyLock<Value> =
 
 /// The JSON schema of `application.yml`, generated from the types of [`model`](super::model), for editors.
 ///
-/// Beside what the types say it allows a `${…}` placeholder wherever a value may stand, and sections of the program's
-/// own at the outermost level.
+/// Beside what the types say it allows a `${…}` placeholder wherever a value may stand, and sections of the
+/// program's own at the outermost level.
 ///
 /// ```
 /// let schema = kafka_boot::config::json_schema();
@@ -29,7 +29,8 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// Lets a text with a placeholder stand for every number, word and flag, and a text with commas for every list.
+/// Lets a text with a placeholder stand for every number, word and flag, and a text with commas for every
+/// list.
 fn allow_placeholders(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     for container in ["properties", "$defs"] {
@@ -210,11 +211,11 @@ impl SchemaNode {
     }
 
     fn object(object: &'static Map<String, Value>) -> Shape {
+        static ANY: LazyLock<Value> = LazyLock::new(|| json!({ "type": "string" }));
         if let Some(keys) = object.get("properties").and_then(Value::as_object) {
             let required = object.get("required").and_then(Value::as_array).into_iter().flatten();
             return Shape::Section { keys, required: required.filter_map(Value::as_str).collect() };
         }
-        static ANY: LazyLock<Value> = LazyLock::new(|| json!({ "type": "string" }));
         Shape::Map(Self(
             object.get("additionalProperties").filter(|values| values.is_object()).unwrap_or(&ANY),
         ))

@@ -98,8 +98,8 @@ impl Settings {
         &self.inner.free_arguments
     }
 
-    /// Every value that was given, by key, with its origin. Only what is known to be no secret is shown: raw settings and
-    /// sections of the program's own are masked.
+    /// Every value that was given, by key, with its origin. Only what is known to be no secret is shown: raw
+    /// settings and sections of the program's own are masked.
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings};
@@ -134,8 +134,8 @@ impl Settings {
         resolver.resolve(text, &origin.0, None).map(|resolved| resolved.text)
     }
 
-    /// Binds a section of the program's own, such as `repo` or `app.limits`, to a type. A section that is not there is an
-    /// empty one. How strict it is, is the type's choice (`#[serde(deny_unknown_fields)]`).
+    /// Binds a section of the program's own, such as `repo` or `app.limits`, to a type. A section that is not
+    /// there is an empty one. How strict it is, is the type's choice (`#[serde(deny_unknown_fields)]`).
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings, TimeSpan};
@@ -195,8 +195,8 @@ fn list(node: &Node, schema: Option<SchemaNode>, path: &str, values: &mut Vec<Ef
     }
 }
 
-/// Whether a value is known to be no secret: its key is the framework's and not typed as one, and the value neither came
-/// from a secret's place nor has the form of an address with a password.
+/// Whether a value is known to be no secret: its key is the framework's and not typed as one, and the value
+/// neither came from a secret's place nor has the form of an address with a password.
 fn may_show(node: &Node, schema: Option<SchemaNode>, path: &str, text: &str) -> bool {
     let Some(schema) = schema else { return false };
     !matches!(schema.shape(), Shape::Secret)

@@ -404,8 +404,9 @@ fn every_key_refuses_a_value_of_another_type() {
                 cases.push((path.to_owned(), "[a list]"));
                 walk(values, &join(path, "some"), cases);
             }
-            Shape::List { .. } => cases.push((path.to_owned(), "{ a: section }")),
-            Shape::Text { .. } | Shape::Secret => cases.push((path.to_owned(), "{ a: section }")),
+            Shape::List { .. } | Shape::Text { .. } | Shape::Secret => {
+                cases.push((path.to_owned(), "{ a: section }"));
+            }
             _ => cases.push((path.to_owned(), "\"neither number nor word\"")),
         }
     }

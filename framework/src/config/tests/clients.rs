@@ -96,7 +96,8 @@ kafka:
 repo: { url: "db://u:CANARY@host", password: CANARY }
 "#;
     let settings = Setup::with(yaml).variable("THE_SECRET", "CANARY").load();
-    // The address of the token endpoint is no secret by type, so it may show in the client's settings, but not here.
+    // The address of the token endpoint is no secret by type, so it may show in the client's settings, but
+    // not here.
     let printed = [
         format!("{:?}", settings.effective()),
         format!("{:?}", settings.kafka().security.sasl.password),

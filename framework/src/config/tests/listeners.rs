@@ -135,6 +135,9 @@ fn faults_of_an_attribute_name_its_line() {
         "listener_override_against_its_attribute",
         load("kafka:\n  listeners:\n    consume: { ack-mode: manual }\n", &attributes)
     );
+    let mut attributes = consume();
+    attributes.push(attribute("properties", AttributeValue::Map(&[("enable.auto.commit", "true")])));
+    insta::assert_snapshot!("listener_with_a_raw_setting_that_is_not_its_own", load("", &attributes));
     let error = Setup::new().load().job("produce", &[]).expect_err("no trigger");
     insta::assert_snapshot!("job_without_a_trigger", error);
 }

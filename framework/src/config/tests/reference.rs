@@ -8,7 +8,8 @@ use crate::config::schema::{SchemaNode, Shape};
 use crate::config::tree::{Kind, Node, join};
 use crate::config::{REFERENCE, yaml};
 
-/// The reference with its examples in place: `#key: …` lines, and the lines `#  …` that go on below an empty collection.
+/// The reference with its examples in place: `#key: …` lines, and the lines `#  …` that go on below an empty
+/// collection.
 fn with_examples() -> String {
     let is_key = |text: &str| {
         let name: String =

@@ -4,8 +4,9 @@ use super::Section;
 use crate::config::error::ConfigErrors;
 use crate::config::model::{AckMode, AssignmentStrategy, CommitMode, ConsumerProperties, GroupProtocol};
 
-/// Checks a consumer's values. `effective` is the section they come from; `own` is the part of it that was said at the
-/// same level: a key that has no effect is a mistake there, while one that is merely inherited is not.
+/// Checks a consumer's values. `effective` is the section they come from; `own` is the part of it that was
+/// said at the same level: a key that has no effect is a mistake there, while one that is merely inherited is
+/// not.
 pub(crate) fn consumer(
     effective: &Section<'_>,
     own: &Section<'_>,
