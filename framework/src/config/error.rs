@@ -102,6 +102,12 @@ impl ConfigError {
         self
     }
 
+    /// Adds the remedy.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        self.help(help)
+    }
+
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
         self.0.help = help;
         self
@@ -372,7 +378,7 @@ impl ConfigErrors {
         self.0.iter()
     }
 
-    /// How many faults there are, never 0 in a value that a function returned.
+    /// How many faults there are, never 0 in what a function of this module returned.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -380,6 +386,25 @@ impl ConfigErrors {
     /// The exit code of a program that could not start because of them: 78.
     pub fn exit_code(&self) -> u8 {
         EXIT_CODE
+    }
+}
+
+impl FromIterator<ConfigError> for ConfigErrors {
+    /// Gathers faults, for example those of several listeners, in the order in which they are shown.
+    fn from_iter<I: IntoIterator<Item = ConfigError>>(errors: I) -> Self {
+        match Self(errors.into_iter().collect()).into_result(()) {
+            Ok(()) => Self::default(),
+            Err(sorted) => sorted,
+        }
+    }
+}
+
+impl IntoIterator for ConfigErrors {
+    type Item = ConfigError;
+    type IntoIter = std::vec::IntoIter<ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean};
@@ -55,7 +56,7 @@ impl Locations {
             ConfigError::new(ConfigErrorKind::Unreadable, place, message)
         };
         let metadata = fs::metadata(&path).map_err(|error| {
-            unreadable(format!("cannot read: {}", error.kind()))
+            unreadable(format!("cannot be read: {}", reason(&error)))
                 .help("`--config` names a folder, or a file in it")
         })?;
         if metadata.is_dir() {
@@ -132,14 +133,14 @@ impl Locations {
             ConfigError::new(ConfigErrorKind::Unreadable, Place::WholeFile(name.clone()), message)
         };
         let metadata =
-            fs::metadata(path).map_err(|error| refuse(format!("cannot read: {}", error.kind())))?;
+            fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {}", reason(&error))))?;
         if !metadata.is_file() {
             return Err(refuse("is not a file".into()));
         }
         if metadata.len() > yaml::MAX_FILE_BYTES {
             return Err(refuse(format!("is larger than {} bytes", yaml::MAX_FILE_BYTES)));
         }
-        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot read: {}", error.kind())))?;
+        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", reason(&error))))?;
         let root = relaxed::normalise(yaml::parse(&name, bytes)?)?;
         Ok(Document { name, path: path.to_owned(), root, folder })
     }
@@ -149,6 +150,17 @@ impl Locations {
         let relative = path.strip_prefix(&self.base).unwrap_or(path);
         let relative = relative.strip_prefix(".").unwrap_or(relative);
         if relative.as_os_str().is_empty() { ".".into() } else { relative.display().to_string() }
+    }
+}
+
+/// Why a file cannot be read, in the same words on every system.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it does not exist".into(),
+        ErrorKind::PermissionDenied => "this user may not read it".into(),
+        ErrorKind::InvalidData => "it is not UTF-8".into(),
+        ErrorKind::IsADirectory => "it is a folder".into(),
+        kind => kind.to_string(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors};
+use super::files::reason;
 use super::secret::is_secret_name;
 use super::tree::{Kind, Node, Place, Provenance, Span, join};
 
@@ -271,13 +272,13 @@ fn split_default(inside: &str) -> (&str, Option<&str>) {
 /// The content of a file without its last line end.
 fn read_file(path: &str) -> Result<String, String> {
     let length = std::fs::metadata(Path::new(path))
-        .map_err(|error| format!("cannot read `{path}`: {}", error.kind()))?
+        .map_err(|error| format!("cannot read `{path}`: {}", reason(&error)))?
         .len();
     if length > MAX_LENGTH as u64 {
         return Err(format!("`{path}` is larger than {MAX_LENGTH} bytes"));
     }
     let content =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {}", error.kind()))?;
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {}", reason(&error)))?;
     let content = content.strip_suffix('\n').unwrap_or(&content);
     Ok(content.strip_suffix('\r').unwrap_or(content).to_owned())
 }

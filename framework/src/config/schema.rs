@@ -46,17 +46,27 @@ fn allow_placeholders(schema: &mut Value) {
     let types = types(object);
     let is_text = types.contains(&"string") && !object.contains_key("enum") && !object.contains_key("oneOf");
     let is_section = types.contains(&"object") || object.contains_key("$ref") || object.contains_key("$defs");
+    let is_list = types.contains(&"array");
+    if is_text && !object.contains_key("format") {
+        // YAML reads `client-id: 7` as a number; here it is a text.
+        object.insert("type".into(), json!(["string", "number", "boolean"]));
+    }
     if is_text || is_section || object.is_empty() {
         return;
     }
-    let placeholder = if types.contains(&"array") {
-        json!({ "type": "string" })
-    } else {
-        json!({ "type": "string", "pattern": r"\$\{" })
-    };
+    let placeholder =
+        if is_list { json!({ "type": "string" }) } else { json!({ "type": "string", "pattern": r"\$\{" }) };
+    // For the same reason a word such as `1` of `acks` may be a number.
+    let numbers = object.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let numbers: Vec<i64> =
+        numbers.filter_map(|word| word["const"].as_str()).filter_map(|word| word.parse().ok()).collect();
     let annotations = ["description", "default"].map(|name| (name, object.remove(name)));
     let exact = Value::Object(std::mem::take(object));
-    object.insert("anyOf".into(), json!([exact, placeholder]));
+    let mut accepted = vec![exact, placeholder];
+    if !numbers.is_empty() {
+        accepted.push(json!({ "enum": numbers }));
+    }
+    object.insert("anyOf".into(), accepted.into());
     for (name, value) in annotations {
         if let Some(value) = value {
             object.insert(name.into(), value);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::de;
-use super::error::{ConfigError, ConfigErrors};
+use super::error::{ConfigError, ConfigErrorKind, ConfigErrors};
 use super::model::{
     ApplicationProperties, KafkaProperties, LifecycleProperties, LoggingProperties, Properties,
     SchedulingProperties,
@@ -15,7 +15,7 @@ use super::model::{
 use super::placeholder::Resolver;
 use super::schema::{SchemaNode, Shape};
 use super::secret::{MASK, is_secret_name};
-use super::tree::{Kind, Node, Origin, Provenance, join};
+use super::tree::{Kind, Node, Origin, Place, Provenance, join};
 
 /// The merged, checked and bound configuration. Cheap to clone, and never changes.
 ///
@@ -115,6 +115,27 @@ impl Settings {
         let mut values = Vec::new();
         list(&self.inner.tree, Some(SchemaNode::root()), "", &mut values);
         values
+    }
+
+    /// The error of a value that only its user can judge, such as a cron expression, at the place where the key was
+    /// given.
+    ///
+    /// ```
+    /// use kafka_boot::config::{LoadOptions, Settings};
+    ///
+    /// let arguments = vec!["--scheduling.jobs.tick.cron=daily".into()];
+    /// let settings = Settings::load(LoadOptions { arguments, ..LoadOptions::default() })?;
+    /// let error = settings
+    ///     .invalid_value("scheduling.jobs.tick.cron", "expected a cron expression")
+    ///     .with_help("write `0 0 0 * * *` for midnight");
+    /// assert!(error.to_string().contains("--> command line argument `--scheduling.jobs.tick.cron`"));
+    /// # Ok::<(), kafka_boot::config::ConfigErrors>(())
+    /// ```
+    pub fn invalid_value(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        match self.inner.tree.at_dotted(key) {
+            Some(node) => ConfigError::at(ConfigErrorKind::InvalidValue, node, key, message),
+            None => ConfigError::new(ConfigErrorKind::InvalidValue, Place::Nowhere, message).key(key),
+        }
     }
 
     /// Replaces the placeholders in a text, such as the value of an attribute. An error names the origin.

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use proptest::prelude::*;
+
 use super::Setup;
+use crate::config::REFERENCE;
 use crate::config::schema::{SchemaNode, Shape};
 use crate::config::tree::join;
 
@@ -388,6 +391,25 @@ fn all_faults_are_reported_at_once_and_in_order() {
         .file("config/application.yml", "logging: { format: xml }\n")
         .variable("KAFKA_PRODUCER_ACKS", "most");
     insta::assert_snapshot!("all_at_once", setup.errors());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The reference with one stretch replaced: whatever that makes of it, there is an answer, and it can be shown.
+    #[test]
+    fn no_damage_to_a_file_makes_the_loader_panic(
+        start in 0..REFERENCE.len(),
+        length in 0..40_usize,
+        inserted in "([a-c0-9]|[-:?,\\[\\]{}#&*!|>'\"%@` \n\t~<.$]){0,12}",
+    ) {
+        let start = REFERENCE.floor_char_boundary(start);
+        let end = REFERENCE.floor_char_boundary((start + length).min(REFERENCE.len())).max(start);
+        let damaged = format!("{}{inserted}{}", &REFERENCE[..start], &REFERENCE[end..]);
+        if let Err(errors) = Setup::with(&damaged).try_load() {
+            prop_assert!(!errors.to_string().is_empty());
+        }
+    }
 }
 
 /// One wrong value for every key there is, taken from the schema.
