@@ -78,7 +78,8 @@ pub(crate) fn check(node: &Node, schema: SchemaNode, path: &str, errors: &mut Co
         }
         (shape, _) => {
             let message = format!("{}, found {}", expectation(shape), node.describe());
-            errors.push(ConfigError::at(ConfigErrorKind::InvalidValue, node, path, message));
+            let error = ConfigError::at(ConfigErrorKind::InvalidValue, node, path, message);
+            errors.push(if matches!(shape, Shape::Secret) { error.hide_value() } else { error });
         }
     }
 }

@@ -412,6 +412,45 @@ proptest! {
     }
 }
 
+/// Every slot that is typed as a secret, given in every way that is refused.
+#[test]
+fn no_error_shows_a_secret() {
+    fn secrets(schema: SchemaNode, path: &str, found: &mut Vec<String>) {
+        match schema.shape() {
+            Shape::Section { keys, .. } => {
+                for (key, schema) in keys {
+                    secrets(SchemaNode::child(schema), &join(path, key), found);
+                }
+            }
+            Shape::Map(values) => secrets(values, &join(path, "some"), found),
+            Shape::Secret => found.push(path.to_owned()),
+            _ => {}
+        }
+    }
+    let mut slots = Vec::new();
+    secrets(SchemaNode::root(), "", &mut slots);
+    assert!(slots.len() > 15, "only {slots:?}");
+    let bad = "--kafka.consumer.concurrency=0";
+    for slot in slots {
+        let setups = [
+            Setup::with(&format!("{slot}: [CANARY]\n")),
+            Setup::with(&format!("{slot}: {{ a: CANARY }}\n")),
+            Setup::with(&format!("{slot}x: CANARY\n")).argument(bad),
+            Setup::with(&format!("{slot}: CANARY\n")).argument(bad),
+            Setup::with(&format!("{slot}: ${{none:${{CANARY\n")),
+            Setup::new().argument(&format!("--{slot}=CANARY")).argument(bad),
+            Setup::with(&format!("{slot}: ${{VALUE_TOKEN}}\n"))
+                .variable("VALUE_TOKEN", "CANARY")
+                .argument(bad),
+        ];
+        for setup in setups {
+            let errors = setup.errors();
+            let shown = errors.replace("${CANARY", "");
+            assert!(!shown.contains("CANARY"), "{slot}: {errors}");
+        }
+    }
+}
+
 /// One wrong value for every key there is, taken from the schema.
 #[test]
 fn every_key_refuses_a_value_of_another_type() {

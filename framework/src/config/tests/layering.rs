@@ -39,6 +39,29 @@ fn each_source_wins_over_the_one_before() {
 }
 
 #[test]
+fn a_service_is_described_in_a_few_lines() {
+    let yaml = "
+application: { name: scheduled-producer }
+kafka:
+  bootstrap-servers: ${KAFKA_BOOTSTRAP_SERVERS:embedded}
+  consumer: { group-id: default, auto-offset-reset: latest }
+  producer: { acks: all, retries: 3 }
+  admin:    { request-timeout: 5s }
+  topics:   [ { name: test, partitions: 3, replication-factor: 1 } ]
+  listeners:
+    consume: { concurrency: 1, ack-mode: batch }
+logging: { level: { root: info } }
+";
+    let setup = Setup::with(yaml);
+    assert!(setup.load().kafka().bootstrap_servers.is_embedded());
+    assert_eq!(setup.load().kafka().topics[0].partitions, Some(3));
+    let setup = setup.variable("KAFKA_BOOTSTRAP_SERVERS", "a:9092,b:9092");
+    assert_eq!(setup.load().kafka().bootstrap_servers.joined(), "a:9092,b:9092");
+    let keys = setup.load().kafka().listeners["consume"].keys().to_vec();
+    assert_eq!(keys, ["ack-mode", "concurrency"]);
+}
+
+#[test]
 fn of_several_profiles_the_later_one_wins() {
     let files = || {
         Setup::with("application: { profiles: { active: [a, b] } }\n")
