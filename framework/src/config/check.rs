@@ -1,10 +1,10 @@
 //! Compares a tree with the schema and reports every difference, so that one start shows all of them.
 
 use super::duration::{self, TimeSpan};
-use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean, squeeze};
+use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean, must_hide, squeeze};
 use super::schema::{SchemaNode, Shape, TextFormat};
 use super::size::{self, DataSize};
-use super::tree::{Kind, Node, Provenance, join};
+use super::tree::{Kind, Node, Place, Provenance, join};
 
 /// What is wrong with a text: the expectation and, if one is known, the remedy.
 #[derive(Debug)]
@@ -27,17 +27,17 @@ pub(crate) fn check(node: &Node, schema: SchemaNode, path: &str, errors: &mut Co
         (Shape::Section { keys, required }, Kind::Map(entries)) => {
             for (key, child) in entries {
                 let child_path = join(path, key);
-                match keys.get(key) {
-                    Some(schema) => check(child, SchemaNode::child(schema), &child_path, errors),
-                    None => {
-                        errors.push(unknown_key(child, key, &child_path, keys.keys().map(String::as_str)))
-                    }
+                if let Some(schema) = keys.get(key) {
+                    check(child, SchemaNode::child(schema), &child_path, errors);
+                } else {
+                    let known = keys.keys().map(String::as_str);
+                    errors.push(unknown_key(child, key, &child_path, known));
                 }
             }
             for key in required.iter().filter(|key| !entries.contains_key(**key)) {
                 let message = format!("`{key}` is missing");
                 let error = ConfigError::new(ConfigErrorKind::MissingValue, node.place.clone(), message);
-                errors.push(error.key(&join(path, key)).hide_value());
+                errors.push(error.key(&join(path, key)));
             }
         }
         (Shape::Map(values), Kind::Map(entries)) => {
@@ -51,7 +51,12 @@ pub(crate) fn check(node: &Node, schema: SchemaNode, path: &str, errors: &mut Co
                 errors.push(ConfigError::at(ConfigErrorKind::InvalidValue, node, path, message));
             }
             for (index, item) in nodes.iter().enumerate() {
-                check(item, *items, &format!("{path}[{index}]"), errors);
+                let item_path = format!("{path}[{index}]");
+                if item.kind == Kind::Empty {
+                    errors.push(hole(item, nodes, &item_path));
+                } else {
+                    check(item, *items, &item_path, errors);
+                }
             }
         }
         // A text with commas is a list of texts.
@@ -62,8 +67,7 @@ pub(crate) fn check(node: &Node, schema: SchemaNode, path: &str, errors: &mut Co
                 report(fault.and_then(|()| check_text(&items.shape(), part)), node, path, &shape, errors);
             }
         }
-        (Shape::Section { .. } | Shape::Map(_), Kind::Empty) => {}
-        (Shape::List { minimum: 0, .. }, Kind::Empty) => {}
+        (Shape::Section { .. } | Shape::Map(_) | Shape::List { minimum: 0, .. }, Kind::Empty) => {}
         (shape, Kind::Scalar(text)) if !is_collection(shape) => {
             report(check_text(shape, text), node, path, shape, errors);
         }
@@ -74,19 +78,35 @@ pub(crate) fn check(node: &Node, schema: SchemaNode, path: &str, errors: &mut Co
         }
         (shape, _) => {
             let message = format!("{}, found {}", expectation(shape), node.describe());
-            errors.push(ConfigError::at(ConfigErrorKind::InvalidValue, node, path, message));
+            let error = ConfigError::at(ConfigErrorKind::InvalidValue, node, path, message);
+            errors.push(if matches!(shape, Shape::Secret) { error.hide_value() } else { error });
         }
     }
 }
 
 fn report(result: Result<(), Fault>, node: &Node, path: &str, shape: &Shape, errors: &mut ConfigErrors) {
     let Err(fault) = result else { return };
-    let mut error =
-        ConfigError::at(ConfigErrorKind::InvalidValue, node, path, fault.message).maybe_help(fault.help);
-    if matches!(shape, Shape::Secret) || node.provenance == Provenance::Sensitive {
-        error = error.hide_value();
+    let error = ConfigError::at(ConfigErrorKind::InvalidValue, node, path, fault.message);
+    // A remedy may quote the value, or tell what is in it.
+    let is_secret = matches!(shape, Shape::Secret) || must_hide(node, path);
+    errors.push(if is_secret { error.hide_value() } else { error.maybe_help(fault.help) });
+}
+
+/// The error of an element that is not given, as when only the second is set from outside.
+fn hole(item: &Node, items: &[Node], path: &str) -> ConfigError {
+    let place = std::iter::once(item).chain(items).find_map(first_place);
+    let message = format!("`{path}` is not given, while another element of the list is");
+    ConfigError::new(ConfigErrorKind::MissingValue, place.unwrap_or_default(), message)
+        .key(path)
+        .help("count the elements of a list from 0, without a gap")
+}
+
+/// The first place that a node, or what is in it, was given at.
+fn first_place(node: &Node) -> Option<Place> {
+    if node.place != Place::Nowhere {
+        return Some(node.place.clone());
     }
-    errors.push(error);
+    node.as_map().into_iter().flatten().find_map(|(_, child)| first_place(child))
 }
 
 fn is_collection(shape: &Shape) -> bool {

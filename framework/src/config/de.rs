@@ -1,7 +1,7 @@
 //! Binds a tree to any type that serde can build.
 //!
-//! A scalar is read as what the type asks for, and a text with commas where a list is asked for. The error knows the
-//! place of the value it is about.
+//! A scalar is read as what the type asks for, and a text with commas where a list is asked for. The error
+//! knows the place of the value it is about.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -13,24 +13,19 @@ use serde::de::{
 };
 
 use super::check::{decimal_number, relaxed_word, whole_number};
-use super::error::{ConfigError, ConfigErrorKind};
+use super::error::{ConfigError, ConfigErrorKind, must_hide};
 use super::tree::{Kind, Node, join};
 
 /// Binds the node that stands under a key.
 pub(crate) fn bind<T: DeserializeOwned>(node: &Node, key: &str) -> Result<T, ConfigError> {
-    T::deserialize(Binder { node, path: key }).map_err(|error| {
-        error
-            .located
-            .map(|located| *located)
-            .unwrap_or_else(|| ConfigError::at(ConfigErrorKind::InvalidValue, node, key, error.message))
-    })
+    T::deserialize(Binder { node, path: key }).map_err(|error| error.into_config_error(node, key))
 }
 
 /// What serde reports, with the place once it is known.
 #[derive(Debug)]
 struct BindError {
     message: String,
-    located: Option<Box<ConfigError>>,
+    located: Option<ConfigError>,
 }
 
 impl BindError {
@@ -44,9 +39,19 @@ impl BindError {
             } else {
                 ConfigErrorKind::InvalidValue
             };
-            self.located = Some(Box::new(ConfigError::at(kind, node, path, self.message.clone())));
+            // Serde's messages may quote the value.
+            let message = if must_hide(node, path) { "is not of the expected form" } else { &self.message };
+            self.located = Some(ConfigError::at(kind, node, path, message));
         }
         self
+    }
+
+    /// The error for the reader, at the outermost node if no other was named.
+    fn into_config_error(self, node: &Node, path: &str) -> ConfigError {
+        match self.locate(node, path).located {
+            Some(error) => error,
+            None => unreachable!("the place was just added"),
+        }
     }
 }
 
@@ -220,7 +225,7 @@ impl<'de> de::Deserializer<'de> for Binder<'_> {
                 .collect(),
             Kind::Map(_) => return self.refuse("a list"),
         };
-        self.located(visitor.visit_seq(Items { path: self.path, items: items.iter(), index: 0 }))
+        self.located(visitor.visit_seq(Items { path: self.path, rest: items.iter(), index: 0 }))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, BindError> {
@@ -243,7 +248,7 @@ impl<'de> de::Deserializer<'de> for Binder<'_> {
             Kind::Empty => &nothing,
             Kind::Scalar(_) | Kind::List(_) => return self.refuse("a section"),
         };
-        self.located(visitor.visit_map(Entries { path: self.path, entries: entries.iter(), current: None }))
+        self.located(visitor.visit_map(Entries { path: self.path, rest: entries.iter(), current: None }))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -294,7 +299,7 @@ impl<'de> de::Deserializer<'de> for Binder<'_> {
 
 struct Items<'tree> {
     path: &'tree str,
-    items: std::slice::Iter<'tree, Node>,
+    rest: std::slice::Iter<'tree, Node>,
     index: usize,
 }
 
@@ -302,7 +307,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = BindError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, BindError> {
-        let Some(node) = self.items.next() else { return Ok(None) };
+        let Some(node) = self.rest.next() else { return Ok(None) };
         let path = format!("{}[{}]", self.path, self.index);
         self.index += 1;
         let result = seed.deserialize(Binder { node, path: &path });
@@ -312,7 +317,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
 
 struct Entries<'tree> {
     path: &'tree str,
-    entries: std::collections::btree_map::Iter<'tree, String, Node>,
+    rest: std::collections::btree_map::Iter<'tree, String, Node>,
     current: Option<(&'tree str, &'tree Node)>,
 }
 
@@ -320,7 +325,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = BindError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, BindError> {
-        let Some((key, node)) = self.entries.next() else { return Ok(None) };
+        let Some((key, node)) = self.rest.next() else { return Ok(None) };
         self.current = Some((key, node));
         let name: StrDeserializer<'_, BindError> = key.as_str().into_deserializer();
         seed.deserialize(name).map(Some).map_err(|error| error.locate(node, &join(self.path, key)))

@@ -24,8 +24,8 @@ pub(crate) const EXPECTED: &str = "a duration such as `500ms`, `5s`, `2m`, `1h` 
 
 /// A length of time: `500ms`, `5s`, `2m`, `1h`, `1d`, or several together as in `1m 30s`.
 ///
-/// A plain integer counts milliseconds, as it does in Spring. There are no negative values, no fractions and no
-/// other spellings of the units, so that a value means the same to each of its readers.
+/// A plain integer counts milliseconds, as it does in Spring. There are no negative values, no fractions and
+/// no other spellings of the units, so that a value means the same to each of its readers.
 ///
 /// ```
 /// use std::time::Duration;

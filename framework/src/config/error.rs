@@ -48,7 +48,10 @@ enum Focus {
 ///
 /// Its `Display` is the block that a start shows. No secret is in it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct ConfigError(Box<Fault>);
+
+#[derive(Clone, PartialEq, Eq)]
+struct Fault {
     kind: ConfigErrorKind,
     place: Place,
     focus: Focus,
@@ -62,7 +65,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn new(kind: ConfigErrorKind, place: Place, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Fault {
             kind,
             place,
             focus: Focus::Value,
@@ -71,79 +74,85 @@ impl ConfigError {
             help: None,
             given: None,
             hide_value: false,
-        }
+        }))
     }
 
     /// A fault of a node's value.
     pub(crate) fn at(kind: ConfigErrorKind, node: &Node, key: &str, message: impl Into<String>) -> Self {
         let mut error = Self::new(kind, node.place.clone(), message).key(key);
-        if node.provenance == Provenance::Sensitive || is_secret_name(key) {
+        if must_hide(node, key) {
             return error.hide_value();
         }
-        error.given = node.as_scalar().map(str::to_owned);
+        error.0.given = node.as_scalar().map(str::to_owned);
         if node.provenance == Provenance::Expanded
-            && let Some(given) = &error.given
+            && let Some(given) = &error.0.given
         {
-            error.message = format!("stands for `{}`: {}", printable(given), error.message);
+            error.0.message = format!("stands for `{}`: {}", printable(given), error.0.message);
         }
         error
     }
 
     pub(crate) fn key(mut self, key: &str) -> Self {
-        self.key = Some(key.to_owned());
+        self.0.key = Some(key.to_owned());
         self
     }
 
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
+    /// Adds the remedy.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        self.help(help)
+    }
+
     pub(crate) fn maybe_help(mut self, help: Option<String>) -> Self {
-        self.help = help;
+        self.0.help = help;
         self
     }
 
     /// Points at the key rather than at its value, which is not shown: nobody knows what it is.
     pub(crate) fn on_key(mut self) -> Self {
-        self.focus = Focus::Key;
+        self.0.focus = Focus::Key;
         self.hide_value()
     }
 
     pub(crate) fn hide_value(mut self) -> Self {
-        self.given = None;
-        self.hide_value = true;
+        self.0.given = None;
+        self.0.hide_value = true;
         self
     }
 
     /// What is wrong.
     pub fn kind(&self) -> ConfigErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// The dotted key the fault is about, if it is about one.
     pub fn config_key(&self) -> Option<&str> {
-        self.key.as_deref()
+        self.0.key.as_deref()
     }
 
     /// What was expected, in a fragment without the place.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The remedy, if one is known.
     pub fn remedy(&self) -> Option<&str> {
-        self.help.as_deref()
+        self.0.help.as_deref()
     }
 
     /// Where the fault is.
     pub fn origin(&self) -> Origin {
-        Origin(self.place.clone())
+        Origin(self.0.place.clone())
     }
 
     fn span(&self) -> Option<Span> {
-        match &self.place {
-            Place::File { key: Some(key), .. } if self.focus == Focus::Key => Some(*key),
+        match &self.0.place {
+            Place::File { key: Some(key), .. } if self.0.focus == Focus::Key => Some(*key),
             Place::File { value, .. } => Some(*value),
             _ => None,
         }
@@ -151,7 +160,7 @@ impl ConfigError {
 
     /// By file and line; what has no line comes first.
     fn sort_key(&self) -> (String, Option<Span>) {
-        let name = match &self.place {
+        let name = match &self.0.place {
             Place::File { source, .. } => source.name.clone(),
             other => other.to_string(),
         };
@@ -159,36 +168,50 @@ impl ConfigError {
     }
 }
 
+/// Whether no message may repeat a node's value: its key or its source is that of a secret, or it is an
+/// address with a password in it.
+pub(crate) fn must_hide(node: &Node, key: &str) -> bool {
+    let has_password = node.as_scalar().is_some_and(|text| text.contains("://") && text.contains('@'));
+    node.provenance == Provenance::Sensitive || is_secret_name(key) || has_password
+}
+
 impl Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("error: invalid configuration\n")?;
-        let margin = if let (Place::File { source, .. }, Some(span)) = (&self.place, self.span()) {
+        let margin = if let (Place::File { source, .. }, Some(span)) = (&self.0.place, self.span()) {
             let margin = span.line.to_string().len();
             writeln!(f, "{:margin$}--> {}:{}:{}", "", source.name, span.line, span.column)?;
             let line = source.text.lines().nth(span.line - 1).unwrap_or_default();
-            let excerpt = Excerpt::of(line, span, self.hide_value, self.focus);
+            let excerpt = Excerpt::of(line, span, self.0.hide_value, self.0.focus);
             writeln!(f, "{:margin$} |", "")?;
             writeln!(f, "{} | {}", span.line, excerpt.text)?;
             let carets = "^".repeat(excerpt.length);
-            writeln!(f, "{:margin$} | {:indent$}{carets} {}", "", "", self.message, indent = excerpt.indent)?;
+            writeln!(
+                f,
+                "{:margin$} | {:indent$}{carets} {}",
+                "",
+                "",
+                self.0.message,
+                indent = excerpt.indent
+            )?;
             margin
         } else {
-            writeln!(f, "  --> {}", self.place)?;
+            writeln!(f, "  --> {}", self.0.place)?;
             writeln!(f, "   |")?;
-            match &self.given {
+            match &self.0.given {
                 Some(given) if !given.is_empty() => {
                     let given = printable(&given.chars().take(EXCERPT_WIDTH).collect::<String>());
                     writeln!(f, "   | {given}")?;
-                    writeln!(f, "   | {} {}", "^".repeat(given.chars().count()), self.message)?;
+                    writeln!(f, "   | {} {}", "^".repeat(given.chars().count()), self.0.message)?;
                 }
-                _ => writeln!(f, "   = {}", self.message)?,
+                _ => writeln!(f, "   = {}", self.0.message)?,
             }
             2
         };
-        if let Some(key) = &self.key {
+        if let Some(key) = &self.0.key {
             writeln!(f, "{:margin$} = key: {}", "", printable(key))?;
         }
-        if let Some(help) = &self.help {
+        if let Some(help) = &self.0.help {
             writeln!(f, "{:margin$} = help: {help}", "")?;
         }
         Ok(())
@@ -216,14 +239,17 @@ impl Excerpt {
         let column = (span.column - 1).min(characters.len());
         let rest = characters.len() - column;
         let length = span.length.clamp(1, rest.max(1));
-        let mut shown: String = match (hide_value, focus) {
-            (false, _) => mask_secrets(line),
-            (true, Focus::Key) => characters[..column + length.min(rest)].iter().collect::<String>() + ": …",
-            (true, Focus::Value) => characters[..column].iter().collect::<String>() + MASK,
+        // The mask is as long as what it hides, so the columns hold.
+        let masked: Vec<char> = mask_secrets(line).chars().collect();
+        let shown: String = match (hide_value, focus) {
+            (false, _) => masked.iter().collect(),
+            (true, Focus::Key) => {
+                // A key is no secret, even one that the mask took for a value.
+                let key = &characters[column..column + length.min(rest)];
+                masked[..column].iter().chain(key).collect::<String>() + ": …"
+            }
+            (true, Focus::Value) => masked[..column].iter().collect::<String>() + MASK,
         };
-        if hide_value && focus == Focus::Key {
-            shown = mask_secrets(&shown);
-        }
         let length = if hide_value && focus == Focus::Value { MASK.len() } else { length };
 
         // A window around the fault, for a line that would fill the screen.
@@ -239,33 +265,71 @@ impl Excerpt {
 
 /// Replaces the values behind keys that sound like secrets, for lines whose structure is not known.
 ///
-/// The mask is as long as what it hides, so that carets beside it keep their place.
+/// The mask is as long as what it hides, so that carets beside it keep their place. The name in a placeholder
+/// is shown, its default is not.
 fn mask_secrets(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len());
-    let mut hiding = false;
-    let mut word = String::new();
     let characters: Vec<char> = line.chars().collect();
-    for (index, &character) in characters.iter().enumerate() {
-        let next = characters.get(index + 1).copied();
+    let mut shown = characters.clone();
+    let mut word = String::new();
+    let mut in_flow = false;
+    let mut index = 0;
+    while index < characters.len() {
+        let character = characters[index];
+        let ends_key = match character {
+            ':' => characters.get(index + 1).is_none_or(|next| next.is_whitespace()),
+            character => character == '=',
+        };
+        index += 1;
+        if ends_key && is_secret_name(&word) {
+            let end = secret_end(&characters, index, in_flow);
+            for hidden in hidden_positions(&characters, index, end) {
+                shown[hidden] = '*';
+            }
+            index = end;
+            word.clear();
+            continue;
+        }
         match character {
-            ',' | '{' | '}' | '\n' if !hiding || !matches!(character, '{') => {
-                hiding = false;
+            '{' | '[' | ',' | '}' | ']' | ':' => {
+                in_flow |= matches!(character, '{' | '[');
                 word.clear();
-                shown.push(character);
             }
-            ':' | '=' if !hiding && next.is_none_or(|next| character == '=' || next == ' ') => {
-                hiding = is_secret_name(&word);
-                word.clear();
-                shown.push(character);
-            }
-            _ if hiding && character != ' ' => shown.push('*'),
-            _ => {
-                word.push(character);
-                shown.push(character);
-            }
+            _ => word.push(character),
         }
     }
-    shown
+    shown.into_iter().collect()
+}
+
+/// Where a value that begins after a key ends: at its closing quote, at the `,` or `}` of its collection, or
+/// with the line.
+fn secret_end(characters: &[char], start: usize, in_flow: bool) -> usize {
+    let Some(first) = (start..characters.len()).find(|index| !characters[*index].is_whitespace()) else {
+        return characters.len();
+    };
+    let opening = characters[first];
+    let is_end = |index: &usize| match opening {
+        '"' | '\'' => characters[*index] == opening && characters[index - 1] != '\\',
+        // A collection or a placeholder under such a key is hidden with all that follows it on the line.
+        '{' | '[' | '$' => false,
+        _ => in_flow && matches!(characters[*index], ',' | '}' | ']'),
+    };
+    (first + 1..characters.len()).find(is_end).unwrap_or(characters.len())
+}
+
+/// What is masked of a value: all but blanks and, in a placeholder, all behind the name.
+fn hidden_positions(characters: &[char], start: usize, end: usize) -> Vec<usize> {
+    let value: String = characters[start..end].iter().collect();
+    let trimmed = value.trim_start().trim_start_matches(['"', '\'']);
+    let skipped = value.chars().count() - trimmed.chars().count();
+    // A path or the name of a variable is no secret; a default may be one.
+    let stop = if trimmed.starts_with("${file:") { &['}'][..] } else { &['}', ':'][..] };
+    let name = if trimmed.starts_with("${") {
+        trimmed.find(stop).map_or(0, |end| trimmed[..=end].chars().count())
+    } else {
+        0
+    };
+    let from = if name > 0 { start + skipped + name } else { start };
+    (from..end).filter(|index| !characters[*index].is_whitespace()).collect()
 }
 
 /// Text that cannot steer the terminal: every control character becomes a space or a `�`.
@@ -299,10 +363,6 @@ impl ConfigErrors {
         self.0.push(error);
     }
 
-    pub(crate) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
-    }
-
     /// The result of a check: the value if nothing was found wrong.
     pub(crate) fn into_result<T>(mut self, value: T) -> Result<T, Self> {
         if self.0.is_empty() {
@@ -318,18 +378,33 @@ impl ConfigErrors {
         self.0.iter()
     }
 
-    /// How many faults there are, never 0 in a value that a function returned.
+    /// How many faults there are, never 0 in what a function of this module returned.
     pub fn count(&self) -> usize {
         self.0.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// The exit code of a program that could not start because of them: 78.
     pub fn exit_code(&self) -> u8 {
         EXIT_CODE
+    }
+}
+
+impl FromIterator<ConfigError> for ConfigErrors {
+    /// Gathers faults, for example those of several listeners, in the order in which they are shown.
+    fn from_iter<I: IntoIterator<Item = ConfigError>>(errors: I) -> Self {
+        match Self(errors.into_iter().collect()).into_result(()) {
+            Ok(()) => Self::default(),
+            Err(sorted) => sorted,
+        }
+    }
+}
+
+impl IntoIterator for ConfigErrors {
+    type Item = ConfigError;
+    type IntoIter = std::vec::IntoIter<ConfigError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 
@@ -384,7 +459,8 @@ pub(crate) fn squeeze(name: &str) -> String {
     name.chars().filter(|c| !matches!(c, '-' | '_' | '.')).flat_map(char::to_lowercase).take(64).collect()
 }
 
-/// The number of characters to insert, drop, replace or swap with their neighbour that makes one text the other.
+/// The number of characters to insert, drop, replace or swap with their neighbour that makes one text the
+/// other.
 fn distance(left: &str, right: &str) -> usize {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     let mut before: Vec<usize> = Vec::new();
@@ -427,14 +503,22 @@ mod tests {
     fn values_behind_telling_keys_are_masked_in_place() {
         for (line, shown) in [
             ("password: hunter2", "password: *******"),
+            ("password: a, b} c", "password: ** ** *"),
             (
                 "sasl: { username: me, password: hunter2, x: y }",
                 "sasl: { username: me, password: *******, x: y }",
             ),
-            ("  token: \"a b\"", "  token: ** **"),
+            ("sasl: { password: \"a, b\", x: y }", "sasl: { password: *** *\", x: y }"),
+            ("  token: \"a b\"", "  token: ** *\""),
+            ("password: [a, b], c", "password: *** *** *"),
+            ("password: ${PASSWORD:hunter2}", "password: ${PASSWORD:********"),
+            ("password: ${PASSWORD}hunter2", "password: ${PASSWORD}*******"),
+            ("password: ${file:/run/secret}", "password: ${file:/run/secret}"),
+            ("password: '${file:/run/secret}'", "password: '${file:/run/secret}'"),
             ("group-id: password", "group-id: password"),
         ] {
             assert_eq!(mask_secrets(line), shown);
+            assert_eq!(shown.chars().count(), line.chars().count(), "{line}");
         }
     }
 

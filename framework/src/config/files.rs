@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean};
@@ -36,7 +37,13 @@ pub(crate) struct Document {
 }
 
 impl Locations {
-    /// The folders to look in: the directory and its `config`, or the one place that was asked for, a folder or a file.
+    /// Nowhere.
+    pub(crate) fn none() -> Self {
+        Self { folders: Vec::new(), stem: "application".into(), base: PathBuf::new(), required: false }
+    }
+
+    /// The folders to look in: the directory and its `config`, or the one place that was asked for, a folder
+    /// or a file.
     pub(crate) fn new(directory: &Path, asked_for: Option<&Path>) -> Result<Self, ConfigError> {
         let base = directory.to_owned();
         let Some(asked_for) = asked_for else {
@@ -49,7 +56,8 @@ impl Locations {
             ConfigError::new(ConfigErrorKind::Unreadable, place, message)
         };
         let metadata = fs::metadata(&path).map_err(|error| {
-            unreadable(format!("cannot read: {error}")).help("`--config` names a folder, or a file in it")
+            unreadable(format!("cannot be read: {}", reason(&error)))
+                .help("`--config` names a folder, or a file in it")
         })?;
         if metadata.is_dir() {
             return Ok(Self { folders: vec![path], stem: "application".into(), base, required: true });
@@ -96,7 +104,8 @@ impl Locations {
         let mut documents = Vec::new();
         for (folder, path) in self.folders.iter().enumerate() {
             let candidates = EXTENSIONS.map(|extension| path.join(format!("{stem}.{extension}")));
-            // A link that leads nowhere, or in a circle, is there as well: it must not be passed over in silence.
+            // A link that leads nowhere, or in a circle, is there as well: it must not be passed over in
+            // silence.
             let present: Vec<&PathBuf> =
                 candidates.iter().filter(|path| path.symlink_metadata().is_ok()).collect();
             match present.as_slice() {
@@ -123,14 +132,15 @@ impl Locations {
         let refuse = |message: String| {
             ConfigError::new(ConfigErrorKind::Unreadable, Place::WholeFile(name.clone()), message)
         };
-        let metadata = fs::metadata(path).map_err(|error| refuse(format!("cannot read: {error}")))?;
+        let metadata =
+            fs::metadata(path).map_err(|error| refuse(format!("cannot be read: {}", reason(&error))))?;
         if !metadata.is_file() {
             return Err(refuse("is not a file".into()));
         }
         if metadata.len() > yaml::MAX_FILE_BYTES {
             return Err(refuse(format!("is larger than {} bytes", yaml::MAX_FILE_BYTES)));
         }
-        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot read: {error}")))?;
+        let bytes = fs::read(path).map_err(|error| refuse(format!("cannot be read: {}", reason(&error))))?;
         let root = relaxed::normalise(yaml::parse(&name, bytes)?)?;
         Ok(Document { name, path: path.to_owned(), root, folder })
     }
@@ -140,6 +150,17 @@ impl Locations {
         let relative = path.strip_prefix(&self.base).unwrap_or(path);
         let relative = relative.strip_prefix(".").unwrap_or(relative);
         if relative.as_os_str().is_empty() { ".".into() } else { relative.display().to_string() }
+    }
+}
+
+/// Why a file cannot be read, in the same words on every system.
+pub(crate) fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::NotFound => "it does not exist".into(),
+        ErrorKind::PermissionDenied => "this user may not read it".into(),
+        ErrorKind::InvalidData => "it is not UTF-8".into(),
+        ErrorKind::IsADirectory => "it is a folder".into(),
+        kind => kind.to_string(),
     }
 }
 
@@ -162,7 +183,8 @@ pub(crate) fn is_profile_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-/// Whether others than the owner and the group may read, or write, a file. Always `false` where that is not known.
+/// Whether others than the owner and the group may read, or write, a file. Always `false` where that is not
+/// known.
 pub(crate) fn open_to_others(path: &Path, bit: u32) -> bool {
     #[cfg(unix)]
     {

@@ -1,8 +1,8 @@
 //! Lays the sources over one another with the `config` crate, without losing where each value came from.
 //!
-//! A [`Layer`] is one source: a file, one variable, one argument. The crate merges values, not places, so each value
-//! travels with the number of its place as its origin, and the places of sections, which the crate forgets, are kept
-//! beside it by path.
+//! A [`Layer`] is one source: a file, one variable, one argument. The crate merges values, not places, so
+//! each value travels with the number of its place as its origin, and the places of sections, which the crate
+//! forgets, are kept beside it by path.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -48,7 +48,7 @@ impl Source for Layer {
 /// The sources gathered so far, from the weakest to the strongest.
 #[derive(Debug, Default)]
 pub(crate) struct Layers {
-    layers: Vec<Layer>,
+    stack: Vec<Layer>,
     places: Vec<Place>,
     sections: HashMap<String, Place>,
 }
@@ -62,14 +62,14 @@ impl Layers {
             let value = self.value(node, key);
             values.insert(key.clone(), value);
         }
-        self.layers.push(Layer { values });
+        self.stack.push(Layer { values });
         Ok(())
     }
 
     /// Adds one value at a path that begins with a key.
     pub(crate) fn add_value(&mut self, path: &[Step], node: Node) -> Result<(), ConfigError> {
-        // The crate's path language knows indices and plain names. What follows the last index travels as a map, whose
-        // keys may be of any form.
+        // The crate's path language knows indices and plain names. What follows the last index travels as a
+        // map, whose keys may be of any form.
         let indexed = path.iter().rposition(|step| matches!(step, Step::Index(_))).map_or(1, |last| last + 1);
         let (head, tail) = path.split_at(indexed.min(path.len()));
         for step in head {
@@ -84,14 +84,14 @@ impl Layers {
             Node::new(Kind::Map(BTreeMap::from([(key, inner)])), place.clone())
         });
         let value = self.value(&nested, &head_text);
-        self.layers.push(Layer { values: Map::from_iter([(head_text, value)]) });
+        self.stack.push(Layer { values: Map::from_iter([(head_text, value)]) });
         Ok(())
     }
 
     /// The merged tree.
     pub(crate) fn merge(&self) -> Result<Node, ConfigError> {
         let mut builder = Config::builder();
-        for layer in &self.layers {
+        for layer in &self.stack {
             builder = builder.add_source(layer.clone());
         }
         let merged = builder.build().and_then(|config| config.collect()).map_err(|error| {

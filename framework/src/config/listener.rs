@@ -31,8 +31,8 @@ pub enum AttributeValue {
 /// One key of an attribute such as `#[kafka_listener(group = "orders")]`, with its place in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttributeSetting {
-    /// The key, in kebab-case and dotted where it lies deeper (`error.attempts`); `topic` and `group` stand for `topics`
-    /// and `group-id`.
+    /// The key, in kebab-case and dotted where it lies deeper (`error.attempts`); `topic` and `group` stand
+    /// for `topics` and `group-id`.
     pub key: &'static str,
     /// What it is given.
     pub value: AttributeValue,
@@ -63,7 +63,8 @@ impl AttributeSetting {
 
 impl Settings {
     /// Everything about one listener: code defaults, `kafka.consumer` (of its cluster), the attribute,
-    /// `kafka.listeners.<id>`, the later ones winning. The rules about several values are checked on the result.
+    /// `kafka.listeners.<id>`, the later ones winning. The rules about several values are checked on the
+    /// result.
     ///
     /// ```
     /// use kafka_boot::config::{AttributeSetting, AttributeValue, LoadOptions, Settings};
@@ -120,8 +121,8 @@ impl Settings {
         })
     }
 
-    /// Everything about one job: its attribute, then `scheduling.jobs.<id>`. A trigger given there replaces the
-    /// attribute's, of whichever kind.
+    /// Everything about one job: its attribute, then `scheduling.jobs.<id>`. A trigger given there replaces
+    /// the attribute's, of whichever kind.
     ///
     /// ```
     /// use kafka_boot::config::{AttributeSetting, AttributeValue, LoadOptions, Settings, TimeSpan};
@@ -196,8 +197,8 @@ impl Settings {
         errors.into_result(())
     }
 
-    /// What the attribute and the overrides say, the overrides winning. Of keys that exclude one another, those of the
-    /// overrides also drop the attribute's.
+    /// What the attribute and the overrides say, the overrides winning. Of keys that exclude one another,
+    /// those of the overrides also drop the attribute's.
     fn own_keys(
         &self,
         attributes: &[AttributeSetting],
@@ -243,9 +244,9 @@ impl Settings {
             Kind::Scalar(text) => {
                 let resolver = Resolver::new(&self.inner.tree, &self.inner.environment);
                 match resolver.resolve(text, &place, Some(path)) {
-                    Ok(resolved) => {
-                        *text = resolved.text;
-                        node.provenance = resolved.provenance;
+                    Ok(replaced) => {
+                        *text = replaced.text;
+                        node.provenance = replaced.provenance;
                     }
                     Err(error) => {
                         node.provenance = Provenance::Unresolved;
@@ -253,11 +254,15 @@ impl Settings {
                     }
                 }
             }
-            Kind::List(items) => items.iter_mut().for_each(|item| self.resolve_attribute(item, path, errors)),
+            Kind::List(items) => {
+                for item in items {
+                    self.resolve_attribute(item, path, errors);
+                }
+            }
             Kind::Map(entries) => {
-                entries
-                    .iter_mut()
-                    .for_each(|(key, node)| self.resolve_attribute(node, &join(path, key), errors));
+                for (key, node) in entries {
+                    self.resolve_attribute(node, &join(path, key), errors);
+                }
             }
         }
     }

@@ -1,4 +1,5 @@
-//! From [`LoadOptions`] to [`Settings`]: finds the sources, lays them over one another, checks and binds the result.
+//! From [`LoadOptions`] to [`Settings`]: finds the sources, lays them over one another, checks and binds the
+//! result.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,8 +44,8 @@ pub struct LoadOptions {
     pub arguments: Vec<String>,
     /// The environment's variables.
     pub environment: Vec<(String, String)>,
-    /// The directory in which, and in whose `config`, the files are. `None`: no files are read unless `--config` or
-    /// `KAFKA_BOOT_CONFIG` names some.
+    /// The directory in which, and in whose `config`, the files are. `None`: no files are read unless
+    /// `--config` or `KAFKA_BOOT_CONFIG` names some.
     pub directory: Option<PathBuf>,
     /// The sections of the program's own, which are then never taken for misspelt ones of the framework.
     pub own_sections: Vec<String>,
@@ -73,8 +74,8 @@ impl std::fmt::Debug for LoadOptions {
 impl Settings {
     /// Loads, merges, checks and binds the configuration. All faults are reported at once.
     ///
-    /// From the weakest to the strongest: `application.yml` and `application-<profile>.yml` in the directory, the same in
-    /// its `config` folder, environment variables, arguments.
+    /// From the weakest to the strongest: `application.yml` and `application-<profile>.yml` in the directory,
+    /// the same in its `config` folder, environment variables, arguments.
     pub fn load(options: LoadOptions) -> Result<Self, ConfigErrors> {
         let mut errors = ConfigErrors::default();
         let arguments = Arguments::parse(&options.arguments, &mut errors);
@@ -191,16 +192,12 @@ impl Loader {
     ) -> Result<Documents, ConfigErrors> {
         let asked_for = self.arguments.location.as_ref().or_else(|| self.environment.get(LOCATION_VARIABLE));
         let asked_for = asked_for.map(PathBuf::from);
-        let directory = match (directory, &asked_for) {
-            (Some(directory), _) => directory,
-            (None, Some(_)) => Path::new("."),
-            (None, None) => {
-                // Without files a profile can only be one too many.
-                let none = Path::new("/nonexistent");
-                return self.with_profiles(&Locations::new(none, None)?, Vec::new(), errors);
+        let locations = match (directory, asked_for) {
+            (None, None) => Locations::none(),
+            (directory, asked_for) => {
+                Locations::new(directory.unwrap_or(Path::new(".")), asked_for.as_deref())?
             }
         };
-        let locations = Locations::new(directory, asked_for.as_deref())?;
         let base = locations.read_base(errors);
         self.with_profiles(&locations, base, errors)
     }

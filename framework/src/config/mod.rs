@@ -1,9 +1,9 @@
 //! Configuration: files, profiles, environment and command line, merged, checked and bound to types.
 //!
-//! From the weakest to the strongest: the defaults of [`model`], `application.yml`, `application-<profile>.yml`, the same
-//! two in the `config` folder, environment variables (`KAFKA_CONSUMER_GROUP_ID`), arguments
-//! (`--kafka.consumer.group-id=orders`). `${key:default}` stands for another value, a variable or, as `${file:/path}`, a
-//! file. Every key is in [`REFERENCE`].
+//! From the weakest to the strongest: the defaults of [`model`], `application.yml`,
+//! `application-<profile>.yml`, the same two in the `config` folder, environment variables
+//! (`KAFKA_CONSUMER_GROUP_ID`), arguments (`--kafka.consumer.group-id=orders`). `${key:default}` stands for
+//! another value, a variable or, as `${file:/path}`, a file. Every key is in [`REFERENCE`].
 //!
 //! [`Settings::load`] reports all faults at once, each with its place and its remedy.
 

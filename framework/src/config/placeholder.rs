@@ -1,13 +1,14 @@
 //! Replaces placeholders: `${key}`, `${key:default}`, `${VARIABLE}`, `${file:/path}`; `$${` stands for `${`.
 //!
-//! A name is looked up in the merged configuration, then in the environment under the same name, then there in its
-//! relaxed form. Names and defaults may hold placeholders. What a variable or a file holds is taken as it is, so that a
-//! password may contain any character. There are no expressions and no commands.
+//! A name is looked up in the merged configuration, then in the environment under the same name, then there
+//! in its relaxed form. Names and defaults may hold placeholders. What a variable or a file holds is taken as
+//! it is, so that a password may contain any character. There are no expressions and no commands.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors};
+use super::files::reason;
 use super::secret::is_secret_name;
 use super::tree::{Kind, Node, Place, Provenance, Span, join};
 
@@ -180,16 +181,12 @@ impl<'tree> Resolver<'tree> {
         if let Some(value) = self.look_up(&name, run)? {
             return Ok(value);
         }
-        match default {
-            Some(default) => self.expand(default, run),
-            None => {
-                let help = format!("set `{name}`, or give a default: `${{{name}:…}}`");
-                Err(fault(
-                    format!("`{name}` is not set, neither as a key nor in the environment"),
-                    Some(help),
-                ))
-            }
-        }
+        let Some(default) = default else {
+            let help = format!("set `{name}`, or give a default: `${{{name}:…}}`");
+            let message = format!("`{name}` is not set, neither as a key nor in the environment");
+            return Err(fault(message, Some(help)));
+        };
+        self.expand(default, run)
     }
 
     fn look_up(&self, name: &str, run: &mut Run) -> Result<Option<String>, Fault> {
@@ -274,12 +271,14 @@ fn split_default(inside: &str) -> (&str, Option<&str>) {
 
 /// The content of a file without its last line end.
 fn read_file(path: &str) -> Result<String, String> {
-    let length =
-        std::fs::metadata(Path::new(path)).map_err(|error| format!("cannot read `{path}`: {error}"))?.len();
+    let length = std::fs::metadata(Path::new(path))
+        .map_err(|error| format!("cannot read `{path}`: {}", reason(&error)))?
+        .len();
     if length > MAX_LENGTH as u64 {
         return Err(format!("`{path}` is larger than {MAX_LENGTH} bytes"));
     }
-    let content = std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+    let content =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read `{path}`: {}", reason(&error)))?;
     let content = content.strip_suffix('\n').unwrap_or(&content);
     Ok(content.strip_suffix('\r').unwrap_or(content).to_owned())
 }
@@ -367,11 +366,8 @@ mod tests {
 
     #[test]
     fn placeholders_that_multiply_are_refused() {
-        let mut text = String::from("k0: \"\"\n");
-        for level in 1..30 {
-            let previous = level - 1;
-            text.push_str(&format!("k{level}: \"${{k{previous}}}${{k{previous}}}\"\n"));
-        }
+        let levels = (1..30).map(|level| format!("k{level}: \"${{k{0}}}${{k{0}}}\"\n", level - 1));
+        let text = String::from("k0: \"\"\n") + &levels.collect::<String>();
         let tree = yaml::parse("a.yml", text.into_bytes()).expect("plain YAML");
         let error = Resolver::new(&tree, &BTreeMap::new()).resolve("${k29}", &Place::Nowhere, None);
         assert!(error.expect_err("a bomb").message().contains("too many"));

@@ -1,18 +1,19 @@
-//! From the names that other sources use to keys: `KAFKA_CONSUMER_GROUP_ID`, `--kafka.topics[0].name`, and the flat
-//! `kafka.consumer.group-id: x` that YAML files may hold.
+//! From the names that other sources use to keys: `KAFKA_CONSUMER_GROUP_ID`, `--kafka.topics[0].name`, and
+//! the flat `kafka.consumer.group-id: x` that YAML files may hold.
 
 use std::collections::BTreeMap;
 
 use super::error::{ConfigError, ConfigErrorKind};
-use super::layers::{MAX_INDEX, Step, dotted};
+use super::layers::{MAX_INDEX, Step};
 use super::schema::{SchemaNode, Shape};
-use super::tree::{Kind, Node, join};
+use super::tree::{Kind, Node, Place, join};
 
 /// The path that an environment variable sets, if it is the name of a key in any relaxed spelling.
 ///
-/// Dashes of the key are dropped or written `_`, as in `KAFKA_CONSUMER_GROUPID` and `KAFKA_CONSUMER_GROUP_ID`; an
-/// element of a list is named by its number, as in `KAFKA_TOPICS_0_NAME`. `known` is what the files say: it tells which
-/// listener, cluster or property of the user's own a name means.
+/// Dashes of the key are dropped or written `_`, as in `KAFKA_CONSUMER_GROUPID` and
+/// `KAFKA_CONSUMER_GROUP_ID`; an element of a list is named by its number, as in `KAFKA_TOPICS_0_NAME`.
+/// `known` is what the files say: it tells which listener, cluster or property of the user's own a name
+/// means.
 pub(crate) fn variable_path(name: &str, known: &Node) -> Option<Vec<Step>> {
     let is_plain =
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
@@ -28,7 +29,8 @@ pub(crate) fn variable_path(name: &str, known: &Node) -> Option<Vec<Step>> {
     match_known(known, &tokens, &mut path).then_some(path)
 }
 
-/// Whether the first words of a variable's name are those of a section, so that it was probably meant for a key.
+/// Whether the first words of a variable's name are those of a section, so that it was probably meant for a
+/// key.
 pub(crate) fn begins_like_a_section(name: &str) -> bool {
     const SECTIONS: [&str; 12] = [
         "KAFKA_CONSUMER_",
@@ -140,8 +142,8 @@ fn index(text: &str) -> Option<usize> {
     text.parse().ok().filter(|index| *index <= MAX_INDEX)
 }
 
-/// The path that a dotted key means: `kafka.topics[0].name`, and below `properties` and the like, where keys hold dots
-/// themselves, all that is left as one key.
+/// The path that a dotted key means: `kafka.topics[0].name`, and below `properties` and the like, where keys
+/// hold dots themselves, all that is left as one key.
 pub(crate) fn dotted_path(key: &str) -> Option<Vec<Step>> {
     let mut path = Vec::new();
     let mut schema = Some(SchemaNode::root());
@@ -225,28 +227,24 @@ fn combine(section: &mut Node, key: &str, child: Node, path: &str) -> Result<(),
         entries.insert(key.to_owned(), child);
         return Ok(());
     };
-    match (existing.as_map().is_some(), child.kind) {
-        (true, Kind::Map(more)) => {
-            for (key, node) in more {
-                combine(existing, &key, node, &join(path, &key))?;
-            }
-            Ok(())
-        }
-        _ => {
-            let message = format!("`{path}` is given a second time");
-            let error = ConfigError::new(ConfigErrorKind::Syntax, child.place, message);
-            Err(error.key(path).help(format!("it is given first at {}; keep one", existing.place)).on_key())
-        }
+    let Kind::Map(more) = child.kind else { return Err(given_twice(existing, child.place, path)) };
+    if existing.as_map().is_none() {
+        return Err(given_twice(existing, child.place, path));
     }
+    for (key, node) in more {
+        combine(existing, &key, node, &join(path, &key))?;
+    }
+    Ok(())
 }
 
-/// The key at a path, for messages.
-pub(crate) fn path_key(path: &[Step]) -> String {
-    dotted(path)
+fn given_twice(first: &Node, second: Place, path: &str) -> ConfigError {
+    let error = ConfigError::new(ConfigErrorKind::Syntax, second, format!("`{path}` is given a second time"));
+    error.key(path).help(format!("it is given first at {}; keep one", first.place)).on_key()
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::layers::dotted;
     use super::super::yaml;
     use super::*;
 

@@ -12,8 +12,8 @@ static SCHEMA: LazyLock<Value> =
 
 /// The JSON schema of `application.yml`, generated from the types of [`model`](super::model), for editors.
 ///
-/// Beside what the types say it allows a `${…}` placeholder wherever a value may stand, and sections of the program's
-/// own at the outermost level.
+/// Beside what the types say it allows a `${…}` placeholder wherever a value may stand, and sections of the
+/// program's own at the outermost level.
 ///
 /// ```
 /// let schema = kafka_boot::config::json_schema();
@@ -29,7 +29,8 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// Lets a text with a placeholder stand for every number, word and flag, and a text with commas for every list.
+/// Lets a text with a placeholder stand for every number, word and flag, and a text with commas for every
+/// list.
 fn allow_placeholders(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     for container in ["properties", "$defs"] {
@@ -45,17 +46,27 @@ fn allow_placeholders(schema: &mut Value) {
     let types = types(object);
     let is_text = types.contains(&"string") && !object.contains_key("enum") && !object.contains_key("oneOf");
     let is_section = types.contains(&"object") || object.contains_key("$ref") || object.contains_key("$defs");
+    let is_list = types.contains(&"array");
+    if is_text && !object.contains_key("format") {
+        // YAML reads `client-id: 7` as a number; here it is a text.
+        object.insert("type".into(), json!(["string", "number", "boolean"]));
+    }
     if is_text || is_section || object.is_empty() {
         return;
     }
-    let placeholder = if types.contains(&"array") {
-        json!({ "type": "string" })
-    } else {
-        json!({ "type": "string", "pattern": r"\$\{" })
-    };
+    let placeholder =
+        if is_list { json!({ "type": "string" }) } else { json!({ "type": "string", "pattern": r"\$\{" }) };
+    // For the same reason a word such as `1` of `acks` may be a number.
+    let numbers = object.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    let numbers: Vec<i64> =
+        numbers.filter_map(|word| word["const"].as_str()).filter_map(|word| word.parse().ok()).collect();
     let annotations = ["description", "default"].map(|name| (name, object.remove(name)));
     let exact = Value::Object(std::mem::take(object));
-    object.insert("anyOf".into(), json!([exact, placeholder]));
+    let mut accepted = vec![exact, placeholder];
+    if !numbers.is_empty() {
+        accepted.push(json!({ "enum": numbers }));
+    }
+    object.insert("anyOf".into(), accepted.into());
     for (name, value) in annotations {
         if let Some(value) = value {
             object.insert(name.into(), value);
@@ -210,11 +221,11 @@ impl SchemaNode {
     }
 
     fn object(object: &'static Map<String, Value>) -> Shape {
+        static ANY: LazyLock<Value> = LazyLock::new(|| json!({ "type": "string" }));
         if let Some(keys) = object.get("properties").and_then(Value::as_object) {
             let required = object.get("required").and_then(Value::as_array).into_iter().flatten();
             return Shape::Section { keys, required: required.filter_map(Value::as_str).collect() };
         }
-        static ANY: LazyLock<Value> = LazyLock::new(|| json!({ "type": "string" }));
         Shape::Map(Self(
             object.get("additionalProperties").filter(|values| values.is_object()).unwrap_or(&ANY),
         ))

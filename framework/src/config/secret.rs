@@ -12,7 +12,8 @@ pub const MASK: &str = "******";
 
 /// A password, a private key, a token: readable through [`expose`](Secret::expose) and in no other way.
 ///
-/// It has no `Display`, no `Serialize`, and a `Debug` that shows a mask. Its memory is wiped when it is dropped.
+/// It has no `Display`, no `Serialize`, and a `Debug` that shows a mask. Its memory is wiped when it is
+/// dropped.
 ///
 /// ```
 /// use kafka_boot::config::Secret;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::de;
-use super::error::{ConfigError, ConfigErrors};
+use super::error::{ConfigError, ConfigErrorKind, ConfigErrors};
 use super::model::{
     ApplicationProperties, KafkaProperties, LifecycleProperties, LoggingProperties, Properties,
     SchedulingProperties,
@@ -15,7 +15,7 @@ use super::model::{
 use super::placeholder::Resolver;
 use super::schema::{SchemaNode, Shape};
 use super::secret::{MASK, is_secret_name};
-use super::tree::{Kind, Node, Origin, Provenance, join};
+use super::tree::{Kind, Node, Origin, Place, Provenance, join};
 
 /// The merged, checked and bound configuration. Cheap to clone, and never changes.
 ///
@@ -98,8 +98,8 @@ impl Settings {
         &self.inner.free_arguments
     }
 
-    /// Every value that was given, by key, with its origin. Only what is known to be no secret is shown: raw settings and
-    /// sections of the program's own are masked.
+    /// Every value that was given, by key, with its origin. Only what is known to be no secret is shown: raw
+    /// settings and sections of the program's own are masked.
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings};
@@ -115,6 +115,27 @@ impl Settings {
         let mut values = Vec::new();
         list(&self.inner.tree, Some(SchemaNode::root()), "", &mut values);
         values
+    }
+
+    /// The error of a value that only its user can judge, such as a cron expression, at the place where the key was
+    /// given.
+    ///
+    /// ```
+    /// use kafka_boot::config::{LoadOptions, Settings};
+    ///
+    /// let arguments = vec!["--scheduling.jobs.tick.cron=daily".into()];
+    /// let settings = Settings::load(LoadOptions { arguments, ..LoadOptions::default() })?;
+    /// let error = settings
+    ///     .invalid_value("scheduling.jobs.tick.cron", "expected a cron expression")
+    ///     .with_help("write `0 0 0 * * *` for midnight");
+    /// assert!(error.to_string().contains("--> command line argument `--scheduling.jobs.tick.cron`"));
+    /// # Ok::<(), kafka_boot::config::ConfigErrors>(())
+    /// ```
+    pub fn invalid_value(&self, key: &str, message: impl Into<String>) -> ConfigError {
+        match self.inner.tree.at_dotted(key) {
+            Some(node) => ConfigError::at(ConfigErrorKind::InvalidValue, node, key, message),
+            None => ConfigError::new(ConfigErrorKind::InvalidValue, Place::Nowhere, message).key(key),
+        }
     }
 
     /// Replaces the placeholders in a text, such as the value of an attribute. An error names the origin.
@@ -134,8 +155,8 @@ impl Settings {
         resolver.resolve(text, &origin.0, None).map(|resolved| resolved.text)
     }
 
-    /// Binds a section of the program's own, such as `repo` or `app.limits`, to a type. A section that is not there is an
-    /// empty one. How strict it is, is the type's choice (`#[serde(deny_unknown_fields)]`).
+    /// Binds a section of the program's own, such as `repo` or `app.limits`, to a type. A section that is not
+    /// there is an empty one. How strict it is, is the type's choice (`#[serde(deny_unknown_fields)]`).
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings, TimeSpan};
@@ -195,8 +216,8 @@ fn list(node: &Node, schema: Option<SchemaNode>, path: &str, values: &mut Vec<Ef
     }
 }
 
-/// Whether a value is known to be no secret: its key is the framework's and not typed as one, and the value neither came
-/// from a secret's place nor has the form of an address with a password.
+/// Whether a value is known to be no secret: its key is the framework's and not typed as one, and the value
+/// neither came from a secret's place nor has the form of an address with a password.
 fn may_show(node: &Node, schema: Option<SchemaNode>, path: &str, text: &str) -> bool {
     let Some(schema) = schema else { return false };
     !matches!(schema.shape(), Shape::Secret)

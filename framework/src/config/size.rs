@@ -27,7 +27,8 @@ pub(crate) const EXPECTED: &str = "a size such as `512B`, `64KiB`, `1MB` or `2Gi
 
 /// A number of bytes: `512B`, `64KiB`, `32MiB`, `1GiB`, or in powers of ten `1KB`, `1MB`, `1GB`.
 ///
-/// A plain integer counts bytes. `KB` is 1000 bytes and `KiB` is 1024, as the standards have it; Spring's `KB` is 1024.
+/// A plain integer counts bytes. `KB` is 1000 bytes and `KiB` is 1024, as the standards have it; Spring's
+/// `KB` is 1024.
 ///
 /// ```
 /// use kafka_boot::config::DataSize;

@@ -1,7 +1,7 @@
 //! The tree every source is read into: texts, lists and maps, each with the place it came from.
 //!
-//! A scalar stays a text until it is bound to a type, so YAML's surprises (`no`, `1_000`, `0o17`) have no say in what a
-//! value means.
+//! A scalar stays a text until it is bound to a type, so YAML's surprises (`no`, `1_000`, `0o17`) have no say
+//! in what a value means.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -62,7 +62,8 @@ impl Display for Place {
     }
 }
 
-/// Where a value was given, for messages: `config/application.yml:14:24`, or the name of a variable or an argument.
+/// Where a value was given, for messages: `config/application.yml:14:24`, or the name of a variable or an
+/// argument.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin(pub(crate) Place);
 
@@ -102,7 +103,8 @@ pub(crate) enum Provenance {
     Literal,
     /// A placeholder stands there, and was replaced.
     Expanded,
-    /// A placeholder stood for a file of its own or a variable with a telling name: no message may repeat the value.
+    /// A placeholder stood for a file of its own or a variable with a telling name: no message may repeat the
+    /// value.
     Sensitive,
     /// A placeholder stands there that could not be replaced, which has been reported.
     Unresolved,
@@ -197,7 +199,9 @@ impl Node {
                         }
                     }
                 }
-                self.place = top.place;
+                if top.place != Place::Nowhere {
+                    self.place = top.place;
+                }
             }
             (_, kind) => *self = Self { kind, place: top.place, provenance: top.provenance },
         }

@@ -1,7 +1,7 @@
 //! Reads YAML into a [`Node`] tree that knows the place of every key and value.
 //!
-//! What the format has beyond plain documents is refused or bounded, since a configuration file needs none of it: tags,
-//! several documents, keys given twice, deep nesting, and aliases that multiply.
+//! What the format has beyond plain documents is refused or bounded, since a configuration file needs none of
+//! it: tags, several documents, keys given twice, deep nesting, and aliases that multiply.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -36,8 +36,8 @@ fn decode(name: &str, bytes: Vec<u8>) -> Result<String, ConfigError> {
         return Err(whole("is encoded in UTF-16", "save the file as UTF-8"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.split(|byte| *byte == b'\n').count();
         whole(&format!("line {line} is not valid UTF-8"), "save the file as UTF-8")
     })?;
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
@@ -84,7 +84,7 @@ impl<'source> Builder<'source> {
         let mut documents = 0;
         for event in Parser::new_from_str(&source.text) {
             let (event, span) = event.map_err(|error| self.scan_error(&error))?;
-            let span = self.span(span);
+            let span = first_line(span);
             match event {
                 Event::DocumentStart(_) => {
                     documents += 1;
@@ -121,13 +121,6 @@ impl<'source> Builder<'source> {
                 format!("expected `key: value` lines, found {}", root.describe()),
             )),
         }
-    }
-
-    /// The first line of what the parser marks, as the errors show it.
-    fn span(&self, span: saphyr_parser::Span) -> Span {
-        let (start, end) = (span.start, span.end);
-        let length = if end.line() == start.line() { end.col().saturating_sub(start.col()) } else { 1 };
-        Span { line: start.line().max(1), column: start.col() + 1, length: length.max(1) }
     }
 
     fn refuse(&self, span: Span, message: impl Into<String>) -> ConfigError {
@@ -271,12 +264,19 @@ impl<'source> Builder<'source> {
         match node.kind {
             Kind::Map(_) => frame.merged.push(node),
             Kind::List(items) if items.iter().all(|item| item.as_map().is_some()) => {
-                frame.merged.extend(items)
+                frame.merged.extend(items);
             }
             _ => return Err(refused),
         }
         Ok(())
     }
+}
+
+/// The part on its first line of what the parser marks, as the errors show it.
+fn first_line(span: saphyr_parser::Span) -> Span {
+    let (start, end) = (span.start, span.end);
+    let length = if end.line() == start.line() { end.col().saturating_sub(start.col()) } else { 1 };
+    Span { line: start.line().max(1), column: start.col() + 1, length: length.max(1) }
 }
 
 /// How many nodes a tree has, and how deep they lie.
@@ -334,11 +334,11 @@ mod tests {
 
     #[test]
     fn aliases_that_multiply_are_refused() {
-        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
-        for level in 1..9 {
+        let levels = (1..9).map(|level| {
             let row = vec![format!("*a{}", level - 1); 10].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{row}]\n"));
-        }
+            format!("a{level}: &a{level} [{row}]\n")
+        });
+        let text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n") + &levels.collect::<String>();
         let error = read(&text).expect_err("a bomb");
         assert!(error.message().contains("aliases stand for more than"), "{error}");
     }

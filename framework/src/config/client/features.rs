@@ -1,4 +1,5 @@
-//! Checks that need to know what this program was built with: cargo features, and librdkafka's own list of settings.
+//! Checks that need to know what this program was built with: cargo features, and librdkafka's own list of
+//! settings.
 
 use super::translate::{ClientKind, translate};
 use crate::config::error::{ConfigError, ConfigErrorKind, ConfigErrors};
@@ -41,7 +42,7 @@ impl Settings {
             }
             match cluster.security.sasl.mechanism {
                 Some(SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512) => {
-                    need("security.sasl.mechanism", "tls")
+                    need("security.sasl.mechanism", "tls");
                 }
                 Some(SaslMechanism::Gssapi) => need("security.sasl.mechanism", "kerberos"),
                 Some(SaslMechanism::OauthBearer) => need("security.sasl.mechanism", "oidc"),

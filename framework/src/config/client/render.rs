@@ -8,7 +8,7 @@ use crate::config::model::{
     AutoOffsetReset, ClusterProperties, CommitMode, EndpointIdentification, GroupProtocol, IsolationLevel,
     ListenerSettings, OauthBearerMethod, RawProperties, SaslMechanism, SecurityProperties,
 };
-use crate::config::secret::{MASK, is_secret_name};
+use crate::config::secret::{MASK, Secret, is_secret_name};
 use crate::config::settings::Settings;
 use crate::config::{DataSize, TimeSpan};
 
@@ -102,8 +102,8 @@ fn aliases(name: &str) -> &'static [&'static str] {
 }
 
 impl Settings {
-    /// What the consumers of a listener are created with, `client.id` apart where neither the listener nor the cluster
-    /// names one: then it is `<application>-<listener>`.
+    /// What the consumers of a listener are created with, `client.id` apart where neither the listener nor
+    /// the cluster names one: then it is `<application>-<listener>`.
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings};
@@ -124,7 +124,7 @@ impl Settings {
             .client_id
             .clone()
             .or_else(|| cluster.client_id.as_ref().map(|client_id| format!("{client_id}-{}", listener.id)));
-        let mut client = self.common(&cluster, &client_id.unwrap_or(default_id));
+        let mut client = common(&cluster, &client_id.unwrap_or(default_id));
 
         let automatic = consumer.commit == CommitMode::Auto;
         client.flag("enable.auto.commit", automatic);
@@ -173,8 +173,8 @@ impl Settings {
         client
     }
 
-    /// What the producer of a cluster is created with, the default cluster's for `None`; `None` when there is no cluster
-    /// of that name.
+    /// What the producer of a cluster is created with, the default cluster's for `None`; `None` when there is
+    /// no cluster of that name.
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings};
@@ -187,7 +187,7 @@ impl Settings {
     pub fn producer_client(&self, cluster: Option<&str>) -> Option<ClientSettings> {
         let cluster = self.kafka().cluster(cluster)?;
         let producer = &cluster.producer;
-        let mut client = self.common(&cluster, self.client_id(&cluster, producer.client_id.as_deref()));
+        let mut client = common(&cluster, self.client_id(&cluster, producer.client_id.as_deref()));
         client.set("acks", producer.acks.as_str());
         client.number("retries", producer.retries);
         client.flag("enable.idempotence", producer.enable_idempotence);
@@ -206,8 +206,9 @@ impl Settings {
         Some(client)
     }
 
-    /// What the admin client of a cluster is created with, the default cluster's for `None`; `None` when there is no
-    /// cluster of that name. The timeouts of `kafka.admin` go with each request and are not among them.
+    /// What the admin client of a cluster is created with, the default cluster's for `None`; `None` when
+    /// there is no cluster of that name. The timeouts of `kafka.admin` go with each request and are not among
+    /// them.
     ///
     /// ```
     /// use kafka_boot::config::{LoadOptions, Settings};
@@ -220,7 +221,7 @@ impl Settings {
     pub fn admin_client(&self, cluster: Option<&str>) -> Option<ClientSettings> {
         let cluster = self.kafka().cluster(cluster)?;
         let admin = &cluster.admin;
-        let mut client = self.common(&cluster, self.client_id(&cluster, admin.client_id.as_deref()));
+        let mut client = common(&cluster, self.client_id(&cluster, admin.client_id.as_deref()));
         client.raw(ClientKind::Any, &cluster.properties);
         client.raw(ClientKind::Admin, &admin.properties);
         Some(client)
@@ -229,16 +230,17 @@ impl Settings {
     fn client_id<'a>(&'a self, cluster: &'a ClusterProperties, own: Option<&'a str>) -> &'a str {
         own.or(cluster.client_id.as_deref()).unwrap_or(&self.application().name)
     }
+}
 
-    fn common(&self, cluster: &ClusterProperties, client_id: &str) -> ClientSettings {
-        let mut client = ClientSettings::default();
-        if !cluster.bootstrap_servers.is_embedded() {
-            client.set("bootstrap.servers", cluster.bootstrap_servers.joined());
-        }
-        client.set("client.id", client_id);
-        security(&mut client, &cluster.security);
-        client
+/// What all clients of a cluster share, raw settings apart.
+fn common(cluster: &ClusterProperties, client_id: &str) -> ClientSettings {
+    let mut client = ClientSettings::default();
+    if !cluster.bootstrap_servers.is_embedded() {
+        client.set("bootstrap.servers", cluster.bootstrap_servers.joined());
     }
+    client.set("client.id", client_id);
+    security(&mut client, &cluster.security);
+    client
 }
 
 fn security(client: &mut ClientSettings, security: &SecurityProperties) {
@@ -248,10 +250,9 @@ fn security(client: &mut ClientSettings, security: &SecurityProperties) {
         client.optional("ssl.ca.location", ssl.ca_location.as_deref());
         client.optional("ssl.certificate.location", ssl.certificate_location.as_deref());
         client.optional("ssl.key.location", ssl.key_location.as_deref());
-        client.optional("ssl.key.password", ssl.key_password.as_ref().map(|secret| secret.expose()));
+        client.optional("ssl.key.password", ssl.key_password.as_ref().map(Secret::expose));
         client.optional("ssl.keystore.location", ssl.keystore_location.as_deref());
-        client
-            .optional("ssl.keystore.password", ssl.keystore_password.as_ref().map(|secret| secret.expose()));
+        client.optional("ssl.keystore.password", ssl.keystore_password.as_ref().map(Secret::expose));
         client.flag("enable.ssl.certificate.verification", ssl.verify);
         client.set(
             "ssl.endpoint.identification.algorithm",
@@ -267,7 +268,7 @@ fn security(client: &mut ClientSettings, security: &SecurityProperties) {
     match mechanism {
         SaslMechanism::Plain | SaslMechanism::ScramSha256 | SaslMechanism::ScramSha512 => {
             client.optional("sasl.username", sasl.username.as_deref());
-            client.optional("sasl.password", sasl.password.as_ref().map(|secret| secret.expose()));
+            client.optional("sasl.password", sasl.password.as_ref().map(Secret::expose));
         }
         SaslMechanism::Gssapi => {
             client.set("sasl.kerberos.service.name", sasl.kerberos.service_name.as_str());
@@ -282,7 +283,7 @@ fn security(client: &mut ClientSettings, security: &SecurityProperties) {
             client.set("sasl.oauthbearer.method", method);
             client.optional("sasl.oauthbearer.token.endpoint.url", oauth.token_endpoint_url.as_deref());
             client.optional("sasl.oauthbearer.client.id", oauth.client_id.as_deref());
-            let secret = oauth.client_secret.as_ref().map(|secret| secret.expose());
+            let secret = oauth.client_secret.as_ref().map(Secret::expose);
             client.optional("sasl.oauthbearer.client.secret", secret);
             client.optional("sasl.oauthbearer.scope", oauth.scope.as_deref());
         }

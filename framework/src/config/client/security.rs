@@ -1,4 +1,5 @@
-//! Takes raw settings about encryption and login over into the typed section, so that one set of rules holds for both.
+//! Takes raw settings about encryption and login over into the typed section, so that one set of rules holds
+//! for both.
 //!
 //! Services that come from Java have them as `security.protocol`, `sasl.mechanism` and `sasl.jaas.config`.
 

@@ -1,4 +1,5 @@
-//! Raw settings: which names pass, which of Java's are called otherwise, and which are refused with what to use.
+//! Raw settings: which names pass, which of Java's are called otherwise, and which are refused with what to
+//! use.
 
 use crate::config::error::squeeze;
 
@@ -37,6 +38,7 @@ const OWNED: &[(&str, &str)] = &[
     ("metadata.broker.list", "use `kafka.bootstrap-servers`"),
     ("security.protocol", "use `kafka.security.protocol`"),
     ("statistics.interval.ms", "leave it out: the framework decides about it"),
+    ("enable.sasl.oauthbearer.unsecure.jwt", "leave it out: a token without a signature protects nothing"),
     ("plugin.library.paths", "leave it out: configuration loads no code"),
 ];
 

@@ -18,7 +18,8 @@ pub struct AdminProperties {
     /// How long one request may take. Default 5 s.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub request_timeout: TimeSpan,
-    /// How long an operation such as creating a topic may take until the cluster has carried it out. Default 10 s.
+    /// How long an operation such as creating a topic may take until the cluster has carried it out. Default
+    /// 10 s.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub operation_timeout: TimeSpan,
     /// librdkafka's settings for the admin client, under their own names or Kafka's Java ones.

@@ -11,7 +11,8 @@ use crate::config::TimeSpan;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ApplicationProperties {
-    /// The program's name: in the banner, in the logs, and the client id where none is set. Default `application`.
+    /// The program's name: in the banner, in the logs, and the client id where none is set. Default
+    /// `application`.
     #[schemars(length(min = 1))]
     pub name: String,
     /// Which profiles are on.
@@ -55,8 +56,8 @@ impl Default for LifecycleProperties {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LoggingProperties {
-    /// The level of each target, a Rust path such as `my_service::orders`; `root` is that of all the others, and
-    /// `info` where it is not given. Default `{ root: info }`.
+    /// The level of each target, a Rust path such as `my_service::orders`; `root` is that of all the others,
+    /// and `info` where it is not given. Default `{ root: info }`.
     pub level: BTreeMap<String, LogLevel>,
     /// One line of text per event, or one JSON object. Default `plain`.
     pub format: LogFormat,

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::RawProperties;
 use crate::config::{DataSize, TimeSpan};
 
-/// `kafka.consumer`: what holds for the consumers of all listeners. Each key can be given per listener as well.
+/// `kafka.consumer`: what holds for the consumers of all listeners. Each key can be given per listener as
+/// well.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ConsumerProperties {
@@ -16,7 +17,8 @@ pub struct ConsumerProperties {
     /// The name the consumer gives itself to the brokers. Default: `kafka.client-id` and the listener's id.
     #[schemars(length(min = 1))]
     pub client_id: Option<String>,
-    /// Where a group starts that has no committed offset. Default `earliest`, so that a new group skips nothing.
+    /// Where a group starts that has no committed offset. Default `earliest`, so that a new group skips
+    /// nothing.
     pub auto_offset_reset: AutoOffsetReset,
     /// How offsets are committed. Default `sync`.
     pub commit: CommitMode,
@@ -34,14 +36,15 @@ pub struct ConsumerProperties {
     /// How often `commit: auto` commits. Default 5 s.
     #[schemars(extend("x-minimum" = "1ms"))]
     pub auto_commit_interval: TimeSpan,
-    /// How many records one poll hands over at most, and the most that a batch listener is given. Default 500.
+    /// How many records one poll hands over at most, and the most that a batch listener is given. Default
+    /// 500.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_poll_records: u32,
     /// How long one poll waits for records. Default 100 ms.
     #[schemars(extend("x-minimum" = "1ms"))]
     pub poll_timeout: TimeSpan,
-    /// How long the poll loop may stand still before the group takes the partitions away. Handlers do not run on that
-    /// loop, so a slow one costs nothing. Default 5 min.
+    /// How long the poll loop may stand still before the group takes the partitions away. Handlers do not run
+    /// on that loop, so a slow one costs nothing. Default 5 min.
     #[schemars(extend("x-minimum" = "1ms"))]
     pub max_poll_interval: TimeSpan,
     /// After what silence the group takes the partitions away. Default 45 s.
@@ -69,8 +72,8 @@ pub struct ConsumerProperties {
     /// How much one consumer may hold fetched and not yet dispatched. Default 32 MiB.
     #[schemars(extend("x-minimum" = "1KiB", "x-maximum" = "2097151KiB"))]
     pub queued_max_bytes: DataSize,
-    /// How long fetching pauses when that is reached; librdkafka's own default of 1 s costs most of the throughput.
-    /// Default 1 ms.
+    /// How long fetching pauses when that is reached; librdkafka's own default of 1 s costs most of the
+    /// throughput. Default 1 ms.
     #[schemars(extend("x-maximum" = "5m"))]
     pub fetch_queue_backoff: TimeSpan,
     /// How many records of one partition may be dispatched and not yet settled. Default 4096.

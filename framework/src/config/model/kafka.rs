@@ -14,8 +14,8 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct KafkaProperties {
-    /// Addresses `host:port` of some brokers of the default cluster, from which the others are found. Unset or
-    /// `embedded`: a broker inside the process. Default `embedded`.
+    /// Addresses `host:port` of some brokers of the default cluster, from which the others are found. Unset
+    /// or `embedded`: a broker inside the process. Default `embedded`.
     pub bootstrap_servers: BootstrapServers,
     /// The name the clients give themselves in the brokers' logs and quotas. Default: `application.name`.
     #[schemars(length(min = 1))]
@@ -30,7 +30,8 @@ pub struct KafkaProperties {
     pub admin: AdminProperties,
     /// Topics that are created at start where they are missing.
     pub topics: Vec<TopicProperties>,
-    /// librdkafka's settings for every client of the default cluster, under their own names or Kafka's Java ones.
+    /// librdkafka's settings for every client of the default cluster, under their own names or Kafka's Java
+    /// ones.
     pub properties: RawProperties,
     /// What happens to a record that its handler refuses.
     pub error: ErrorProperties,
@@ -73,12 +74,13 @@ impl KafkaProperties {
 
 /// `kafka.clusters.<name>`: one more cluster.
 ///
-/// Its `consumer`, `producer` and `admin` sections start from those of `kafka`; its addresses, security, topics and raw
-/// properties are its own.
+/// Its `consumer`, `producer` and `admin` sections start from those of `kafka`; its addresses, security,
+/// topics and raw properties are its own.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClusterProperties {
-    /// Addresses `host:port` of some brokers of this cluster. Unset or `embedded`: the broker inside the process.
+    /// Addresses `host:port` of some brokers of this cluster. Unset or `embedded`: the broker inside the
+    /// process.
     pub bootstrap_servers: BootstrapServers,
     /// The name the clients give themselves to this cluster. Default: `application.name`.
     #[schemars(length(min = 1))]

@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ConsumerProperties, ErrorProperties, SupervisionProperties};
 
-/// Everything about one listener, resolved: code defaults, `kafka.consumer`, its attribute, `kafka.listeners.<id>`, the
-/// environment and the command line, the later ones winning.
+/// Everything about one listener, resolved: code defaults, `kafka.consumer`, its attribute,
+/// `kafka.listeners.<id>`, the environment and the command line, the later ones winning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerSettings {
     /// The listener's id.
@@ -97,8 +97,8 @@ impl JsonSchema for ListenerOverrides {
         "ListenerOverrides".into()
     }
 
-    /// The keys of the consumer and those of the listener in one object, none with a default: what is not given here
-    /// comes from the attribute or from `kafka.consumer`.
+    /// The keys of the consumer and those of the listener in one object, none with a default: what is not
+    /// given here comes from the attribute or from `kafka.consumer`.
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let mut own = ListenerProperties::json_schema(generator);
         let mut consumer = ConsumerProperties::json_schema(generator);

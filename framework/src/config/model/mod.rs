@@ -1,8 +1,8 @@
 //! The typed configuration: every key of the framework, its type, its default and its bounds.
 //!
-//! The [`Default`] implementations **are** the documented defaults: the JSON schema is generated from these types, and
-//! tests compare the shipped `reference.yaml` with them. One file holds the keys of one concern. The keys are the field
-//! names in kebab-case, and a key that is not here is an error.
+//! The [`Default`] implementations **are** the documented defaults: the JSON schema is generated from these
+//! types, and tests compare the shipped `reference.yaml` with them. One file holds the keys of one concern.
+//! The keys are the field names in kebab-case, and a key that is not here is an error.
 
 mod admin;
 mod application;

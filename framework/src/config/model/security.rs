@@ -11,8 +11,8 @@ use crate::config::Secret;
 pub struct SecurityProperties {
     /// How brokers are spoken to. Default `plaintext`.
     pub protocol: SecurityProtocol,
-    /// Permits what protects nothing: a password sent unencrypted to another machine, a certificate that is not
-    /// verified. Each start then warns. Default `false`.
+    /// Permits what protects nothing: a password sent unencrypted to another machine, a certificate that is
+    /// not verified. Each start then warns. Default `false`.
     pub allow_insecure: bool,
     /// Certificates and keys.
     pub ssl: SslProperties,
@@ -78,7 +78,8 @@ pub struct SslProperties {
     pub keystore_location: Option<String>,
     /// The password of the key store. Default: none.
     pub keystore_password: Option<Secret>,
-    /// Whether the broker's name must be that of its certificate; `none` needs `allow-insecure`. Default `https`.
+    /// Whether the broker's name must be that of its certificate; `none` needs `allow-insecure`. Default
+    /// `https`.
     pub endpoint_identification: EndpointIdentification,
     /// Whether the broker's certificate is verified; `false` needs `allow-insecure`. Default `true`.
     pub verify: bool,

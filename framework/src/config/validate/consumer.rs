@@ -4,8 +4,9 @@ use super::Section;
 use crate::config::error::ConfigErrors;
 use crate::config::model::{AckMode, AssignmentStrategy, CommitMode, ConsumerProperties, GroupProtocol};
 
-/// Checks a consumer's values. `effective` is the section they come from; `own` is the part of it that was said at the
-/// same level: a key that has no effect is a mistake there, while one that is merely inherited is not.
+/// Checks a consumer's values. `effective` is the section they come from; `own` is the part of it that was
+/// said at the same level: a key that has no effect is a mistake there, while one that is merely inherited is
+/// not.
 pub(crate) fn consumer(
     effective: &Section<'_>,
     own: &Section<'_>,
@@ -41,20 +42,27 @@ fn commit_and_ack(section: &Section<'_>, properties: &ConsumerProperties, errors
     }
 }
 
+/// What is given at this level and has no effect, unless it only repeats the default.
 fn without_effect(own: &Section<'_>, properties: &ConsumerProperties, errors: &mut ConfigErrors) {
     use AckMode::{Count, CountTime, Time};
-    let ack_mode = properties.ack_mode;
-    if own.is_set("ack-count") && !matches!(ack_mode, Count | CountTime) {
+    let (ack_mode, default) = (properties.ack_mode, ConsumerProperties::default());
+    let given = |key: &str, differs: bool| own.is_set(key) && differs;
+    if given("ack-count", properties.ack_count != default.ack_count) && !matches!(ack_mode, Count | CountTime)
+    {
         let message = "only `ack-mode: count` and `ack-mode: count-time` count records";
-        errors.push(own.conflict(&["ack-count"], message, "remove `ack-count`, or set one of these modes"));
+        let help = "set one of these modes, or move `ack-count` to the listener that has one";
+        errors.push(own.conflict(&["ack-count"], message, help));
     }
-    if own.is_set("ack-time") && !matches!(ack_mode, Time | CountTime) {
+    if given("ack-time", properties.ack_time != default.ack_time) && !matches!(ack_mode, Time | CountTime) {
         let message = "only `ack-mode: time` and `ack-mode: count-time` have a time";
-        errors.push(own.conflict(&["ack-time"], message, "remove `ack-time`, or set one of these modes"));
+        let help = "set one of these modes, or move `ack-time` to the listener that has one";
+        errors.push(own.conflict(&["ack-time"], message, help));
     }
-    if own.is_set("auto-commit-interval") && properties.commit != CommitMode::Auto {
+    let interval_differs = properties.auto_commit_interval != default.auto_commit_interval;
+    if given("auto-commit-interval", interval_differs) && properties.commit != CommitMode::Auto {
         let message = "only `commit: auto` commits at an interval";
-        errors.push(own.conflict(&["auto-commit-interval"], message, "remove it, or use `ack-mode: time`"));
+        let help = "use `ack-mode: time`, or move it to the listener that has `commit: auto`";
+        errors.push(own.conflict(&["auto-commit-interval"], message, help));
     }
 }
 

@@ -13,7 +13,7 @@ use super::client::translate::{self, ClientKind};
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors};
 use super::listener::AttributeSetting;
 use super::model::{ConsumerProperties, JobProperties, ListenerProperties, Properties};
-use super::tree::{Kind, Node, Origin, join};
+use super::tree::{Kind, Node, Origin, Place, join};
 
 pub(crate) use consumer::consumer;
 
@@ -61,7 +61,7 @@ impl<'tree> Section<'tree> {
         };
         let error = match node {
             Some(node) => ConfigError::at(ConfigErrorKind::Conflict, node, &path, message),
-            None => ConfigError::new(ConfigErrorKind::Conflict, Default::default(), message).key(&path),
+            None => ConfigError::new(ConfigErrorKind::Conflict, Place::default(), message).key(&path),
         };
         error.help(help)
     }
@@ -149,6 +149,7 @@ pub(crate) fn listener(
     attribute: Option<&AttributeSetting>,
     errors: &mut ConfigErrors,
 ) {
+    raw_settings(&section.child("properties"), ClientKind::Consumer, errors);
     let declared = || attribute.map(Origin::from).unwrap_or_default().0;
     let id = section.path.trim_start_matches("kafka.listeners.");
     if !properties.topics.is_empty() && properties.topic_pattern.is_some() {

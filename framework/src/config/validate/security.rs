@@ -69,6 +69,7 @@ fn ssl(
 ) {
     let section = security.child("ssl");
     if !protocol.uses_tls()
+        && *ssl != SslProperties::default()
         && let Some((key, _)) = section.entries().next()
     {
         let message = "is of no use without TLS";
@@ -109,7 +110,9 @@ fn sasl(
 ) {
     let section = security.child("sasl");
     if !protocol.uses_sasl() {
-        if let Some((key, _)) = section.entries().next() {
+        if *sasl != SaslProperties::default()
+            && let Some((key, _)) = section.entries().next()
+        {
             let message = format!("`protocol: {}` has no login", protocol.as_str());
             let help = "set `kafka.security.protocol` to `sasl-ssl`, or remove `sasl`";
             errors.push(section.conflict(&[key], message, help));
