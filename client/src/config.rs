@@ -59,7 +59,8 @@ impl ClientConfig {
         self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// The value in force for `key`: what was set, or librdkafka's default; `None` for an unknown setting.
+    /// The value in force for `key`: what was set, under this name or another of librdkafka's for the same thing, or the
+    /// default. `None` for an unknown setting, for one without a value, and when any setting is invalid.
     ///
     /// ```
     /// use kafka_boot_client::ClientConfig;
@@ -67,7 +68,7 @@ impl ClientConfig {
     /// assert_eq!(ClientConfig::new().effective("max.poll.interval.ms").as_deref(), Some("300000"));
     /// ```
     pub fn effective(&self, key: &str) -> Option<String> {
-        self.get(key).map(str::to_owned).or_else(|| NativeConfig::empty().get(key))
+        NativeConfig::create(self).ok()?.get(key)
     }
 
     /// Has librdkafka check every setting by itself.
@@ -433,6 +434,8 @@ mod tests {
         let config = ClientConfig::from_iter([("linger.ms", "20")]);
         assert_eq!(config.effective("linger.ms").as_deref(), Some("20"));
         assert_eq!(config.effective("message.timeout.ms").as_deref(), Some("300000"));
+        let aliased = ClientConfig::from_iter([("delivery.timeout.ms", "1234")]);
+        assert_eq!(aliased.effective("message.timeout.ms").as_deref(), Some("1234"));
         assert_eq!(config.effective("no.such"), None);
     }
 }

@@ -4,6 +4,7 @@
 //! This crate knows Kafka, and nothing of the framework above it. It is the only one that holds `unsafe`.
 //!
 //! - [`Consumer`] polls batches of [`RawRecord`]s from one thread, and hands rebalances out as events.
+//! - [`Producer`] sends from any task, waits for room in line, and gives every record an outcome.
 //! - [`MockCluster`] is a cluster in the same process, for tests.
 //!
 //! # Cargo features
@@ -19,6 +20,7 @@ mod metadata;
 mod mock;
 mod native;
 mod partition;
+mod producer;
 mod record;
 
 pub use config::{ClientConfig, builtin_features, is_known_property, is_secret, librdkafka_version};
@@ -27,4 +29,7 @@ pub use error::{ClientError, ErrorCode, ErrorKind};
 pub use metadata::{BrokerMetadata, Metadata, PartitionMetadata, TopicMetadata};
 pub use mock::MockCluster;
 pub use partition::{PartitionOffset, PartitionResults, TopicPartition};
+pub use producer::{
+    Delivered, Delivery, FlushError, Producer, ProducerEvent, ProducerLimits, ProducerRecord, SendError,
+};
 pub use record::{Headers, RawRecord, Timestamp};

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rdkafka_sys as rdsys;
 use rdsys::{rd_kafka_resp_err_t, rd_kafka_type_t};
+use tokio::sync::oneshot;
 
 use crate::config::{ClientConfig, MessageBuffer, NativeConfig};
 use crate::error::{ClientError, ErrorCode, ErrorKind, lossy};
@@ -195,7 +196,7 @@ unsafe impl Sync for ClientRef {}
 
 /// What kind of client to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "producer and admin follow")]
+#[expect(dead_code, reason = "the admin client follows")]
 pub(crate) enum Role {
     Consumer,
     Producer,
@@ -371,6 +372,26 @@ impl Drop for Event {
         // SAFETY: the event is live and owned.
         unsafe { rdsys::rd_kafka_event_destroy(self.as_ptr()) };
     }
+}
+
+/// Runs a call that blocks on a thread made for it, so that no async worker waits.
+///
+/// Dropping the future does not stop the call; every such call ends by a timeout of its own.
+pub(crate) async fn offload<T: Send + 'static>(
+    name: &str,
+    call: impl FnOnce() -> Result<T, ClientError> + Send + 'static,
+) -> Result<T, ClientError> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Nobody listens any more when the future was dropped.
+            let _ = answer.send(call());
+        })
+        .map_err(|error| ClientError::of_kind(ErrorKind::Other, format!("no thread to wait on: {error}")))?;
+    answered
+        .await
+        .unwrap_or_else(|_| Err(ClientError::of_kind(ErrorKind::Other, "the call ended in a panic")))
 }
 
 /// A string for librdkafka; `what` names it in the error.

@@ -33,6 +33,21 @@ impl Timestamp {
             Timestamp::CreateTime(millis) | Timestamp::LogAppendTime(millis) => Some(millis),
         }
     }
+
+    /// # Safety
+    /// `message` is live.
+    pub(crate) unsafe fn of(message: *const rdsys::rd_kafka_message_t) -> Self {
+        let mut kind = rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: by this function's contract.
+        let millis = unsafe { rdsys::rd_kafka_message_timestamp(message, &raw mut kind) };
+        match kind {
+            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => Timestamp::CreateTime(millis),
+            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+                Timestamp::LogAppendTime(millis)
+            }
+            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => Timestamp::NotAvailable,
+        }
+    }
 }
 
 /// One record: two pointers to the memory that librdkafka received it in.
@@ -97,16 +112,8 @@ impl RawRecord {
 
     /// When the record was made.
     pub fn timestamp(&self) -> Timestamp {
-        let mut kind = rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is live.
-        let millis = unsafe { rdsys::rd_kafka_message_timestamp(self.message.as_ptr(), &raw mut kind) };
-        match kind {
-            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => Timestamp::CreateTime(millis),
-            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
-                Timestamp::LogAppendTime(millis)
-            }
-            rdsys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => Timestamp::NotAvailable,
-        }
+        unsafe { Timestamp::of(self.message.as_ptr()) }
     }
 
     /// The leader epoch the record was written in, to be committed along with its offset.

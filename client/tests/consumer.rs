@@ -9,34 +9,28 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
-    ClientConfig, Consumer, ConsumerEvent, ErrorCode, ErrorKind, MockCluster, PartitionOffset, Protocol,
-    Timestamp, TopicPartition,
+    ClientConfig, Consumer, ConsumerEvent, ErrorCode, ErrorKind, MockCluster, PartitionOffset, Producer,
+    ProducerLimits, ProducerRecord, Protocol, Timestamp, TopicPartition,
 };
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use support::{Driver, PATIENCE, config};
+use support::{Driver, PATIENCE, block_on, config, producer_config};
 
 fn produce(cluster: &MockCluster, topic: &str, partition: i32, values: std::ops::Range<u32>) {
-    let producer: BaseProducer = rdkafka::ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("linger.ms", "0")
-        .create()
-        .unwrap();
-    for value in values {
-        let text = value.to_string();
-        let headers = OwnedHeaders::new()
-            .insert(Header { key: "trace", value: Some("first") })
-            .insert(Header { key: "empty", value: None::<&[u8]> })
-            .insert(Header { key: "trace", value: Some("last") });
-        let record = BaseRecord::to(topic)
-            .partition(partition)
-            .key(&text)
-            .payload(&text)
-            .timestamp(1_700_000_000_000 + i64::from(value))
-            .headers(headers);
-        producer.send(record).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
+    let producer = Producer::new(&producer_config(cluster), ProducerLimits::default()).unwrap();
+    block_on(async {
+        for value in values {
+            let text = value.to_string();
+            let mut record = ProducerRecord::new(topic)
+                .partition(partition)
+                .key(text.clone())
+                .payload(text)
+                .timestamp(1_700_000_000_000 + i64::from(value))
+                .header("trace", "first");
+            record.headers.push(("empty".to_owned(), None));
+            let delivery = producer.enqueue(record.header("trace", "last")).await.unwrap();
+            drop(delivery);
+        }
+        producer.flush(PATIENCE).await.unwrap();
+    });
 }
 
 fn started(topic: &str, partitions: i32) -> MockCluster {

@@ -1,22 +1,90 @@
-//! A Spring-Boot-like application framework for Kafka services.
+//! A Spring-Boot-like application framework for Kafka consumer and producer services.
+//!
+//! Write handler functions and a YAML file; the framework does the rest: configuration, beans, polling, ordering,
+//! commits, retries, schedules, supervision, health, metrics.
+//!
+//! ```no_run
+//! use kafka_boot::prelude::*;
+//!
+//! #[kafka_listener(topic = "test", group = "default", commit = "sync")]
+//! async fn consume(record: Record<String>) -> Result<()> {
+//!     info!(%record, "consumed");
+//!     Ok(())
+//! }
+//!
+//! #[scheduled(fixed_delay = 1000)]
+//! async fn produce(kafka: Bean<KafkaTemplate>) -> Result<()> {
+//!     let sent = kafka.send("test", "hello").await?;
+//!     info!(%sent);
+//!     Ok(())
+//! }
+//!
+//! #[kafka_boot::main]
+//! async fn main(app: App) -> App {
+//!     app
+//! }
+//! ```
+//!
+//! Delivery is at least once: an offset is committed only after its record was handled, or skipped by a policy that
+//! says so, and never past a record that was not. Order is kept in each partition.
+//!
+//! # Cargo features
+//! - `tls`, `tls-vendored`: TLS, SASL/SCRAM and SASL/OAUTHBEARER, with the system's OpenSSL or one built from source.
+//! - `kerberos`: SASL/GSSAPI.
+//! - `oidc`: OAUTHBEARER tokens fetched by the client.
 
-pub mod config;
+// The attributes name this crate by its own name, also in its own documentation's examples and tests.
+extern crate self as kafka_boot;
+
+mod app;
 mod beans;
+pub mod config;
 mod error;
 mod handler;
 mod listener;
 mod manage;
-mod observe;
+pub mod observe;
 mod policy;
+pub mod prelude;
 mod record;
 mod schedule;
+#[cfg(feature = "seeded-bugs")]
+mod seeded;
 mod supervise;
 
-pub use beans::{Bean, Beans, Config, ConfigProperties, Primary, Qualifier};
+pub use app::{App, Ended, IntoApp, RunningApp};
+pub use beans::{
+    Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener, Qualifier,
+    SendResult,
+};
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
-pub use handler::{Ack, BatchArg, Batch, BeanArg, Header, HeaderValue, ListenerArg, PlanContext, IntoOutcome, Location};
-pub use listener::{ListenerInfo, ListenerRegistry, ListenerState};
+pub use handler::{
+    Ack, Batch, BatchArg, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg, Location,
+    Outcome, PlanContext,
+};
+pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
+pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled};
+pub use listener::{ListenerInfo, ListenerRegistry, ListenerState, UnknownListener};
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
-pub use record::{BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Record, RecordMeta, RecordView, Timestamp, escaped};
-pub use schedule::{JobInfo, Scheduler};
+pub use record::{
+    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Record, RecordMeta, RecordView,
+    Timestamp, escaped,
+};
+pub use schedule::{JobInfo, Scheduler, UnknownJob};
+
+/// What the attributes' expansions name. Not for use by hand, and free to change.
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+
+    pub use crate::app::run_main;
+    pub use crate::beans::{AnyBean, BeanKey, Beans};
+    pub use crate::handler::{
+        Attribute, AttributeValue, BeanArg, BeanDescriptor, HandlerKind, IntoBean, IntoOutcome,
+        JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
+        batch_extractor, bean_argument, dependency, extractor, job_argument,
+    };
+    pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::schedule::{Job, job_handler};
+}

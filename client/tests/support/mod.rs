@@ -1,6 +1,5 @@
 //! Shared by the tests on the mock cluster.
 
-#![expect(dead_code, reason = "each test program uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::time::{Duration, Instant};
@@ -25,6 +24,23 @@ pub(crate) fn config(cluster: &MockCluster, group: &str) -> ClientConfig {
         ("fetch.queue.backoff.ms", "1"),
         ("topic.metadata.refresh.fast.interval.ms", "50"),
     ])
+}
+
+pub(crate) fn producer_config(cluster: &MockCluster) -> ClientConfig {
+    ClientConfig::from_iter([
+        ("bootstrap.servers", cluster.bootstrap_servers().as_str()),
+        ("linger.ms", "0"),
+        ("enable.idempotence", "true"),
+        ("topic.metadata.refresh.fast.interval.ms", "50"),
+    ])
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(async { tokio::time::timeout(PATIENCE * 2, future).await.expect("the future did not end") })
 }
 
 /// A consumer that answers every rebalance and keeps what it got.
@@ -84,13 +100,5 @@ impl Driver {
             }
             _ => {}
         }
-    }
-}
-
-pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE, "{what}");
-        std::thread::yield_now();
     }
 }

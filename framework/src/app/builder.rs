@@ -1,6 +1,9 @@
 //! `App`: what the application is made of.
 
+use std::sync::Arc;
+
 use crate::app::running::RunningApp;
+use crate::app::signals::Signals;
 use crate::app::startup;
 use crate::beans::{AnyBean, BeanKey};
 use crate::config::LoadOptions;
@@ -35,6 +38,7 @@ pub struct App {
     pub(super) beans: Vec<(BeanKey, AnyBean)>,
     pub(super) options: LoadOptions,
     pub(super) logging: bool,
+    pub(super) signals: Option<Arc<Signals>>,
 }
 
 impl Default for App {
@@ -55,6 +59,7 @@ impl App {
             beans: Vec::new(),
             options: LoadOptions::from_process(),
             logging: true,
+            signals: None,
         }
     }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
 
 use crate::app::embedded::Embedded;
-use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
-use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
+use crate::beans::{AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
+use crate::config::model::{BootstrapServers, ListenerSettings, ProducerProperties};
 use crate::config::{ClientSettings, Settings};
 use crate::error::{StartError, StartErrorKind};
 
 /// How often librdkafka reports lag and connections, unless the configuration says otherwise.
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
+const FETCH_WAIT: &str = "fetch.wait.max.ms";
 
 /// Refuses settings that librdkafka does not know, or was built without.
 pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
@@ -57,9 +59,9 @@ impl Clients {
     /// Makes template and admin of the primary cluster and of each named one. Returns the templates.
     pub(super) fn make_beans(&self, beans: &mut Beans) -> Result<Vec<Arc<KafkaTemplate>>, StartError> {
         let kafka = self.settings.kafka();
-        let mut templates = vec![self.make_cluster(None, &kafka.producer, &kafka.admin, beans)?];
+        let mut templates = vec![self.make_cluster(None, &kafka.producer, beans)?];
         for (name, cluster) in &kafka.clusters {
-            templates.push(self.make_cluster(Some(name), &cluster.producer, &cluster.admin, beans)?);
+            templates.push(self.make_cluster(Some(name), &cluster.producer, beans)?);
         }
         Ok(templates)
     }
@@ -68,28 +70,28 @@ impl Clients {
         &self,
         name: Option<&str>,
         producer: &ProducerProperties,
-        admin: &AdminProperties,
         beans: &mut Beans,
     ) -> Result<Arc<KafkaTemplate>, StartError> {
         let label = name.unwrap_or("default");
         let failed = |what: &str, error: kafka_boot_client::ClientError| {
-            StartError::new(StartErrorKind::Configuration, format!("error: the {what} of cluster `{label}` cannot be made: {error}"))
+            StartError::new(
+                StartErrorKind::Configuration,
+                format!("error: the {what} of cluster `{label}` cannot be made: {error}"),
+            )
         };
         let producer_config = self.settings.producer_client(name).unwrap_or_default();
         let options = TemplateOptions {
             cluster: label.to_owned(),
             in_flight_records_max: usize::try_from(producer.max_in_flight_records).unwrap_or(usize::MAX),
-            in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.bytes()).unwrap_or(usize::MAX),
+            in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes())
+                .unwrap_or(usize::MAX),
         };
         let template = KafkaTemplate::new(&self.config(&producer_config, name), options)
             .map_err(|error| failed("producer", error))?;
-        let admin_config = self.settings.admin_client(name).unwrap_or_default();
-        let admin = Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;
-        let (template, admin) = (Arc::new(template), Arc::new(admin));
+        let template = Arc::new(template);
         // Qualifiers are constants of the program; the names of clusters are known only now, and live as long.
         let name: &'static str = name.map_or("", |name| Box::leak(name.to_owned().into_boxed_str()));
         beans.insert(BeanKey::of::<KafkaTemplate>(name), AnyBean::shared(Arc::clone(&template)));
-        beans.insert(BeanKey::of::<Admin>(name), AnyBean::shared(admin));
         Ok(template)
     }
 
@@ -98,8 +100,16 @@ impl Clients {
         for (name, value) in settings.iter() {
             config.set(name, value);
         }
+        if config.get(LOG_CONNECTION_CLOSE).is_none() {
+            // A broker that closes an idle connection is no news.
+            config.set(LOG_CONNECTION_CLOSE, "false");
+        }
         if let Some(servers) = self.embedded_servers.as_deref().filter(|_| self.is_embedded(cluster)) {
             config.set("bootstrap.servers", servers);
+            if config.get(FETCH_WAIT).is_some() {
+                // The embedded cluster answers an empty fetch only after the whole wait, also when records come meanwhile.
+                config.set(FETCH_WAIT, "10");
+            }
         }
         config
     }

@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::app::running::Ended;
+use crate::app::signals::Signals;
 use crate::error::{HandlerError, StartError, StartErrorKind};
 
 /// What the `main` function may return: the application, or `Result` of it.
@@ -39,13 +41,16 @@ where
     Fut: Future,
     Fut::Output: IntoApp,
 {
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kafka-boot").build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&StartError::new(StartErrorKind::Other, "the runtime did not start").with_source(error));
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("kafka-boot").build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                complain(
+                    &StartError::new(StartErrorKind::Other, "the runtime did not start").with_source(error),
+                );
+                return ExitCode::FAILURE;
+            }
+        };
     let code = runtime.block_on(run(make));
     // What is left of user code after the shutdown's budget must not hold the process.
     runtime.shutdown_background();
@@ -58,13 +63,15 @@ where
     Fut: Future,
     Fut::Output: IntoApp,
 {
-    let app = match make(App::new()).await.into_app() {
+    let signals = Arc::new(Signals::listen());
+    let mut app = match make(App::new()).await.into_app() {
         Ok(app) => app,
         Err(error) => {
             complain(&StartError::new(StartErrorKind::Other, format!("`main` failed: {}", error.chain())));
             return 1;
         }
     };
+    app.signals = Some(signals);
     match app.start().await {
         Ok(running) => match running.run().await {
             Ended::Clean => 0,

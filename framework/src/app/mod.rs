@@ -7,6 +7,7 @@ mod entry;
 mod plan;
 mod report;
 mod running;
+mod signals;
 mod startup;
 mod topics;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::app::App;
 use crate::config::model::{JobSettings, ListenerSettings, Trigger};
-use crate::config::{ConfigErrors, Settings};
+use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::{Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location};
 use crate::schedule::CronPlan;
@@ -35,10 +35,14 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     listeners.sort_by_key(|listener| (listener.id, listener.at));
     jobs.sort_by_key(|job| (job.id, job.at));
     refuse_nothing_to_do(&listeners, &jobs)?;
-    refuse_same_id("listener", "kafka_listener", listeners.iter().map(|listener| (listener.id, listener.at)))?;
+    refuse_same_id(
+        "listener",
+        "kafka_listener",
+        listeners.iter().map(|listener| (listener.id, listener.at)),
+    )?;
     refuse_same_id("job", "scheduled", jobs.iter().map(|job| (job.id, job.at)))?;
 
-    let mut errors = ConfigErrors::default();
+    let mut errors: Vec<ConfigError> = Vec::new();
     let mut planned_listeners = Vec::new();
     for descriptor in listeners {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
@@ -63,7 +67,9 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     if let Err(unknown) = settings.check_job_ids(&ids) {
         errors.extend(unknown);
     }
-    errors.into_result()?;
+    if !errors.is_empty() {
+        return Err(ConfigErrors::from_iter(errors).into());
+    }
 
     for listener in &planned_listeners {
         refuse_contradictions(listener)?;
@@ -112,7 +118,9 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
          drop the argument"
     } else if manual && !descriptor.takes_ack {
         "its ack mode is manual, and its function takes no `Ack`: nothing would ever be committed; add the argument"
-    } else if descriptor.kind == HandlerKind::Batch && settings.consumer.ack_mode == crate::config::model::AckMode::Record {
+    } else if descriptor.kind == HandlerKind::Batch
+        && settings.consumer.ack_mode == crate::config::model::AckMode::Record
+    {
         "its function takes a batch, and its ack mode is `record`: there is no single record to commit after; use `batch`"
     } else {
         return Ok(());
@@ -121,7 +129,9 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
     Err(StartError::new(StartErrorKind::Configuration, format!("error: {message}")))
 }
 
-fn with_cron((descriptor, settings): (&'static JobDescriptor, JobSettings)) -> Result<PlannedJob, StartError> {
+fn with_cron(
+    (descriptor, settings): (&'static JobDescriptor, JobSettings),
+) -> Result<PlannedJob, StartError> {
     let cron = match &settings.trigger {
         Trigger::Cron { expression, zone } => Some(CronPlan::parse(expression, zone).map_err(|reason| {
             let message = format!("error: job `{}` ({}): {reason}", descriptor.id, descriptor.at);

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::app::embedded::Embedded;
+use crate::app::signals::Signals;
 use crate::beans::{Beans, KafkaTemplate};
 use crate::config::Settings;
 use crate::listener::ListenerRegistry;
@@ -36,6 +37,7 @@ pub struct RunningApp {
     pub(super) failures: mpsc::Receiver<String>,
     pub(super) health_task: JoinHandle<()>,
     pub(super) stopping: watch::Sender<bool>,
+    pub(super) signals: Option<Arc<Signals>>,
     /// Held for its drop, which comes after everything that talks to it.
     pub(super) embedded: Option<Arc<Embedded>>,
 }
@@ -68,23 +70,15 @@ impl RunningApp {
 
     /// Runs until SIGTERM, SIGINT or a failure that escalates, then shuts down. A second signal exits at once.
     pub async fn run(mut self) -> Ended {
+        let signals = self.signals.take().unwrap_or_else(|| Arc::new(Signals::listen()));
         let failure = tokio::select! {
-            signal = termination() => {
-                info!(signal, "shutting down; a second signal exits at once");
-                None
-            }
+            () = signals.first() => None,
             failure = self.failures.recv() => failure,
         };
-        let second_signal = tokio::spawn(async {
-            let signal = termination().await;
-            error!(signal, "second signal: exiting at once");
-            std::process::exit(1);
-        });
         if let Some(reason) = &failure {
             error!(reason, "shutting down because of a failure");
         }
         let stopped = self.stop().await;
-        second_signal.abort();
         match failure {
             Some(reason) => Ended::Failed(reason),
             None => stopped,
@@ -105,11 +99,15 @@ impl RunningApp {
         let listeners = futures_util::future::join_all(stops);
         let mut late = tokio::time::timeout_at(deadline.into(), listeners).await.is_err();
         if late {
-            error!(?budget, "listeners did not stop within the shutdown's budget; what is in hand is not committed");
+            error!(
+                ?budget,
+                "listeners did not stop within the shutdown's budget; what is in hand is not committed"
+            );
         }
 
         for template in &self.templates {
-            let remaining = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
+            let remaining =
+                deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(100));
             if let Err(error) = template.flush(remaining).await {
                 warn!(%error, "records were not confirmed before the shutdown's budget was over");
                 late = true;
@@ -125,23 +123,4 @@ impl RunningApp {
         info!(took = ?started.elapsed(), clean = !late, "stopped");
         if late { Ended::Failed("the shutdown took longer than its budget".to_owned()) } else { Ended::Clean }
     }
-}
-
-/// Waits for a signal that asks the process to end.
-async fn termination() -> &'static str {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            return tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = tokio::signal::ctrl_c() => "SIGINT",
-            };
-        }
-    }
-    // An error means that the signal cannot be listened to; then nothing but a failure ends the application.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    "SIGINT"
 }

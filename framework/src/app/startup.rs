@@ -13,6 +13,7 @@ use crate::app::embedded::Embedded;
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
 use crate::app::running::RunningApp;
+use crate::app::signals::Signals;
 use crate::app::topics;
 use crate::beans::{self, Beans};
 use crate::config::Settings;
@@ -53,15 +54,16 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     for template in &templates {
         template.set_listener(&beans);
     }
-    topics::declare(&settings, &beans, embedded.as_deref()).await?;
 
+    topics::declare(&settings, embedded.as_deref())?;
     let beans = Arc::new(beans);
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let containers = make_containers(plan.listeners, &beans, &clients, &escalate)?;
     listeners.set_containers(containers);
     let jobs = plan.jobs.into_iter().map(|job| {
         let context = PlanContext::new(&beans, job.descriptor.id);
-        let handler = (job.descriptor.build)(&context).map_err(|error| in_handler("job", job.descriptor.id, job.descriptor.at, &error))?;
+        let handler = (job.descriptor.build)(&context)
+            .map_err(|error| in_handler("job", job.descriptor.id, job.descriptor.at, &error))?;
         let (at, blocking) = (job.descriptor.at, job.descriptor.blocking);
         Ok(JobSpec { settings: job.settings, cron: job.cron, at, blocking, job: handler })
     });
@@ -72,13 +74,25 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
             container.start().await;
         }
     }
-    until_assigned(&listeners, &settings).await;
+    until_assigned(&listeners, &settings, app.signals.as_deref()).await;
     health.set_ready();
     scheduler.start().await;
     let stopping = watch::Sender::new(false);
     let health_task = tokio::spawn(watch_health(Arc::clone(&health), stopping.subscribe()));
     info!(took = ?began.elapsed(), listeners = listeners.containers().len(), jobs = scheduler.list().len(), "started");
-    Ok(RunningApp { settings, beans, listeners, scheduler, health, templates, failures, health_task, stopping, embedded })
+    Ok(RunningApp {
+        settings,
+        beans,
+        listeners,
+        scheduler,
+        health,
+        templates,
+        failures,
+        health_task,
+        stopping,
+        signals: app.signals,
+        embedded,
+    })
 }
 
 fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
@@ -90,12 +104,16 @@ fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartErr
 
 fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
     if let Some(type_name) = app.duplicate_bean() {
-        let message = format!("two beans of type `{type_name}` with the same name were given by hand; name one with `named_bean`");
+        let message = format!(
+            "two beans of type `{type_name}` with the same name were given by hand; name one with `named_bean`"
+        );
         return Err(StartError::new(StartErrorKind::Bean, message));
     }
     for (key, bean) in &app.beans {
         if beans.insert(*key, bean.clone()).is_some() {
-            let message = format!("bean {key} given by hand replaces one of the framework's; name it with `named_bean`");
+            let message = format!(
+                "bean {key} given by hand replaces one of the framework's; name it with `named_bean`"
+            );
             return Err(StartError::new(StartErrorKind::Bean, message));
         }
     }
@@ -111,7 +129,8 @@ fn make_containers(
     let mut containers = Vec::new();
     for PlannedListener { descriptor, settings } in planned {
         let context = PlanContext::new(beans, descriptor.id);
-        let handler = (descriptor.build)(&context).map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
+        let handler = (descriptor.build)(&context)
+            .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {
             client: clients.consumer(&settings),
             settings,
@@ -130,7 +149,7 @@ fn in_handler(what: &str, id: &str, at: crate::handler::Location, error: &StartE
 }
 
 /// Waits for the first assignment of every listener that starts.
-async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings) {
+async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings, signals: Option<&Signals>) {
     let timeout = settings.lifecycle().startup_timeout.get();
     let assigned = async {
         for container in listeners.containers() {
@@ -139,10 +158,24 @@ async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings) {
             }
             let mut state = container.state.clone();
             // An error means that the container is gone, which its own log tells of.
-            drop(state.wait_for(|state| !matches!(state, ListenerState::Starting | ListenerState::Stopped)).await);
+            drop(
+                state
+                    .wait_for(|state| !matches!(state, ListenerState::Starting | ListenerState::Stopped))
+                    .await,
+            );
         }
     };
-    if tokio::time::timeout(timeout, assigned).await.is_err() {
+    let told_to_stop = async {
+        match signals {
+            Some(signals) => signals.first().await,
+            None => std::future::pending().await,
+        }
+    };
+    let in_time = tokio::select! {
+        () = told_to_stop => return,
+        in_time = tokio::time::timeout(timeout, assigned) => in_time,
+    };
+    if in_time.is_err() {
         let waiting: Vec<String> = listeners
             .list()
             .into_iter()

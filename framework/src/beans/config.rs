@@ -69,7 +69,8 @@ impl Beans {
     /// The configuration below `T`'s prefix.
     pub fn config<T: ConfigProperties>(&self) -> Result<Config<T>, StartError> {
         let settings = self.settings().ok_or_else(|| {
-            let message = format!("`{}` asks for configuration, and the application has none", type_name::<T>());
+            let message =
+                format!("`{}` asks for configuration, and the application has none", type_name::<T>());
             StartError::new(StartErrorKind::Configuration, message)
         })?;
         let value = settings.bind(T::PREFIX).map_err(StartError::from)?;

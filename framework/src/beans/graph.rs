@@ -9,7 +9,7 @@ use crate::error::{StartError, StartErrorKind};
 use crate::handler::BeanDescriptor;
 
 /// A bean function, discovered or given by hand.
-pub(crate) type BeanSource = &'static BeanDescriptor;
+type BeanSource = &'static BeanDescriptor;
 
 /// Builds every bean of `sources` into `beans`, which holds the framework's own and those given by hand.
 pub(crate) async fn build(beans: &mut Beans, sources: &[BeanSource]) -> Result<(), StartError> {
@@ -17,7 +17,10 @@ pub(crate) async fn build(beans: &mut Beans, sources: &[BeanSource]) -> Result<(
     for source in order {
         let key = (source.key)();
         let failed = |error: StartError| {
-            StartError::new(error.kind(), format!("bean {key} of `{}` ({}): {error}", source.function, source.at))
+            StartError::new(
+                error.kind(),
+                format!("bean {key} of `{}` ({}): {error}", source.function, source.at),
+            )
         };
         let future = (source.build)(beans).map_err(failed)?;
         let bean = future.await.map_err(|error| {

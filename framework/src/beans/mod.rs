@@ -3,8 +3,10 @@
 mod config;
 mod graph;
 mod registry;
+mod template;
 
 pub use config::{Config, ConfigProperties};
-pub(crate) use graph::BeanSource;
 pub(crate) use graph::build;
 pub use registry::{AnyBean, Bean, BeanKey, Beans, Primary, Qualifier};
+pub(crate) use template::TemplateOptions;
+pub use template::{KafkaTemplate, PendingSend, ProducerListener, SendResult};

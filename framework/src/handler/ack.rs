@@ -58,8 +58,9 @@ impl Ack {
     }
 
     fn from_target(target: Option<&AckTarget>) -> Result<Self, ExtractError> {
-        let target = target
-            .ok_or_else(|| ExtractError::new("Ack", "the listener's ack mode is neither `manual` nor `manual-immediate`"))?;
+        let target = target.ok_or_else(|| {
+            ExtractError::new("Ack", "the listener's ack mode is neither `manual` nor `manual-immediate`")
+        })?;
         Ok(Self { target: Some(target.clone()) })
     }
 

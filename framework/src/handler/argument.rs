@@ -72,7 +72,7 @@ pub trait ListenerArg: Sized + Send {
 }
 
 /// A planned argument. Boxed, so that a wrong argument type is one compile error rather than four.
-pub type Extract<T> = Box<dyn Fn(&RecordView<'_>) -> Result<T, ExtractError> + Send + Sync>;
+type Extract<T> = Box<dyn Fn(&RecordView<'_>) -> Result<T, ExtractError> + Send + Sync>;
 
 /// Plans one argument. The only place where generated code names the bound.
 #[doc(hidden)]
@@ -87,7 +87,7 @@ pub fn extractor<T: ListenerArg + 'static>(context: &PlanContext<'_>) -> Result<
     label = "neither `Bean<T>` nor `Config<T>`",
     note = "a `#[scheduled]` or `#[bean]` function takes `Bean<T>` and `Config<T>`; there is no record to read from"
 )]
-pub trait BeanArg: Sized + Send {
+pub trait BeanArg: Clone + Send + Sync + 'static {
     /// The bean that must exist first, if any.
     fn dependency() -> Option<BeanKey>;
 
@@ -99,6 +99,21 @@ pub trait BeanArg: Sized + Send {
 #[doc(hidden)]
 pub fn bean_argument<T: BeanArg>(beans: &Beans) -> Result<T, StartError> {
     T::resolve(beans)
+}
+
+/// The bean that an argument needs first. Names the bound for generated code.
+#[doc(hidden)]
+pub fn dependency<T: BeanArg>() -> Option<BeanKey> {
+    T::dependency()
+}
+
+/// Resolves one argument of a job, to be taken once a run. The only place where generated code names the bound.
+#[doc(hidden)]
+pub fn job_argument<T: BeanArg>(
+    context: &PlanContext<'_>,
+) -> Result<Box<dyn Fn() -> T + Send + Sync>, StartError> {
+    let argument = T::resolve(context.beans())?;
+    Ok(Box::new(move || argument.clone()))
 }
 
 impl<T: Send + Sync + 'static, Q: Qualifier> BeanArg for Bean<T, Q> {

@@ -82,11 +82,13 @@ pub trait BatchArg: Sized + Send {
 }
 
 /// A planned argument of a batch listener.
-pub type ExtractBatch<T> = Box<dyn Fn(&BatchView<'_>) -> Result<T, ExtractError> + Send + Sync>;
+type ExtractBatch<T> = Box<dyn Fn(&BatchView<'_>) -> Result<T, ExtractError> + Send + Sync>;
 
 /// Plans one argument of a batch listener. The only place where generated code names the bound.
 #[doc(hidden)]
-pub fn batch_extractor<T: BatchArg + 'static>(context: &PlanContext<'_>) -> Result<ExtractBatch<T>, StartError> {
+pub fn batch_extractor<T: BatchArg + 'static>(
+    context: &PlanContext<'_>,
+) -> Result<ExtractBatch<T>, StartError> {
     let plan = T::plan(context)?;
     Ok(Box::new(move |batch| T::extract(&plan, batch)))
 }

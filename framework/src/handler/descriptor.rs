@@ -6,8 +6,8 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 
 use crate::beans::{AnyBean, BeanKey, Beans};
-pub use crate::config::AttributeValue;
 use crate::config::AttributeSetting;
+pub use crate::config::AttributeValue;
 use crate::error::{HandlerError, StartError};
 use crate::handler::PlanContext;
 use crate::listener::Handler;

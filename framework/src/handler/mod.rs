@@ -7,13 +7,18 @@ mod ack;
 mod argument;
 mod batch;
 mod descriptor;
+mod lists;
 mod outcome;
 
 pub use ack::Ack;
 pub(crate) use ack::AckTarget;
-pub use argument::{BeanArg, Header, HeaderValue, ListenerArg, PlanContext, extractor, bean_argument};
+pub use argument::{
+    BeanArg, Header, HeaderValue, ListenerArg, PlanContext, bean_argument, dependency, extractor,
+    job_argument,
+};
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use descriptor::{
-    AttributeValue, Attribute, BeanDescriptor, HandlerKind, JobDescriptor, ListenerDescriptor, Location,
+    Attribute, AttributeValue, BeanDescriptor, HandlerKind, JobDescriptor, ListenerDescriptor, Location,
+    RegisteredBean, RegisteredJob, RegisteredListener,
 };
 pub use outcome::{IntoBean, IntoOutcome, Outcome};

@@ -145,7 +145,8 @@ impl Committer {
         let Some(slots) = &self.last_call else { return false };
         let under_way = self.in_flight.iter().flatten().any(|(slot, _)| slots.contains(slot));
         let is_due = |slot: &Slot| self.slots.get(slot).is_some_and(|pending| pending.due);
-        let done = !under_way && !slots.iter().any(|slot| is_due(slot) && tracker.committable(*slot).is_some());
+        let done =
+            !under_way && !slots.iter().any(|slot| is_due(slot) && tracker.committable(*slot).is_some());
         if done {
             self.last_call = None;
         }
@@ -241,7 +242,9 @@ impl Committer {
 
     /// The modes with a time commit what finished batches settled even if no further batch comes.
     fn time_trigger(&mut self, now: Duration) {
-        if !matches!(self.plan.ack, AckMode::Time | AckMode::CountTime) || now < self.sent_at + self.plan.ack_time {
+        if !matches!(self.plan.ack, AckMode::Time | AckMode::CountTime)
+            || now < self.sent_at + self.plan.ack_time
+        {
             return;
         }
         for pending in self.slots.values_mut() {
@@ -274,8 +277,11 @@ mod tests {
     impl Bench {
         fn new(commit: CommitMode, ack: AckMode) -> Self {
             let plan = CommitPlan { commit, ack, ack_count: 3, ack_time: Duration::from_secs(5) };
-            let mut bench =
-                Self { committer: Committer::new(plan), tracker: Tracker::default(), now: Duration::from_secs(1) };
+            let mut bench = Self {
+                committer: Committer::new(plan),
+                tracker: Tracker::default(),
+                now: Duration::from_secs(1),
+            };
             bench.tracker.assign(SLOT);
             bench.committer.assign(SLOT);
             bench
@@ -355,7 +361,9 @@ mod tests {
 
     #[test]
     fn a_sync_commit_is_sent_again_after_a_pause_and_an_async_one_is_not() {
-        for (mode, again) in [(CommitMode::Sync, Some(1)), (CommitMode::Manual, Some(1)), (CommitMode::Async, None)] {
+        for (mode, again) in
+            [(CommitMode::Sync, Some(1)), (CommitMode::Manual, Some(1)), (CommitMode::Async, None)]
+        {
             let ack = if mode == CommitMode::Manual { AckMode::ManualImmediate } else { AckMode::Record };
             let mut bench = Bench::new(mode, ack);
             bench.deliver(0..1);

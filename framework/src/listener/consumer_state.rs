@@ -20,6 +20,8 @@ use crate::observe::names;
 #[derive(Debug, Clone)]
 pub(crate) struct ConsumerOptions {
     pub(crate) plan: CommitPlan,
+    /// Whether a partition without a committed offset starts at its end.
+    pub(crate) start_at_latest: bool,
     pub(crate) max_poll_records: usize,
     pub(crate) in_flight_max: usize,
     pub(crate) poll_timeout: Duration,
@@ -99,7 +101,7 @@ impl ConsumerShared {
         };
         let update = |current: u8| if current == 3 { None } else { Some(code) };
         // An error only says that a stop is there already.
-        drop(self.state.control.fetch_update(Ordering::AcqRel, Ordering::Acquire, update));
+        let _ = self.state.control.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
         self.settlements.wake();
     }
 
@@ -176,7 +178,10 @@ impl ConsumerShared {
                 (names::LABEL_TOPIC, figures.topic.to_owned()),
                 (names::LABEL_PARTITION, figures.partition.to_string()),
             ];
-            #[expect(clippy::cast_precision_loss, reason = "a gauge is a double; offsets beyond 2^53 do not occur")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "a gauge is a double; offsets beyond 2^53 do not occur"
+            )]
             if let Some(lag) = figures.lag {
                 gauge!(names::LISTENER_LAG, &labels).set(lag as f64);
             }
@@ -233,7 +238,8 @@ impl ConsumerShared {
 
 impl ConsumerMetrics {
     pub(crate) fn of(listener: &str) -> Self {
-        let counter = |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
+        let counter =
+            |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
             received: counter(names::LISTENER_RECORDS_RECEIVED),
             unassigned: counter(names::LISTENER_RECORDS_UNASSIGNED),

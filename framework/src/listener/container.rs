@@ -22,7 +22,7 @@ use super::consumer_state::{ConsumerMetrics, ConsumerOptions, ConsumerShared, Co
 use super::lanes::{Handler, LaneMetrics, LaneShared};
 use super::poller::{PollExit, Poller};
 use super::settlements::Settlements;
-use crate::config::model::{AckMode, CommitMode, ListenerSettings};
+use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings};
 use crate::handler::Location;
 use crate::observe::names;
 use crate::policy::ErrorPolicy;
@@ -82,7 +82,10 @@ pub(crate) struct ListenerSpec {
 
 impl fmt::Debug for ListenerSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListenerSpec").field("settings", &self.settings).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("ListenerSpec")
+            .field("settings", &self.settings)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -263,7 +266,7 @@ impl Worker {
             Command::Stop(done) => {
                 self.stop_all().await;
                 // Nobody waiting any more is no reason to complain.
-                drop(done.send(()));
+                let _ = done.send(());
             }
             Command::Pause => self.set_paused(true),
             Command::Resume => self.set_paused(false),
@@ -294,12 +297,16 @@ impl Worker {
         let subscription = subscription(&self.spec.settings);
         let exits = self.exits.clone();
         let of_thread = Arc::clone(&shared);
-        let spawned = std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
-            let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| poll(of_thread, &client, &subscription)));
-            let exit = exit.unwrap_or_else(|payload| PollExit::Broken(crate::error::panic_text(payload.as_ref())));
-            // The channel holds one exit for each consumer, so this fails only if the container is gone.
-            drop(exits.try_send((index, exit)));
-        });
+        let spawned =
+            std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
+                let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    poll(of_thread, &client, &subscription)
+                }));
+                let exit = exit
+                    .unwrap_or_else(|payload| PollExit::Broken(crate::error::panic_text(payload.as_ref())));
+                // The channel holds one exit for each consumer, so this fails only if the container is gone.
+                drop(exits.try_send((index, exit)));
+            });
         match spawned {
             Ok(thread) => {
                 if self.paused {
@@ -345,6 +352,7 @@ impl Worker {
         };
         let options = ConsumerOptions {
             plan,
+            start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
             max_poll_records: to_usize(consumer.max_poll_records),
             in_flight_max: to_usize(consumer.max_in_flight),
             poll_timeout: consumer.poll_timeout.get(),
@@ -394,7 +402,8 @@ impl Worker {
 
     fn restart_due(&mut self) {
         let now = Instant::now();
-        let due: Vec<u16> = self.restarts.iter().filter(|(_, at)| *at <= now).map(|(index, _)| *index).collect();
+        let due: Vec<u16> =
+            self.restarts.iter().filter(|(_, at)| *at <= now).map(|(index, _)| *index).collect();
         self.restarts.retain(|(_, at)| *at > now);
         for index in due {
             info!(consumer = index, "consumer starts again");
@@ -466,7 +475,8 @@ impl Worker {
     }
 
     fn running_state(&self) -> ListenerState {
-        let views: Vec<_> = self.threads.iter().flatten().map(|thread| thread.shared.view().clone()).collect();
+        let views: Vec<_> =
+            self.threads.iter().flatten().map(|thread| thread.shared.view().clone()).collect();
         if views.iter().any(|view| view.draining) {
             return ListenerState::Stopping;
         }
@@ -513,7 +523,8 @@ fn to_usize(number: u32) -> usize {
 
 impl LaneMetrics {
     fn of(listener: &str) -> Self {
-        let counter = |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
+        let counter =
+            |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
             handled: counter(names::LISTENER_RECORDS_HANDLED),
             failed: counter(names::LISTENER_ATTEMPTS_FAILED),

@@ -168,7 +168,8 @@ impl LaneSet {
     /// The partitions whose lanes are full and that are not paused; they count as paused from now on.
     pub(crate) fn take_to_pause(&mut self) -> Vec<TopicPartition> {
         self.parked_unpaused = 0;
-        let full = self.lanes.values_mut().filter(|lane| !lane.parked.is_empty() && !lane.paused && !lane.stopping);
+        let full =
+            self.lanes.values_mut().filter(|lane| !lane.parked.is_empty() && !lane.paused && !lane.stopping);
         full.map(|lane| {
             lane.paused = true;
             lane.partition.clone()

@@ -226,7 +226,10 @@ enum Conclusion {
 
 impl std::fmt::Debug for Lane {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lane").field("slot", &self.slot).field("partition", &self.partition).finish_non_exhaustive()
+        f.debug_struct("Lane")
+            .field("slot", &self.slot)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
     }
 }
 
@@ -348,6 +351,10 @@ impl Lane {
             return Conclusion::Settled;
         };
         self.shared.metrics.failed.increment(1);
+        #[cfg(feature = "seeded-bugs")]
+        if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
+            return Conclusion::Settled;
+        }
         self.report_progress(true);
         let (listener, partition) = (&self.shared.listener, &self.partition);
         match self.shared.policy.decide(&fault, attempt) {

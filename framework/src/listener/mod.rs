@@ -9,20 +9,20 @@
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`committer`] times, [`lanes`] run handlers, [`settlements`]
 //! carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads.
 
-mod tracker;
-mod rebalance;
 mod committer;
-mod settlements;
-mod lanes;
-mod lane_set;
-mod statistics;
 mod consumer_state;
-mod poller;
 mod container;
+mod lane_set;
+mod lanes;
+mod poller;
+mod rebalance;
 mod registry;
+mod settlements;
+mod statistics;
+mod tracker;
 
-pub(crate) use container::{Container, ListenerSpec};
 pub use container::ListenerState;
-pub use lanes::{Handler, Lane, batch_handler, record_handler};
-pub use registry::{ListenerInfo, ListenerRegistry};
+pub(crate) use container::{Container, ListenerSpec};
+pub use lanes::{Handler, batch_handler, record_handler};
+pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;

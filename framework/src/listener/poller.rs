@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
-    ClientError, Consumer, ConsumerEvent, ErrorKind, PartitionOffset, PartitionResults, Protocol, RawRecord, TopicPartition,
+    ClientError, CommitId, Consumer, ConsumerEvent, ErrorKind, PartitionOffset, PartitionResults, Protocol,
+    RawRecord, TopicPartition,
 };
 use tracing::{debug, info, warn};
 
@@ -34,6 +35,8 @@ const POLL_RECORDS_MAX: usize = 4096;
 /// How long the thread lets a full lane hold back all partitions before it pauses that lane's partition: what is
 /// prefetched stays with librdkafka meanwhile, and a pause would throw it away.
 const STALL_GRACE: Duration = Duration::from_millis(25);
+/// How long looking an offset up may take while partitions are taken over.
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit may be under way before the log says so.
 const COMMIT_WARN_AFTER: Duration = Duration::from_secs(10);
 
@@ -80,6 +83,8 @@ pub(crate) struct Poller {
     drained: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
+    /// The commit under way.
+    commit_id: Option<CommitId>,
     warned_of_commit: bool,
     reports: Reports,
     actions: Vec<Action<TopicPartition>>,
@@ -102,6 +107,7 @@ impl Poller {
             drained: false,
             stalled_since: None,
             paused_by_user: false,
+            commit_id: None,
             warned_of_commit: false,
             reports: Reports::default(),
             actions: Vec::new(),
@@ -271,7 +277,7 @@ impl Poller {
             Action::Commit { slots } => {
                 self.absorb_settled_only();
                 #[cfg(feature = "seeded-bugs")]
-                crate::seeded::commit_queued_work(&mut self.tracker, &slots);
+                self.tracker.seeded_bug_at_shutdown(&slots);
                 self.committer.last_call(slots);
             }
             Action::Forget { slots } => {
@@ -299,8 +305,7 @@ impl Poller {
 
     fn answer_assign(&mut self, partitions: &[TopicPartition]) {
         let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
-        let start: Vec<PartitionOffset> =
-            partitions.iter().map(|partition| PartitionOffset::new(partition.clone(), PartitionOffset::COMMITTED)).collect();
+        let start = self.start_offsets(partitions);
         let answered =
             if incremental { self.consumer.incremental_assign(&start) } else { self.consumer.assign(&start) };
         if let Err(error) = answered {
@@ -312,19 +317,58 @@ impl Poller {
         if self.paused_by_user {
             self.pause_or_resume(partitions, true);
         }
-        self.shared.set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+        self.shared
+            .set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+    }
+
+    /// Where to read from: the committed offset. With `auto-offset-reset: latest`, a partition that has none starts at
+    /// its end *as of now*, and that is committed at once: resolved later, or again after a crash, "latest" would skip
+    /// what came meanwhile.
+    fn start_offsets(&self, partitions: &[TopicPartition]) -> Vec<PartitionOffset> {
+        let at =
+            |offset: i64| move |partition: &TopicPartition| PartitionOffset::new(partition.clone(), offset);
+        let committed: Vec<PartitionOffset> = partitions.iter().map(at(PartitionOffset::COMMITTED)).collect();
+        if !self.shared.options.start_at_latest || partitions.is_empty() {
+            return committed;
+        }
+        match self.pin_latest(partitions) {
+            Ok(start) => start,
+            Err(error) => {
+                warn!(listener = %self.shared.listener, %error, "could not look up where `latest` is; the client will, with its first fetch");
+                committed
+            }
+        }
+    }
+
+    fn pin_latest(&self, partitions: &[TopicPartition]) -> Result<Vec<PartitionOffset>, ClientError> {
+        let mut start = self.consumer.committed(partitions, LOOK_UP_TIMEOUT)?;
+        let mut pinned = Vec::new();
+        for offset in start.iter_mut().filter(|offset| offset.offset < 0) {
+            let (_, end) = self.consumer.watermarks(&offset.partition, LOOK_UP_TIMEOUT)?;
+            offset.offset = end;
+            pinned.push(offset.clone());
+        }
+        if !pinned.is_empty() {
+            // Its answer belongs to no commit of the committer, and a failure costs no more than the look-up next time.
+            self.consumer.commit(&pinned)?;
+        }
+        Ok(start)
     }
 
     fn answer_revoke(&mut self, partitions: &[TopicPartition]) {
         let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
-        let answered =
-            if incremental { self.consumer.incremental_unassign(partitions) } else { self.consumer.unassign_all() };
+        let answered = if incremental {
+            self.consumer.incremental_unassign(partitions)
+        } else {
+            self.consumer.unassign_all()
+        };
         if let Err(error) = answered {
             warn!(listener = %self.shared.listener, %error, "could not give partitions up");
         }
         let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions revoked");
-        self.shared.set_revoked(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+        self.shared
+            .set_revoked(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
     }
 
     /// Sends what the committer wants sent.
@@ -333,7 +377,9 @@ impl Poller {
         let Some(offsets) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offsets
             .iter()
-            .filter_map(|(slot, offset)| Some(PartitionOffset::new(self.partitions.get(slot)?.clone(), *offset)))
+            .filter_map(|(slot, offset)| {
+                Some(PartitionOffset::new(self.partitions.get(slot)?.clone(), *offset))
+            })
             .collect();
         self.shared.metrics.commits.increment(1);
         if self.shared.options.plan.commit == CommitMode::Auto {
@@ -342,8 +388,9 @@ impl Poller {
             self.commit_answered(&stored);
             return;
         }
-        if let Err(error) = self.consumer.commit(&list) {
-            self.commit_answered(&Err(error));
+        match self.consumer.commit(&list) {
+            Ok(id) => self.commit_id = Some(id),
+            Err(error) => self.commit_answered(&Err(error)),
         }
     }
 
@@ -356,7 +403,9 @@ impl Poller {
                 Ok(results) => results
                     .iter()
                     .find(|(offset, _)| offset.partition == *partition)
-                    .map_or(Answer::Confirmed, |(_, outcome)| outcome.as_ref().map_or_else(classify, |()| Answer::Confirmed)),
+                    .map_or(Answer::Confirmed, |(_, outcome)| {
+                        outcome.as_ref().map_or_else(classify, |()| Answer::Confirmed)
+                    }),
             }
         };
         let now = self.started.elapsed();
@@ -471,7 +520,8 @@ impl Poller {
         let mut records = records.into_iter().peekable();
         while records.peek().is_some() {
             let part: Vec<Stored> = records.by_ref().take(chunk_max).collect();
-            let chunk = Chunk { topic: Arc::clone(&partition.topic), partition: partition.partition, records: part };
+            let chunk =
+                Chunk { topic: Arc::clone(&partition.topic), partition: partition.partition, records: part };
             self.committer.dispatched(slot);
             let dispatch = Dispatch { slot, chunk: Arc::new(chunk) };
             self.lanes.dispatch(dispatch, &self.tracker);
@@ -481,7 +531,9 @@ impl Poller {
     fn handle(&mut self, event: ConsumerEvent) {
         let now = self.now();
         match event {
-            ConsumerEvent::Assign { partitions } => self.rebalance.assigned(partitions, now, &mut self.actions),
+            ConsumerEvent::Assign { partitions } => {
+                self.rebalance.assigned(partitions, now, &mut self.actions)
+            }
             ConsumerEvent::Revoke { partitions, lost: false } => {
                 self.rebalance.revoked(partitions, now, &mut self.actions);
             }
@@ -490,7 +542,10 @@ impl Poller {
                 self.shared.metrics.lost.increment(1);
                 self.rebalance.lost(partitions, now, &mut self.actions);
             }
-            ConsumerEvent::Committed { result, .. } => self.commit_answered(&result),
+            ConsumerEvent::Committed { id, result } if self.commit_id == Some(id) => {
+                self.commit_id = None;
+                self.commit_answered(&result);
+            }
             ConsumerEvent::Statistics(json) => {
                 if let Some(statistics) = Statistics::parse(&json) {
                     self.shared.observe(&statistics);
@@ -536,7 +591,9 @@ impl Poller {
 fn classify(error: &ClientError) -> Answer {
     match error.kind() {
         ErrorKind::NoOffset => Answer::Confirmed,
-        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => Answer::Stale,
+        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => {
+            Answer::Stale
+        }
         ErrorKind::RebalanceInProgress
         | ErrorKind::Timeout
         | ErrorKind::Transport
@@ -545,4 +602,3 @@ fn classify(error: &ClientError) -> Answer {
         _ => Answer::Refused,
     }
 }
-

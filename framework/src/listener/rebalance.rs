@@ -88,7 +88,15 @@ enum Stage {
 
 impl<P: Clone + Ord> Rebalance<P> {
     pub(crate) fn new(timeouts: RebalanceTimeouts) -> Self {
-        Self { timeouts, assigned: BTreeMap::new(), next_slot: 0, under_way: None, waiting: VecDeque::new(), ended: BTreeSet::new(), closed: false }
+        Self {
+            timeouts,
+            assigned: BTreeMap::new(),
+            next_slot: 0,
+            under_way: None,
+            waiting: VecDeque::new(),
+            ended: BTreeSet::new(),
+            closed: false,
+        }
     }
 
     /// The group gave these partitions.
@@ -137,7 +145,9 @@ impl<P: Clone + Ord> Rebalance<P> {
     /// A lane ended.
     pub(crate) fn lane_ended(&mut self, slot: Slot, now: Duration, actions: &mut Vec<Action<P>>) {
         match &mut self.under_way {
-            Some(Revocation { slots, stage: Stage::Draining { running, .. }, .. }) if running.contains(&slot) => {
+            Some(Revocation { slots, stage: Stage::Draining { running, .. }, .. })
+                if running.contains(&slot) =>
+            {
                 running.remove(&slot);
                 if running.is_empty() {
                     let slots = slots.clone();
@@ -161,7 +171,9 @@ impl<P: Clone + Ord> Rebalance<P> {
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Duration, actions: &mut Vec<Action<P>>) {
         match &mut self.under_way {
-            Some(Revocation { stage: Stage::Draining { running, deadline }, slots, .. }) if now >= *deadline => {
+            Some(Revocation { stage: Stage::Draining { running, deadline }, slots, .. })
+                if now >= *deadline =>
+            {
                 let late = std::mem::take(running).into_iter().collect();
                 let slots = slots.clone();
                 actions.push(Action::Abandon { slots: late });
@@ -192,7 +204,8 @@ impl<P: Clone + Ord> Rebalance<P> {
     }
 
     /// Whether a revocation, or a drain, is under way.
-    pub(crate) fn is_draining(&self) -> bool {
+    #[cfg(test)]
+    fn is_draining(&self) -> bool {
         self.under_way.is_some()
     }
 
@@ -236,7 +249,13 @@ impl<P: Clone + Ord> Rebalance<P> {
         partitions.iter().filter_map(|partition| self.assigned.remove(partition)).collect()
     }
 
-    fn begin(&mut self, answer: Option<Vec<P>>, slots: Vec<Slot>, now: Duration, actions: &mut Vec<Action<P>>) {
+    fn begin(
+        &mut self,
+        answer: Option<Vec<P>>,
+        slots: Vec<Slot>,
+        now: Duration,
+        actions: &mut Vec<Action<P>>,
+    ) {
         let running: BTreeSet<Slot> = slots.iter().copied().filter(|slot| !self.ended.remove(slot)).collect();
         let deadline = now + self.timeouts.drain;
         let is_empty = running.is_empty();

@@ -104,7 +104,10 @@ fn a_commit_that_is_not_answered_does_not_hold_the_group_up_for_ever() {
     this.machine.lane_ended(Slot(1), at(2), &mut this.actions);
     this.take();
     this.machine.tick(at(7), &mut this.actions);
-    assert_eq!(this.take(), [Action::Forget { slots: vec![Slot(1)] }, Action::AnswerRevoke { partitions: vec![0] }]);
+    assert_eq!(
+        this.take(),
+        [Action::Forget { slots: vec![Slot(1)] }, Action::AnswerRevoke { partitions: vec![0] }]
+    );
 }
 
 #[test]
@@ -132,7 +135,8 @@ fn an_assignment_that_comes_while_draining_waits() {
     this.machine.committed(at(1), &mut this.actions);
     let actions = this.take();
     let answer = actions.iter().position(|action| matches!(action, Action::AnswerRevoke { .. }));
-    let start = actions.iter().position(|action| matches!(action, Action::Start { slot: Slot(2), partition: 0 }));
+    let start =
+        actions.iter().position(|action| matches!(action, Action::Start { slot: Slot(2), partition: 0 }));
     assert!(answer < start, "{actions:?}");
 }
 
@@ -159,7 +163,8 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let partitions = || prop::collection::btree_set(0u8..6, 0..5).prop_map(|set| set.into_iter().collect::<Vec<_>>());
+    let partitions =
+        || prop::collection::btree_set(0u8..6, 0..5).prop_map(|set| set.into_iter().collect::<Vec<_>>());
     prop_oneof![
         4 => partitions().prop_map(Step::Assign),
         4 => partitions().prop_map(Step::Revoke),
@@ -194,7 +199,10 @@ impl Caller {
         match action {
             Action::Start { slot, partition } => {
                 prop_assert!(self.ever.insert(slot, partition).is_none(), "slot {slot:?} is used twice");
-                prop_assert!(!self.tracked.values().any(|other| *other == partition), "two slots of {partition}");
+                prop_assert!(
+                    !self.tracked.values().any(|other| *other == partition),
+                    "two slots of {partition}"
+                );
                 self.tracked.insert(slot, partition);
                 self.running.insert(slot);
             }
@@ -205,8 +213,14 @@ impl Caller {
                 }
             }
             Action::Commit { slots } => {
-                prop_assert!(slots.iter().all(|slot| self.tracked.contains_key(slot)), "commit of a forgotten slot");
-                prop_assert!(slots.iter().all(|slot| !self.running.contains(slot)), "commit before the drain");
+                prop_assert!(
+                    slots.iter().all(|slot| self.tracked.contains_key(slot)),
+                    "commit of a forgotten slot"
+                );
+                prop_assert!(
+                    slots.iter().all(|slot| !self.running.contains(slot)),
+                    "commit before the drain"
+                );
                 self.commit_pending = true;
             }
             Action::Forget { slots } => {

@@ -114,16 +114,25 @@ impl ListenerRegistry {
     }
 
     fn find(&self, id: &str) -> Result<&Arc<Container>, UnknownListener> {
-        self.containers().iter().find(|container| container.spec.settings.id == id).ok_or_else(|| UnknownListener {
-            id: id.to_owned(),
-            known: self.containers().iter().map(|container| format!("`{}`", container.spec.settings.id)).collect(),
+        self.containers().iter().find(|container| container.spec.settings.id == id).ok_or_else(|| {
+            UnknownListener {
+                id: id.to_owned(),
+                known: self
+                    .containers()
+                    .iter()
+                    .map(|container| format!("`{}`", container.spec.settings.id))
+                    .collect(),
+            }
         })
     }
 }
 
 impl fmt::Debug for ListenerRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let states = self.containers().iter().map(|container| (&container.spec.settings.id, container.state.borrow().clone()));
+        let states = self
+            .containers()
+            .iter()
+            .map(|container| (&container.spec.settings.id, container.state.borrow().clone()));
         f.debug_map().entries(states).finish()
     }
 }

@@ -170,7 +170,9 @@ impl std::fmt::Debug for Settlements {
 /// so a run from the same lane always continues the last, whatever gaps the offsets have.
 fn push_run(runs: &mut Vec<Settled>, run: Settled) {
     match runs.last_mut() {
-        Some(last) if !run.acknowledged && !last.acknowledged && last.slot == run.slot && run.first > last.last => {
+        Some(last)
+            if !run.acknowledged && !last.acknowledged && last.slot == run.slot && run.first > last.last =>
+        {
             last.last = run.last;
         }
         _ => runs.push(run),

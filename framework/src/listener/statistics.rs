@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn a_bootstrap_connection_alone_does_not_count_as_connected() {
-        let json = r#"{"brokers": {"boot": {"nodeid": -1, "state": "UP"}, "1": {"nodeid": 1, "state": "CONNECT"}}}"#;
+        let json =
+            r#"{"brokers": {"boot": {"nodeid": -1, "state": "UP"}, "1": {"nodeid": 1, "state": "CONNECT"}}}"#;
         assert!(!Statistics::parse(json).unwrap().is_connected());
     }
 }

@@ -104,6 +104,10 @@ impl Tracker {
     /// The offset to commit, if it is beyond what the broker confirmed.
     pub(crate) fn committable(&self, slot: Slot) -> Option<i64> {
         let partition = self.slots.get(&slot)?;
+        #[cfg(feature = "seeded-bugs")]
+        if let Some(wrong) = partition.seeded_bug() {
+            return wrong;
+        }
         partition.committable.filter(|offset| partition.committed.is_none_or(|committed| *offset > committed))
     }
 
@@ -111,7 +115,8 @@ impl Tracker {
     pub(crate) fn committed(&mut self, slot: Slot, offset: i64) {
         if let Some(partition) = self.slots.get_mut(&slot) {
             debug_assert!(
-                partition.committable.is_some_and(|committable| offset <= committable),
+                cfg!(feature = "seeded-bugs")
+                    || partition.committable.is_some_and(|committable| offset <= committable),
                 "tracker: only what was committable is committed"
             );
             partition.committed = partition.committed.max(Some(offset));
@@ -123,6 +128,17 @@ impl Tracker {
         self.slots.get(&slot).map_or(0, |partition| partition.in_flight.len())
     }
 
+    /// Counts everything delivered as settled, if that is the seeded bug.
+    #[cfg(feature = "seeded-bugs")]
+    pub(crate) fn seeded_bug_at_shutdown(&mut self, slots: &[Slot]) {
+        if !crate::seeded::is(crate::seeded::Bug::CommitsQueuedAtShutdown) {
+            return;
+        }
+        for slot in slots {
+            self.settle(*slot, i64::MIN, i64::MAX);
+        }
+    }
+
     /// The lowest delivered offset that is not settled.
     #[cfg(test)]
     fn lowest_unsettled(&self, slot: Slot) -> Option<i64> {
@@ -132,6 +148,22 @@ impl Tracker {
 }
 
 impl SlotOffsets {
+    /// What is offered for commit under a seeded bug; `None` if there is none.
+    #[cfg(feature = "seeded-bugs")]
+    fn seeded_bug(&self) -> Option<Option<i64>> {
+        use crate::seeded::{Bug, is};
+        let wrong = if is(Bug::CommitsDelivered) {
+            self.delivered.map(|delivered| delivered + 1)
+        } else if is(Bug::CommitsOneTooLow) {
+            self.committable.map(|offset| (offset - 1).max(0))
+        } else if is(Bug::CommitsOneTooHigh) {
+            self.committable.map(|offset| offset + 1)
+        } else {
+            return None;
+        };
+        Some(wrong.filter(|offset| self.committed.is_none_or(|committed| *offset > committed)))
+    }
+
     fn advance(&mut self) {
         while let Some(front) = self.in_flight.front() {
             if !front.settled {
@@ -143,7 +175,9 @@ impl SlotOffsets {
         // What lies between the last settled offset and the next delivered one does not exist, so only the delivered
         // offsets count; the frontier stays just behind the last settled one until the next is settled.
         debug_assert!(
-            self.in_flight.front().is_none_or(|front| self.committable.is_none_or(|next| next <= front.offset)),
+            self.in_flight
+                .front()
+                .is_none_or(|front| self.committable.is_none_or(|next| next <= front.offset)),
             "tracker: committable never passes an unsettled offset"
         );
     }

@@ -58,7 +58,13 @@ impl fmt::Display for HealthReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
         for listener in self.listeners.iter().filter(|listener| listener.detail.is_some()) {
-            write!(f, "; `{}` {}: {}", listener.id, listener.status, listener.detail.as_deref().unwrap_or_default())?;
+            write!(
+                f,
+                "; `{}` {}: {}",
+                listener.id,
+                listener.status,
+                listener.detail.as_deref().unwrap_or_default()
+            )?;
         }
         Ok(())
     }
@@ -129,7 +135,9 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
             (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
         }
         _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
-        ListenerState::Starting => (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned())),
+        ListenerState::Starting => {
+            (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))
+        }
         ListenerState::Stopping => (HealthStatus::OutOfService, Some("stopping".to_owned())),
         // Stopped by hand, or never started, as `auto-startup: false` says: that is as intended.
         ListenerState::Stopped => (HealthStatus::Up, Some("stopped".to_owned())),
@@ -137,7 +145,10 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
         ListenerState::Retrying => (HealthStatus::Up, Some("a record waits for another attempt".to_owned())),
         ListenerState::Running if idle > 0 => {
             let all = info.assigned.len();
-            (HealthStatus::Up, Some(format!("{idle} of {all} consumers idle: more consumers than partitions")))
+            (
+                HealthStatus::Up,
+                Some(format!("{idle} of {all} consumers idle: more consumers than partitions")),
+            )
         }
         ListenerState::Running => (HealthStatus::Up, None),
     };
@@ -159,7 +170,9 @@ pub(crate) async fn watch_health(health: Arc<Health>, mut stopping: watch::Recei
         }
         match report.status {
             HealthStatus::Up => info!(health = %report, was = %known, "health changed"),
-            HealthStatus::OutOfService | HealthStatus::Down => warn!(health = %report, was = %known, "health changed"),
+            HealthStatus::OutOfService | HealthStatus::Down => {
+                warn!(health = %report, was = %known, "health changed")
+            }
         }
         known = report.status;
     }

@@ -2,5 +2,5 @@
 
 mod health;
 
-pub use health::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub(crate) use health::watch_health;
+pub use health::{Health, HealthReport, HealthStatus, ListenerHealth};

@@ -31,11 +31,6 @@ pub(crate) fn init(properties: &LoggingProperties) {
     }
 }
 
-/// Starts logging as far as that goes without a configuration.
-pub(crate) fn init_fallback() {
-    init(&LoggingProperties::default());
-}
-
 fn targets(properties: &LoggingProperties) -> Targets {
     let root = filter(properties.root_level());
     let named = properties.level.iter().filter(|(target, _)| *target != "root");
@@ -114,7 +109,10 @@ mod tests {
     #[test]
     fn line_breaks_inside_an_event_are_escaped_and_the_end_is_kept() {
         assert_eq!(one_line(b"a\nb\r\n").as_ref(), b"a\\nb\\r\n");
-        assert_eq!(one_line("a\u{2028}b\u{202e}c – ok\n".as_bytes()).as_ref(), "a\\u{2028}b\\u{202e}c – ok\n".as_bytes());
+        assert_eq!(
+            one_line("a\u{2028}b\u{202e}c – ok\n".as_bytes()).as_ref(),
+            "a\\u{2028}b\\u{202e}c – ok\n".as_bytes()
+        );
     }
 
     proptest! {

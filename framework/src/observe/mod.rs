@@ -3,4 +3,4 @@
 mod logging;
 pub mod names;
 
-pub(crate) use logging::{init, init_fallback};
+pub(crate) use logging::init;

@@ -30,7 +30,7 @@ impl fmt::Display for Escaped<'_> {
 }
 
 /// Writes `bytes` escaped into any formatter.
-pub(crate) fn escape_into(out: &mut dyn Write, bytes: &[u8]) -> fmt::Result {
+fn escape_into(out: &mut dyn Write, bytes: &[u8]) -> fmt::Result {
     let shown = &bytes[..bytes.len().min(SHOWN_BYTES_MAX)];
     for chunk in shown.utf8_chunks() {
         write_text(out, chunk.valid())?;

@@ -9,7 +9,6 @@ mod view;
 
 pub(crate) use chunk::{Chunk, Stored};
 pub use escape::escaped;
-pub(crate) use escape::escape_into;
 pub use headers::Headers;
 pub use kafka_boot_client::Timestamp;
 pub use payload::{FromPayload, Json, Key, Payload, PayloadError};

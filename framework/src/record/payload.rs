@@ -78,7 +78,8 @@ pub trait FromPayload: Sized + Send + 'static {
 impl FromPayload for String {
     fn from_payload(bytes: Option<&[u8]>) -> Result<Self, PayloadError> {
         let bytes = bytes.ok_or_else(PayloadError::tombstone)?;
-        let text = std::str::from_utf8(bytes).map_err(|error| PayloadError::new("not UTF-8").with_source(error))?;
+        let text =
+            std::str::from_utf8(bytes).map_err(|error| PayloadError::new("not UTF-8").with_source(error))?;
         Ok(text.to_owned())
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Timestamp;
 use super::chunk::{Chunk, Made, Stored};
 use super::escape::escaped;
 use super::headers::write_headers;
 use super::view::RecordView;
-use super::Timestamp;
 
 /// A consumed record with its decoded value.
 ///
@@ -153,12 +153,18 @@ impl<T: AsRef<[u8]>> Record<T> {
         let mut made = Made {
             key: view.key().map(<[u8]>::to_vec),
             payload: view.payload().map(<[u8]>::to_vec),
-            headers: view.headers().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec))).collect(),
+            headers: view
+                .headers()
+                .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+                .collect(),
             offset: view.offset(),
             timestamp_ms: view.timestamp().millis(),
         };
-        let mut chunk =
-            Chunk { topic: Arc::clone(&self.chunk.topic), partition: self.chunk.partition, records: Vec::new() };
+        let mut chunk = Chunk {
+            topic: Arc::clone(&self.chunk.topic),
+            partition: self.chunk.partition,
+            records: Vec::new(),
+        };
         change(&mut chunk, &mut made);
         chunk.records.push(Stored::Made(Box::new(made)));
         Self { chunk: Arc::new(chunk), index: 0, attempt: self.attempt, value: self.value }
@@ -171,7 +177,8 @@ impl<T> fmt::Display for Record<T> {
             Some(bytes) => write!(f, "{}", escaped(bytes)),
             None => f.write_str("null"),
         };
-        let size = |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX));
+        let size =
+            |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(i64::MAX));
         let (key, payload) = (self.key(), self.payload());
         write!(f, "Record({}", self.meta())?;
         write!(f, ", serialized key size = {}, serialized value size = {}", size(key), size(payload))?;
@@ -240,7 +247,12 @@ impl RecordMeta {
 
 impl fmt::Display for RecordMeta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "topic = {}, partition = {}, leaderEpoch = ", escaped(self.topic.as_bytes()), self.partition)?;
+        write!(
+            f,
+            "topic = {}, partition = {}, leaderEpoch = ",
+            escaped(self.topic.as_bytes()),
+            self.partition
+        )?;
         match self.leader_epoch {
             Some(epoch) => write!(f, "{epoch}")?,
             None => f.write_str("null")?,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::chunk::{Chunk, Stored};
 use super::Timestamp;
+use super::chunk::{Chunk, Stored};
 use crate::handler::AckTarget;
 
 /// One record, as an argument's extractor sees it. Nothing is copied or decoded until it is asked for.

@@ -33,8 +33,9 @@ impl CronPlan {
         let cron = parser.parse(expression).map_err(|error| {
             format!("`{expression}` is not a cron expression of six fields (second minute hour day-of-month month day-of-week): {error}")
         })?;
-        let zone = Tz::from_str(zone)
-            .map_err(|_| format!("`{zone}` is not a time zone; expected an IANA name such as `UTC` or `Europe/Berlin`"))?;
+        let zone = Tz::from_str(zone).map_err(|_| {
+            format!("`{zone}` is not a time zone; expected an IANA name such as `UTC` or `Europe/Berlin`")
+        })?;
         Ok(Self { cron: Box::new(cron), zone })
     }
 
@@ -68,7 +69,7 @@ impl WallClock {
                 Box::pin(async move {
                     if let Some(rang) = rang {
                         // An error means that nobody waits any more: the application is stopping.
-                        drop(rang.send(()));
+                        let _ = rang.send(());
                     }
                 })
             })?;
@@ -121,7 +122,11 @@ mod tests {
 
     #[test]
     fn bad_expressions_and_zones_are_refused_with_what_was_expected() {
-        let cases = [("0 0 25 * * *", "UTC", "six fields"), ("* * *", "UTC", "six fields"), ("0 0 1 * * *", "Mars", "IANA")];
+        let cases = [
+            ("0 0 25 * * *", "UTC", "six fields"),
+            ("* * *", "UTC", "six fields"),
+            ("0 0 1 * * *", "Mars", "IANA"),
+        ];
         for (expression, zone, expected) in cases {
             let error = CronPlan::parse(expression, zone).unwrap_err();
             assert!(error.contains(expected), "{error}");

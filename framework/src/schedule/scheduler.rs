@@ -90,7 +90,9 @@ impl Scheduler {
         for (runner, cron) in jobs.into_iter().filter(|(runner, _)| runner.settings.enabled) {
             let stopping = self.stopping.subscribe();
             match (cron, &clock) {
-                (Some(plan), Some(clock)) => tasks.push(tokio::spawn(by_cron(runner, plan, Arc::clone(clock), stopping))),
+                (Some(plan), Some(clock)) => {
+                    tasks.push(tokio::spawn(by_cron(runner, plan, Arc::clone(clock), stopping)))
+                }
                 (Some(_), None) => {}
                 (None, _) => tasks.push(tokio::spawn(by_interval(runner, stopping))),
             }
@@ -181,7 +183,12 @@ async fn by_interval(runner: Arc<Runner>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-async fn by_cron(runner: Arc<Runner>, plan: CronPlan, clock: Arc<WallClock>, mut stopping: watch::Receiver<bool>) {
+async fn by_cron(
+    runner: Arc<Runner>,
+    plan: CronPlan,
+    clock: Arc<WallClock>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let mut after = Utc::now();
     loop {
         let Some(moment) = plan.next(after) else {

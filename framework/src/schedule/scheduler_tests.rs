@@ -81,7 +81,13 @@ async fn a_failure_or_a_panic_is_counted_and_the_schedule_goes_on() {
         }
     });
     let scheduler = Scheduler::new();
-    scheduler.set_jobs(vec![JobSpec { settings: settings("job", delay(10)), cron: None, at: AT, blocking: false, job }]);
+    scheduler.set_jobs(vec![JobSpec {
+        settings: settings("job", delay(10)),
+        cron: None,
+        at: AT,
+        blocking: false,
+        job,
+    }]);
     scheduler.start().await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let info = scheduler.get("job").unwrap();

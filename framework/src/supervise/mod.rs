@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn failures_within_the_window_use_the_budget_up_and_older_ones_do_not_count() {
-        let mut budget = RestartBudget::new(&SupervisionProperties { restarts: 2, ..SupervisionProperties::default() });
+        let mut budget =
+            RestartBudget::new(&SupervisionProperties { restarts: 2, ..SupervisionProperties::default() });
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(matches!(budget.failed(at(0)), Restart::After(_)));

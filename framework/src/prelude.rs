@@ -1,0 +1,11 @@
+//! What most programs need: `use kafka_boot::prelude::*;`.
+
+pub use kafka_boot_client::ProducerRecord;
+pub use tracing::{debug, error, info, trace, warn};
+
+pub use crate::app::App;
+pub use crate::beans::{Bean, Config, KafkaTemplate};
+pub use crate::error::Result;
+pub use crate::handler::{Ack, Batch, Header};
+pub use crate::record::{Headers, Json, Key, Payload, Record, RecordMeta};
+pub use crate::{ConfigProperties, bean, kafka_listener, scheduled};

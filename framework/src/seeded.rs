@@ -1,0 +1,33 @@
+//! Bugs on purpose, to prove that the tests find them. Compiled in only with the feature `seeded-bugs`, and off unless
+//! `KAFKA_BOOT_SEEDED_BUG` names one. The names are those of the reliability goals' mutation table.
+
+use std::sync::OnceLock;
+
+/// One bug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// M1: commits the highest delivered offset rather than what is settled.
+    CommitsDelivered,
+    /// M5: counts a handler's error as done.
+    ErrorIsDone,
+    /// M7: commits what is still queued when it shuts down.
+    CommitsQueuedAtShutdown,
+    /// M11: commits the offset of the last settled record rather than the next one.
+    CommitsOneTooLow,
+    /// M11, the other way: commits one too many.
+    CommitsOneTooHigh,
+}
+
+/// Whether this bug is switched on.
+pub(crate) fn is(bug: Bug) -> bool {
+    static ACTIVE: OnceLock<Option<Bug>> = OnceLock::new();
+    let active = ACTIVE.get_or_init(|| match std::env::var("KAFKA_BOOT_SEEDED_BUG").as_deref() {
+        Ok("M1") => Some(Bug::CommitsDelivered),
+        Ok("M5") => Some(Bug::ErrorIsDone),
+        Ok("M7") => Some(Bug::CommitsQueuedAtShutdown),
+        Ok("M11-low") => Some(Bug::CommitsOneTooLow),
+        Ok("M11-high") => Some(Bug::CommitsOneTooHigh),
+        _ => None,
+    });
+    *active == Some(bug)
+}
