@@ -81,7 +81,7 @@ pub mod __private {
     pub use crate::app::run_main;
     pub use crate::beans::{AnyBean, BeanKey, Beans};
     pub use crate::handler::{
-        Attribute, AttributeValue, BeanArg, BeanDescriptor, HandlerKind, IntoBean, IntoOutcome,
+        Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
         JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
         batch_extractor, bean_argument, dependency, extractor, job_argument,
     };

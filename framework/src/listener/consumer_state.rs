@@ -76,14 +76,25 @@ pub(crate) struct ConsumerMetrics {
     pub(crate) lost: Counter,
 }
 
+/// What a consumer is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The group has not answered with an assignment yet.
+    #[default]
+    Joining,
+    /// The group has answered, be it with no partitions.
+    Working,
+    /// Told to take no records.
+    Paused,
+    /// Finishing what is in hand.
+    Draining,
+}
+
 /// What is known of a consumer from outside.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConsumerView {
-    /// Whether the group has answered with an assignment, be it empty.
-    pub(crate) joined: bool,
+    pub(crate) phase: Phase,
     pub(crate) assigned: Vec<TopicPartition>,
-    pub(crate) paused: bool,
-    pub(crate) draining: bool,
     /// Since when no broker can be reached.
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
@@ -133,7 +144,9 @@ impl ConsumerShared {
 
     pub(crate) fn set_assigned(&self, partitions: Vec<TopicPartition>) {
         self.update(|view| {
-            view.joined = true;
+            if view.phase == Phase::Joining {
+                view.phase = Phase::Working;
+            }
             view.disconnected_since = None;
             view.assigned = partitions;
         });
@@ -144,11 +157,17 @@ impl ConsumerShared {
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {
-        self.update(|view| view.paused = paused);
+        self.update(|view| {
+            view.phase = match (view.phase, paused) {
+                (Phase::Working, true) => Phase::Paused,
+                (Phase::Paused, false) => Phase::Working,
+                (other, _) => other,
+            };
+        });
     }
 
     pub(crate) fn set_draining(&self) {
-        self.update(|view| view.draining = true);
+        self.update(|view| view.phase = Phase::Draining);
     }
 
     pub(crate) fn set_commit_overdue(&self, overdue: bool) {
@@ -191,7 +210,7 @@ impl ConsumerShared {
         let was_disconnected = self.view().disconnected_since.is_some();
         match (was_disconnected, statistics.is_connected()) {
             (true, true) => self.connected(),
-            (false, false) if self.view().joined => self.disconnected(),
+            (false, false) if self.view().phase != Phase::Joining => self.disconnected(),
             _ => {}
         }
     }

@@ -532,7 +532,7 @@ impl Poller {
         let now = self.now();
         match event {
             ConsumerEvent::Assign { partitions } => {
-                self.rebalance.assigned(partitions, now, &mut self.actions)
+                self.rebalance.assigned(partitions, now, &mut self.actions);
             }
             ConsumerEvent::Revoke { partitions, lost: false } => {
                 self.rebalance.revoked(partitions, now, &mut self.actions);

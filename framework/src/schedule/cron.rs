@@ -62,19 +62,19 @@ impl WallClock {
     pub(super) async fn until(&self, moment: DateTime<Utc>) -> Result<(), JobSchedulerError> {
         let ahead = moment - WAKE_EARLY - Utc::now();
         if let Ok(ahead) = ahead.to_std() {
-            let (rang, ring) = oneshot::channel();
-            let mut rang = Some(rang);
+            let (bell, ringing) = oneshot::channel();
+            let mut bell = Some(bell);
             let alarm = Alarm::new_one_shot_async(ahead, move |_, _| {
-                let rang = rang.take();
+                let bell = bell.take();
                 Box::pin(async move {
-                    if let Some(rang) = rang {
+                    if let Some(bell) = bell {
                         // An error means that nobody waits any more: the application is stopping.
-                        let _ = rang.send(());
+                        let _ = bell.send(());
                     }
                 })
             })?;
             self.scheduler.add(alarm).await?;
-            drop(ring.await);
+            drop(ringing.await);
         }
         while let Ok(rest) = (moment - Utc::now()).to_std() {
             if rest.is_zero() {
