@@ -26,8 +26,10 @@ fn started() -> (MockCluster, Admin) {
     (cluster, admin)
 }
 
+type Items<K, T> = Vec<(K, Result<T, ClientError>)>;
+
 /// The request's failure, or that of its only item.
-fn failure<K, T>(outcome: Result<Vec<(K, Result<T, ClientError>)>, ClientError>) -> ClientError {
+fn failure<K, T>(outcome: Result<Items<K, T>, ClientError>) -> ClientError {
     match outcome {
         Err(error) => error,
         Ok(mut items) => items.pop().unwrap().1.err().expect("the mock cluster cannot do this"),

@@ -110,7 +110,7 @@ pub enum ConfigOperation {
 }
 
 /// What became of each resource of a request.
-type ResourceResults<T> = Vec<(ConfigResource, Result<T, ClientError>)>;
+pub type ResourceResults<T> = Vec<(ConfigResource, Result<T, ClientError>)>;
 
 impl Admin {
     /// The settings of each of `resources`, of which at most one may be a broker.

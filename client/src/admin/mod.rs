@@ -21,7 +21,9 @@ use rdkafka_sys as rdsys;
 use rdsys::rd_kafka_admin_op_t;
 use tokio::sync::oneshot;
 
-pub use self::configs::{ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource};
+pub use self::configs::{
+    ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource, ResourceResults,
+};
 pub use self::groups::{GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState};
 use self::native::{Arguments, Options};
 pub use self::offsets::{ListedOffset, OffsetSpec};
