@@ -415,6 +415,10 @@ impl ClientError {
         }))
     }
 
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::of_kind(ErrorKind::Invalid, message)
+    }
+
     /// Takes ownership of `error`; null means that there is none.
     ///
     /// # Safety

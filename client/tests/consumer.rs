@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "support/produce.rs"]
+mod produce;
 mod support;
 
 use std::sync::mpsc;
@@ -12,7 +14,8 @@ use kafka_boot_client::{
     ClientConfig, Consumer, ConsumerEvent, ErrorCode, ErrorKind, MockCluster, PartitionOffset, Producer,
     ProducerLimits, ProducerRecord, Protocol, Timestamp, TopicPartition,
 };
-use support::{Driver, PATIENCE, block_on, config, producer_config};
+use produce::producer_config;
+use support::{Driver, PATIENCE, block_on, config};
 
 fn produce(cluster: &MockCluster, topic: &str, partition: i32, values: std::ops::Range<u32>) {
     let producer = Producer::new(&producer_config(cluster), ProducerLimits::default()).unwrap();
