@@ -403,6 +403,11 @@ impl ClientError {
         Self::new(code, format!("{doing}: {reason} (`{}`)", code.name()))
     }
 
+    /// The error of a request about one thing that its broker answered with nothing.
+    pub fn unanswered() -> Self {
+        Self::of_kind(ErrorKind::Other, "the broker answered without a word about what was asked")
+    }
+
     pub(crate) fn of_kind(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retriable = matches!(kind, ErrorKind::Timeout | ErrorKind::QueueFull);
         Self(Box::new(Inner {

@@ -33,6 +33,8 @@
 //! - `kerberos`: SASL/GSSAPI.
 //! - `oidc`: OAUTHBEARER tokens fetched by the client.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may unwrap what it expects"))]
+
 // The attributes name this crate by its own name, also in its own documentation's examples and tests.
 extern crate self as kafka_boot;
 
@@ -54,8 +56,8 @@ mod supervise;
 
 pub use app::{App, Ended, IntoApp, RunningApp};
 pub use beans::{
-    Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener, Qualifier,
-    SendResult,
+    Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
+    Qualifier, SendResult,
 };
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
@@ -72,6 +74,16 @@ pub use record::{
     Timestamp, escaped,
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
+
+/// What the calls of [`Admin`] take and return.
+pub mod admin {
+    pub use kafka_boot_client::{
+        BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
+        ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
+        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
+        PartitionResults, TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
+    };
+}
 
 /// What the attributes' expansions name. Not for use by hand, and free to change.
 #[doc(hidden)]

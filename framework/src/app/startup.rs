@@ -55,7 +55,7 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
         template.set_listener(&beans);
     }
 
-    topics::declare(&settings, embedded.as_deref())?;
+    topics::declare(&settings, &beans, embedded.as_deref()).await?;
     let beans = Arc::new(beans);
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let containers = make_containers(plan.listeners, &beans, &clients, &escalate)?;
