@@ -224,6 +224,11 @@ impl ErrorCode {
         rd_kafka_resp_err_t::try_from(self.0).ok()
     }
 
+    /// Whether the broker sent it; librdkafka's own codes are -100 and below.
+    pub(crate) fn is_from_broker(self) -> bool {
+        self.is_error() && self.0 > rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__END as i32
+    }
+
     pub(crate) fn is_error(self) -> bool {
         self != Self::NONE
     }

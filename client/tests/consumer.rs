@@ -311,6 +311,30 @@ fn pausing_holds_records_back_and_resuming_loses_none() {
 }
 
 #[test]
+fn a_failed_fetch_before_a_pause_loses_no_record() {
+    for code in [ErrorCode::CORRUPT_MESSAGE, ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN] {
+        let cluster = started("orders", 1);
+        produce(&cluster, "orders", 0, 0..10);
+        let mut driver = Driver::subscribe(&config(&cluster, "failed-fetch"), "orders");
+        driver.poll_until("not all records", |driver| driver.records.len() == 10);
+        // The first may be hidden by the end of the partition, which librdkafka notices at the same time.
+        cluster.push_request_errors(1, &[code; 3]).unwrap();
+        driver.poll_until(&format!("no error {code}"), |driver| {
+            driver
+                .seen
+                .iter()
+                .any(|event| matches!(event, ConsumerEvent::Error(error) if error.code() == Some(code)))
+        });
+        let partitions = driver.assigned.clone();
+        driver.consumer.pause(&partitions).unwrap();
+        produce(&cluster, "orders", 0, 10..20);
+        driver.consumer.resume(&partitions).unwrap();
+        driver.poll_until("not the rest", |driver| values(driver).last() == Some(&19));
+        assert_eq!(values(&driver), (0..20).collect::<Vec<_>>(), "{code}");
+    }
+}
+
+#[test]
 fn seeking_reads_again() {
     let cluster = started("orders", 1);
     produce(&cluster, "orders", 0, 0..10);
