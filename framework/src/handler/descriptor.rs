@@ -135,6 +135,11 @@ pub struct RegisteredJob(pub &'static JobDescriptor);
 #[derive(Debug)]
 pub struct RegisteredBean(pub &'static BeanDescriptor);
 
+/// A configuration section that `#[derive(ConfigProperties)]` binds, so that it is never taken for a misspelt one.
+#[derive(Debug)]
+pub struct RegisteredSection(pub &'static str);
+
+inventory::collect!(RegisteredSection);
 inventory::collect!(RegisteredListener);
 inventory::collect!(RegisteredJob);
 inventory::collect!(RegisteredBean);

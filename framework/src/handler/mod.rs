@@ -19,6 +19,6 @@ pub use argument::{
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use descriptor::{
     Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
-    Location, RegisteredBean, RegisteredJob, RegisteredListener,
+    Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,
 };
 pub use outcome::{IntoBean, IntoOutcome, Outcome};
