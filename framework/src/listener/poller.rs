@@ -314,9 +314,8 @@ impl Poller {
         }
         let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions assigned");
-        if self.paused_by_user {
-            self.pause_or_resume(partitions, true);
-        }
+        // librdkafka keeps its pause across assignments: a partition that was paused when it was given up would stay so.
+        self.pause_or_resume(partitions, self.paused_by_user);
         self.shared
             .set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
     }
