@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{ClientError, ErrorKind, TopicPartition};
-use metrics::{Counter, gauge};
+use metrics::{Counter, Gauge, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -74,6 +74,7 @@ pub(crate) struct ConsumerMetrics {
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
     pub(crate) lost: Counter,
+    pub(crate) in_flight: Gauge,
 }
 
 /// What a consumer is about.
@@ -256,7 +257,7 @@ impl ConsumerShared {
 }
 
 impl ConsumerMetrics {
-    pub(crate) fn of(listener: &str) -> Self {
+    pub(crate) fn of(listener: &str, index: u16) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
@@ -266,6 +267,11 @@ impl ConsumerMetrics {
             commits: counter(names::LISTENER_COMMITS),
             commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             lost: counter(names::LISTENER_PARTITIONS_LOST),
+            in_flight: gauge!(
+                names::LISTENER_IN_FLIGHT,
+                names::LABEL_LISTENER => listener.to_owned(),
+                names::LABEL_CONSUMER => index.to_string(),
+            ),
         }
     }
 }

@@ -369,7 +369,7 @@ impl Worker {
             lanes: Arc::new(lanes),
             settlements,
             runtime: self.spec.runtime.clone(),
-            metrics: ConsumerMetrics::of(&settings.id),
+            metrics: ConsumerMetrics::of(&settings.id, index),
             changed: Arc::clone(&self.changed),
             state: ConsumerState::default(),
         }

@@ -549,6 +549,9 @@ impl Poller {
                 if let Some(statistics) = Statistics::parse(&json) {
                     self.shared.observe(&statistics);
                 }
+                let in_flight: usize = self.partitions.keys().map(|slot| self.tracker.in_flight(*slot)).sum();
+                #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
+                self.shared.metrics.in_flight.set(in_flight as f64);
             }
             ConsumerEvent::Error(error) => self.client_error(error),
             _ => {}
