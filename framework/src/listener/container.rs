@@ -304,8 +304,12 @@ impl Worker {
                 let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     poll(of_thread, &client, &subscription)
                 }));
-                let exit = exit
-                    .unwrap_or_else(|payload| PollExit::Broken(crate::error::panic_text(payload.as_ref())));
+                let exit = exit.unwrap_or_else(|payload| {
+                    PollExit::Broken(format!(
+                        "the poll thread panicked: {}",
+                        crate::error::panic_text(payload.as_ref())
+                    ))
+                });
                 // The channel holds one exit for each consumer, so this fails only if the container is gone.
                 drop(exits.try_send((index, exit)));
             });

@@ -49,7 +49,7 @@ pub(crate) enum PollExit {
     Record { partition: TopicPartition, failure: LaneFailure },
     /// The client failed for good.
     Client(ClientError),
-    /// The poll thread itself panicked.
+    /// Something in the engine itself broke.
     Broken(String),
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Display for PollExit {
                 write!(f, "record {partition}@{offset} failed {attempts} times: {}", error.chain())
             }
             Self::Client(error) => write!(f, "the Kafka client failed: {error}"),
-            Self::Broken(text) => write!(f, "the poll thread panicked: {text}"),
+            Self::Broken(text) => write!(f, "the engine failed: {text}"),
         }
     }
 }
@@ -167,8 +167,10 @@ impl Poller {
             return;
         }
         self.paused_by_user = paused;
-        let partitions: Vec<TopicPartition> =
-            self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
+        // What is paused because its lane is full stays so until there is room.
+        let concerned =
+            self.rebalance.partitions().filter(|(_, slot)| paused || !self.lanes.is_paused(*slot));
+        let partitions: Vec<TopicPartition> = concerned.map(|(partition, _)| partition.clone()).collect();
         self.pause_or_resume(&partitions, paused);
         self.shared.set_paused(paused);
     }
@@ -201,11 +203,13 @@ impl Poller {
             self.committer.boundary(*slot, *batches, now);
         }
         for end in reports.ended.drain(..) {
-            self.lanes.ended(end.slot);
+            let was_told = self.lanes.ended(end.slot);
             self.rebalance.lane_ended(end.slot, now, &mut self.actions);
-            if let (Some(failure), Some(partition)) = (end.failure, self.partitions.get(&end.slot)) {
-                let partition = partition.clone();
-                self.fail(PollExit::Record { partition, failure });
+            let Some(partition) = self.partitions.get(&end.slot).cloned() else { continue };
+            match end.failure {
+                Some(failure) => self.fail(PollExit::Record { partition, failure }),
+                None if was_told => {}
+                None => self.fail(PollExit::Broken(format!("the lane of {partition} ended by itself"))),
             }
         }
         self.reports = reports;
