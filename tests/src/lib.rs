@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`kafka`] | one or three real brokers as child processes, with faults, and Kafka's own command-line tools |
 //! | [`process`] | a service under test as a child process: its output lines, signals, exit status, memory |
+//! | [`service`] | an application inside the test process, and the gate that holds its handlers |
 //! | [`produce`] | topics, and fast seeding with an acknowledged-records ledger |
 //! | [`ledger`] | one line a handler attempt, written before the attempt returns |
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
@@ -26,6 +27,7 @@ pub mod process;
 pub mod produce;
 pub mod scenario;
 pub mod seed;
+pub mod service;
 pub mod wait;
 
 pub use error::{Error, ErrorKind, Result};

@@ -101,7 +101,8 @@ where
             let view = RecordView::new(chunk, index, attempt, ack.as_ref());
             let outcome = lane.attempt(|| (self.call)(&view)).await;
             match lane.conclude(outcome, attempt, offset).await {
-                Conclusion::Settled => return lane.settled(offset, offset, ack.is_some()).await,
+                Conclusion::Handled => return lane.settled(offset, offset, ack.is_some()).await,
+                Conclusion::Skipped => return lane.settled(offset, offset, false).await,
                 Conclusion::Again => attempt += 1,
                 Conclusion::End => return false,
             }
@@ -141,7 +142,8 @@ where
             let view = BatchView::new(chunk, attempt, ack.as_ref());
             let outcome = lane.attempt(|| (self.call)(&view)).await;
             match lane.conclude(outcome, attempt, first).await {
-                Conclusion::Settled => return lane.settled(first, last, ack.is_some()).await,
+                Conclusion::Handled => return lane.settled(first, last, ack.is_some()).await,
+                Conclusion::Skipped => return lane.settled(first, last, false).await,
                 Conclusion::Again => attempt += 1,
                 Conclusion::End => return false,
             }
@@ -218,7 +220,10 @@ pub struct Lane {
 }
 
 enum Conclusion {
-    Settled,
+    /// The handler succeeded; with manual acknowledgement, the rest is up to its `Ack`.
+    Handled,
+    /// The policy counts it as done, whether it was acknowledged or not: nobody else would ever do it.
+    Skipped,
     Again,
     End,
 }
@@ -347,12 +352,12 @@ impl Lane {
     async fn conclude(&mut self, outcome: Result<(), Fault>, attempt: u32, offset: i64) -> Conclusion {
         let Err(fault) = outcome else {
             self.measured += 1;
-            return Conclusion::Settled;
+            return Conclusion::Handled;
         };
         self.shared.metrics.failed.increment(1);
         #[cfg(feature = "seeded-bugs")]
         if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
-            return Conclusion::Settled;
+            return Conclusion::Skipped;
         }
         self.report_progress(true);
         let (listener, partition) = (&self.shared.listener, &self.partition);
@@ -368,7 +373,7 @@ impl Lane {
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
-                Conclusion::Settled
+                Conclusion::Skipped
             }
             Decision::Stop => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");

@@ -10,6 +10,14 @@ use crate::{Error, ErrorKind, Result};
 /// The start of a Java program takes about a second, and several times that on a loaded machine.
 const TOOL_DEADLINE: Duration = Duration::from_mins(1);
 
+/// A small and quickly started virtual machine that keeps its log to itself.
+const JAVA_OPTIONS: [&str; 4] = [
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+];
+
 /// What a tool said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolOutput {
@@ -110,6 +118,32 @@ impl Kafka {
         output.stdout.lines().filter(|line| line.starts_with("Partition:")).map(parse_record).collect()
     }
 
+    /// Writes `key:value` lines with Kafka's console producer, whose partitioner is Java's.
+    pub fn console_producer(&self, topic: &str, lines: &[String]) -> Result<()> {
+        let path = std::env::temp_dir().join(crate::seed::unique_name("console-producer"));
+        let failed = |error| Error::io(format!("cannot write `{}`", path.display()), error);
+        std::fs::write(&path, lines.join("\n") + "\n").map_err(failed)?;
+        let class_path = self.installation()?.class_path().to_owned();
+        // The tool reads its standard input, which a child of the harness has only through a shell.
+        let mut process = Program::new("sh")
+            .args(["-c", "exec \"$0\" \"$@\" < \"$RECORDS\"", "java"])
+            .args(JAVA_OPTIONS)
+            .args(["-cp", &class_path, "org.apache.kafka.tools.ConsoleProducer"])
+            .args(["--bootstrap-server", self.bootstrap_servers(), "--topic", topic])
+            .args(["--reader-property", "parse.key=true", "--reader-property", "key.separator=:"])
+            .env("RECORDS", &path)
+            .start()?;
+        let status = process.wait(TOOL_DEADLINE);
+        // Left behind, it would be a small file in the folder for temporary ones.
+        drop(std::fs::remove_file(&path));
+        let output = ToolOutput {
+            code: status?.code(),
+            stdout: process.text(Stream::Out),
+            stderr: process.text(Stream::Err),
+        };
+        output.success().map(drop)
+    }
+
     /// Describes a consumer group with Kafka's own tool; a group that does not exist has no rows.
     pub fn consumer_groups_describe(&self, group: &str) -> Result<Vec<GroupRow>> {
         let class = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
@@ -136,8 +170,7 @@ pub(super) fn run_java(
     deadline: Duration,
 ) -> Result<ToolOutput> {
     let mut process = Program::new("java")
-        .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-        .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=error")
+        .args(JAVA_OPTIONS)
         .args(["-cp", installation.class_path(), main_class])
         .args(args)
         .start()?;

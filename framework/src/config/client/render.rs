@@ -128,7 +128,8 @@ impl Settings {
 
         let automatic = consumer.commit == CommitMode::Auto;
         client.flag("enable.auto.commit", automatic);
-        client.flag("enable.auto.offset.store", automatic);
+        // Also with the timer, only what is settled is stored: what was merely fetched must not be committed.
+        client.flag("enable.auto.offset.store", false);
         if automatic {
             client.millis("auto.commit.interval.ms", consumer.auto_commit_interval);
         }

@@ -153,7 +153,7 @@ pub enum AutoOffsetReset {
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub enum CommitMode {
-    /// By librdkafka's timer, handled or not: a crash may lose records.
+    /// By librdkafka's timer: a crash repeats what was handled since its last tick.
     Auto,
     /// Confirmed by the broker, in order, and tried again where it fails.
     #[default]

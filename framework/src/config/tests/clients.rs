@@ -51,10 +51,10 @@ fn the_new_group_protocol_is_given_nothing_that_it_refuses() {
 }
 
 #[test]
-fn automatic_commits_are_those_of_librdkafka() {
+fn automatic_commits_are_those_of_librdkafka_for_what_the_engine_stores() {
     let client = consumer(&Setup::with("kafka: { consumer: { commit: auto } }\n").load());
     assert_eq!(client.get("enable.auto.commit"), Some("true"));
-    assert_eq!(client.get("enable.auto.offset.store"), Some("true"));
+    assert_eq!(client.get("enable.auto.offset.store"), Some("false"));
     assert_eq!(client.get("auto.commit.interval.ms"), Some("5000"));
 }
 
