@@ -16,7 +16,7 @@ use metrics::{
     Counter, Gauge, Histogram, HistogramFn, Key as MetricKey, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Remembers every metric by its name and labels.
 #[derive(Default)]
