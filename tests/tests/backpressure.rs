@@ -15,7 +15,7 @@ use kafka_boot_tests::produce::Seeding;
 use kafka_boot_tests::seed::unique_name;
 use kafka_boot_tests::wait::eventually_async;
 
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 const RECORDS: u64 = 4_000;
 
 /// What was handled, by partition and offset; and how often a record was handled that had been already.
