@@ -37,6 +37,24 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(30);
 const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// One topic, one group, and the service under test.
+///
+/// ```no_run
+/// use kafka_boot_tests::kafka::Kafka;
+/// use kafka_boot_tests::oracle::assert_holds;
+/// use kafka_boot_tests::scenario::Scenario;
+/// use std::time::Duration;
+///
+/// let Some(kafka) = Kafka::shared() else { return };
+/// let mut scenario = Scenario::new(kafka, "target/debug/ledger-service", "crash", 12).unwrap().short_session();
+/// scenario.seed(10_000).unwrap();
+/// let instance = scenario.start().unwrap();
+/// scenario.work_on(1_000).unwrap();
+/// scenario.kill(instance).unwrap();
+/// let instance = scenario.start().unwrap();
+/// scenario.drain(Duration::from_mins(1)).unwrap();
+/// scenario.stop(instance).unwrap();
+/// assert_holds(&scenario.finish().unwrap().judge(12 * 256));
+/// ```
 #[derive(Debug)]
 pub struct Scenario<'k> {
     kafka: &'k Kafka,
