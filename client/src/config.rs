@@ -178,6 +178,8 @@ impl NativeConfig {
 
     pub(crate) fn create(config: &ClientConfig) -> Result<Self, ClientError> {
         let native = Self::empty();
+        // The names of librdkafka's threads in front of every log line help nobody who does not ask for them.
+        native.set("log.thread.name", "false")?;
         for (key, value) in config.iter() {
             native.set(key, value)?;
         }

@@ -224,6 +224,11 @@ impl ErrorCode {
         rd_kafka_resp_err_t::try_from(self.0).ok()
     }
 
+    /// Whether the broker sent it; librdkafka's own codes are -100 and below.
+    pub(crate) fn is_from_broker(self) -> bool {
+        self.is_error() && self.0 > rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__END as i32
+    }
+
     pub(crate) fn is_error(self) -> bool {
         self != Self::NONE
     }
@@ -403,6 +408,11 @@ impl ClientError {
         Self::new(code, format!("{doing}: {reason} (`{}`)", code.name()))
     }
 
+    /// The error of a request about one thing that its broker answered with nothing.
+    pub fn unanswered() -> Self {
+        Self::of_kind(ErrorKind::Other, "the broker answered without a word about what was asked")
+    }
+
     pub(crate) fn of_kind(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retriable = matches!(kind, ErrorKind::Timeout | ErrorKind::QueueFull);
         Self(Box::new(Inner {
@@ -413,6 +423,10 @@ impl ClientError {
             fatal: false,
             retriable,
         }))
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::of_kind(ErrorKind::Invalid, message)
     }
 
     /// Takes ownership of `error`; null means that there is none.

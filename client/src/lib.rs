@@ -5,6 +5,7 @@
 //!
 //! - [`Consumer`] polls batches of [`RawRecord`]s from one thread, and hands rebalances out as events.
 //! - [`Producer`] sends from any task, waits for room in line, and gives every record an outcome.
+//! - [`Admin`] looks after topics, settings, groups and offsets.
 //! - [`MockCluster`] is a cluster in the same process, for tests.
 //!
 //! # Cargo features
@@ -12,9 +13,11 @@
 //! - `kerberos`: SASL/GSSAPI.
 //! - `oidc`: tokens fetched by librdkafka.
 
+mod admin;
 mod config;
 mod consumer;
 mod error;
+mod event;
 mod log;
 mod metadata;
 mod mock;
@@ -23,13 +26,18 @@ mod partition;
 mod producer;
 mod record;
 
+pub use admin::{
+    Admin, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource,
+    GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState, ItemResults,
+    ListedOffset, NewPartitions, NewTopic, OffsetSpec, ResourceResults, TopicDescription,
+    TopicPartitionDescription,
+};
 pub use config::{ClientConfig, builtin_features, is_known_property, is_secret, librdkafka_version};
 pub use consumer::{CommitId, Consumer, ConsumerEvent, GroupMetadata, Protocol, Waker};
 pub use error::{ClientError, ErrorCode, ErrorKind};
+pub use event::ClientEvent;
 pub use metadata::{BrokerMetadata, Metadata, PartitionMetadata, TopicMetadata};
 pub use mock::MockCluster;
 pub use partition::{PartitionOffset, PartitionResults, TopicPartition};
-pub use producer::{
-    Delivered, Delivery, FlushError, Producer, ProducerEvent, ProducerLimits, ProducerRecord, SendError,
-};
+pub use producer::{Delivered, Delivery, FlushError, Producer, ProducerLimits, ProducerRecord, SendError};
 pub use record::{Headers, RawRecord, Timestamp};

@@ -28,6 +28,8 @@ pub struct BrokerMetadata {
     pub host: String,
     /// The port it advertises.
     pub port: i32,
+    /// Its rack, where known; only [`Admin::describe_cluster`](crate::Admin::describe_cluster) and its like tell.
+    pub rack: Option<String>,
 }
 
 /// A topic.
@@ -108,6 +110,7 @@ impl Metadata {
                         id: broker.id,
                         host: lossy(broker.host),
                         port: broker.port,
+                        rack: None,
                     })
                     .collect(),
                 topics: topics

@@ -40,9 +40,11 @@ impl MockCluster {
     /// Starts `brokers` brokers.
     pub fn start(brokers: u16) -> Result<Self, ClientError> {
         let context = Box::new(Context::new("mock-cluster"));
-        let config = NativeConfig::empty();
+        // Its own client has nobody to connect to, and need not say so.
+        let settings = ClientConfig::from_iter([("log_level", "3")]);
+        let config = NativeConfig::create(&settings)?;
         context.install(&config);
-        let client = config.into_client(rdsys::rd_kafka_type_t::RD_KAFKA_PRODUCER, &ClientConfig::new())?;
+        let client = config.into_client(rdsys::rd_kafka_type_t::RD_KAFKA_PRODUCER, &settings)?;
         // SAFETY: the client is live; should there be no cluster it is destroyed at once.
         let cluster = unsafe { rdsys::rd_kafka_mock_cluster_new(client.as_ptr(), c_int::from(brokers)) };
         let Some(cluster) = NonNull::new(cluster) else {

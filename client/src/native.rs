@@ -196,7 +196,6 @@ unsafe impl Sync for ClientRef {}
 
 /// What kind of client to make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "the admin client follows")]
 pub(crate) enum Role {
     Consumer,
     Producer,
@@ -323,6 +322,9 @@ impl Doomed {
 #[derive(Debug)]
 pub(crate) struct Event(NonNull<rdsys::rd_kafka_event_t>);
 
+// SAFETY: an event is owned, and librdkafka lets any thread read and destroy it.
+unsafe impl Send for Event {}
+
 impl Event {
     pub(crate) fn as_ptr(&self) -> *mut rdsys::rd_kafka_event_t {
         self.0.as_ptr()
@@ -345,11 +347,13 @@ impl Event {
         if !code.is_error() {
             return None;
         }
+        // librdkafka answers whether an error is fatal for events of this one kind, and with noise for all others.
+        let may_be_fatal = self.kind() == rdsys::RD_KAFKA_EVENT_ERROR;
         // SAFETY: the event is live, and its string with it.
         let (reason, fatal) = unsafe {
             (
                 lossy(rdsys::rd_kafka_event_error_string(self.as_ptr())),
-                rdsys::rd_kafka_event_error_is_fatal(self.as_ptr()) != 0,
+                may_be_fatal && rdsys::rd_kafka_event_error_is_fatal(self.as_ptr()) != 0,
             )
         };
         let error = ClientError::from_reason(doing, code, &reason);

@@ -189,26 +189,32 @@ pub(crate) unsafe fn read_results(
     list: *const rdsys::rd_kafka_topic_partition_list_t,
     doing: &str,
 ) -> PartitionResults {
-    // SAFETY: passed on from the caller.
-    unsafe { elements(list) }
-        .iter()
-        .map(|element| {
-            // SAFETY: the element belongs to a live list; its error is read as a number because a broker may
-            // send one that the enum lacks.
-            let (partition, epoch, metadata, code) = unsafe {
-                (
-                    partition_of(element),
-                    rdsys::rd_kafka_topic_partition_get_leader_epoch(element),
-                    metadata_of(element),
-                    ptr::addr_of!(element.err).cast::<i32>().read(),
-                )
-            };
-            let result = ClientError::check_code(doing, ErrorCode::from_number(code))
-                .map_err(|error| error.at(partition.clone()));
-            let leader_epoch = (epoch >= 0).then_some(epoch);
-            (PartitionOffset { partition, offset: element.offset, metadata, leader_epoch }, result)
-        })
-        .collect()
+    // SAFETY: passed on from the caller; the elements belong to a live list.
+    unsafe { elements(list).iter().map(|element| result_of(element, doing)).collect() }
+}
+
+/// Copies one partition's offset and outcome.
+///
+/// # Safety
+/// `element` belongs to something live.
+pub(crate) unsafe fn result_of(
+    element: &rdsys::rd_kafka_topic_partition_t,
+    doing: &str,
+) -> (PartitionOffset, Result<(), ClientError>) {
+    // SAFETY: by this function's contract; the error is read as a number because a broker may send one that the enum
+    // lacks.
+    let (partition, epoch, metadata, code) = unsafe {
+        (
+            partition_of(element),
+            rdsys::rd_kafka_topic_partition_get_leader_epoch(element),
+            metadata_of(element),
+            ptr::addr_of!(element.err).cast::<i32>().read(),
+        )
+    };
+    let result = ClientError::check_code(doing, ErrorCode::from_number(code))
+        .map_err(|error| error.at(partition.clone()));
+    let leader_epoch = (epoch >= 0).then_some(epoch);
+    (PartitionOffset { partition, offset: element.offset, metadata, leader_epoch }, result)
 }
 
 /// # Safety

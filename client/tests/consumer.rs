@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "support/produce.rs"]
+mod produce;
 mod support;
 
 use std::sync::mpsc;
@@ -12,7 +14,8 @@ use kafka_boot_client::{
     ClientConfig, Consumer, ConsumerEvent, ErrorCode, ErrorKind, MockCluster, PartitionOffset, Producer,
     ProducerLimits, ProducerRecord, Protocol, Timestamp, TopicPartition,
 };
-use support::{Driver, PATIENCE, block_on, config, producer_config};
+use produce::producer_config;
+use support::{Driver, PATIENCE, block_on, config};
 
 fn produce(cluster: &MockCluster, topic: &str, partition: i32, values: std::ops::Range<u32>) {
     let producer = Producer::new(&producer_config(cluster), ProducerLimits::default()).unwrap();
@@ -305,6 +308,30 @@ fn pausing_holds_records_back_and_resuming_loses_none() {
     driver.consumer.resume(&partitions).unwrap();
     driver.poll_until("not all records", |driver| driver.records.len() >= 500);
     assert_eq!(values(&driver), (0..500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_failed_fetch_before_a_pause_loses_no_record() {
+    for code in [ErrorCode::CORRUPT_MESSAGE, ErrorCode::TOPIC_AUTHORIZATION_FAILED, ErrorCode::UNKNOWN] {
+        let cluster = started("orders", 1);
+        produce(&cluster, "orders", 0, 0..10);
+        let mut driver = Driver::subscribe(&config(&cluster, "failed-fetch"), "orders");
+        driver.poll_until("not all records", |driver| driver.records.len() == 10);
+        // The first may be hidden by the end of the partition, which librdkafka notices at the same time.
+        cluster.push_request_errors(1, &[code; 3]).unwrap();
+        driver.poll_until(&format!("no error {code}"), |driver| {
+            driver
+                .seen
+                .iter()
+                .any(|event| matches!(event, ConsumerEvent::Error(error) if error.code() == Some(code)))
+        });
+        let partitions = driver.assigned.clone();
+        driver.consumer.pause(&partitions).unwrap();
+        produce(&cluster, "orders", 0, 10..20);
+        driver.consumer.resume(&partitions).unwrap();
+        driver.poll_until("not the rest", |driver| values(driver).last() == Some(&19));
+        assert_eq!(values(&driver), (0..20).collect::<Vec<_>>(), "{code}");
+    }
 }
 
 #[test]

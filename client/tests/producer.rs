@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+#[path = "support/produce.rs"]
+mod produce;
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
-    ErrorCode, ErrorKind, MockCluster, Producer, ProducerEvent, ProducerLimits, ProducerRecord,
+    ClientEvent, ErrorCode, ErrorKind, MockCluster, Producer, ProducerLimits, ProducerRecord,
 };
-use support::{Driver, PATIENCE, block_on, config, producer_config};
+use produce::producer_config;
+use support::{Driver, PATIENCE, block_on, config};
 
 fn started(partitions: i32) -> MockCluster {
     let cluster = MockCluster::start(1).unwrap();
@@ -274,14 +277,14 @@ fn errors_and_statistics_reach_the_listener() {
     })
     .unwrap();
     wait_until("no statistics", || {
-        seen.lock().unwrap().iter().any(|event| matches!(event, ProducerEvent::Statistics(_)))
+        seen.lock().unwrap().iter().any(|event| matches!(event, ClientEvent::Statistics(_)))
     });
     drop(cluster);
     wait_until("no error", || {
         seen.lock()
             .unwrap()
             .iter()
-            .any(|event| matches!(event, ProducerEvent::Error(error) if error.is_retriable()))
+            .any(|event| matches!(event, ClientEvent::Error(error) if error.is_retriable()))
     });
     assert!(producer.fatal_error().is_none());
 }

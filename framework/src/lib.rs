@@ -33,6 +33,8 @@
 //! - `kerberos`: SASL/GSSAPI.
 //! - `oidc`: OAUTHBEARER tokens fetched by the client.
 
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may unwrap what it expects"))]
+
 // The attributes name this crate by its own name, also in its own documentation's examples and tests.
 extern crate self as kafka_boot;
 
@@ -54,8 +56,8 @@ mod supervise;
 
 pub use app::{App, Ended, IntoApp, RunningApp};
 pub use beans::{
-    Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener, Qualifier,
-    SendResult,
+    Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
+    Qualifier, SendResult,
 };
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
@@ -73,6 +75,16 @@ pub use record::{
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
 
+/// What the calls of [`Admin`] take and return.
+pub mod admin {
+    pub use kafka_boot_client::{
+        BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
+        ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
+        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
+        PartitionResults, TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
+    };
+}
+
 /// What the attributes' expansions name. Not for use by hand, and free to change.
 #[doc(hidden)]
 pub mod __private {
@@ -81,9 +93,9 @@ pub mod __private {
     pub use crate::app::run_main;
     pub use crate::beans::{AnyBean, BeanKey, Beans};
     pub use crate::handler::{
-        Attribute, AttributeValue, BeanArg, BeanDescriptor, HandlerKind, IntoBean, IntoOutcome,
+        Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
         JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
-        batch_extractor, bean_argument, dependency, extractor, job_argument,
+        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument,
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
     pub use crate::schedule::{Job, job_handler};

@@ -4,7 +4,7 @@ pub use kafka_boot_client::ProducerRecord;
 pub use tracing::{debug, error, info, trace, warn};
 
 pub use crate::app::App;
-pub use crate::beans::{Bean, Config, KafkaTemplate};
+pub use crate::beans::{Admin, Bean, Config, KafkaTemplate};
 pub use crate::error::Result;
 pub use crate::handler::{Ack, Batch, Header};
 pub use crate::record::{Headers, Json, Key, Payload, Record, RecordMeta};

@@ -43,6 +43,10 @@ pub(crate) fn config_properties(input: TokenStream) -> TokenStream {
         impl ::kafka_boot::ConfigProperties for #name {
             const PREFIX: &'static str = #prefix;
         }
+
+        ::kafka_boot::__private::inventory::submit! {
+            ::kafka_boot::__private::RegisteredSection(#prefix)
+        }
     }
 }
 

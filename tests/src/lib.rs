@@ -11,6 +11,7 @@
 //! | [`ledger`] | one line a handler attempt, written before the attempt returns |
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
 //! | [`oracle`] | pure functions from those histories to violations of the invariants I1–I9 |
+//! | [`scenario`] | the service under test in one or several processes, what is done to them, and the verdict |
 //! | [`wait`], [`seed`], [`error`] | waiting on conditions, reproducible randomness, failures of the harness itself |
 //!
 //! Nothing in this crate retries a failed expectation: a flaky test is a bug with a seed.
@@ -24,6 +25,7 @@ pub mod observer;
 pub mod oracle;
 pub mod process;
 pub mod produce;
+pub mod scenario;
 pub mod seed;
 pub mod service;
 pub mod wait;

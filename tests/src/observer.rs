@@ -143,6 +143,18 @@ pub fn look(bootstrap_servers: &str, group: &str, topic: &str, partitions: i32) 
     look_with(&client(bootstrap_servers, group)?, topic, partitions)
 }
 
+/// The members of a group by their client ids, in no order; a group that nobody knows has none.
+///
+/// ```no_run
+/// let members = kafka_boot_tests::observer::members("127.0.0.1:9092", "billing").unwrap();
+/// assert_eq!(members, ["billing-0"]);
+/// ```
+pub fn members(bootstrap_servers: &str, group: &str) -> Result<Vec<String>> {
+    let listed = client(bootstrap_servers, group)?.fetch_group_list(Some(group), REQUEST_DEADLINE)?;
+    let members = listed.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
+    Ok(members.map(|member| member.client_id().to_owned()).collect())
+}
+
 fn client(bootstrap_servers: &str, group: &str) -> Result<BaseConsumer> {
     let mut config = quiet_client(bootstrap_servers);
     config.set("group.id", group).set("enable.auto.commit", "false");

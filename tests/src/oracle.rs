@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | I1 | no loss | [`no_loss`] | what was acknowledged is done, skipped by policy, or readable in a dead-letter topic |
 //! | I2 | commit ≤ frontier | [`commits_behind_frontier`] | no committed offset ever passes an unsettled record |
+//! | | | [`commits_never_go_back`] | … and a committed offset only ever grows |
 //! | I3 | bounded duplicates | [`bounded_duplicates`] | repeats happen after a disruption only, and no more than so many each |
 //! | I4 | order | [`ordered`] | records of a lane are done, and attempted, one after the other |
 //! | I5 | no zombie | [`no_zombies`] | nothing of an assignment counts after it was revoked or lost |
@@ -44,7 +45,7 @@ mod zombie;
 
 pub use death::{Death, TaskCount, no_silent_death};
 pub use duplicates::{Disruptions, bounded_duplicates};
-pub use frontier::commits_behind_frontier;
+pub use frontier::{commits_behind_frontier, commits_never_go_back};
 pub use liveness::{LivenessBounds, live};
 pub use loss::no_loss;
 pub use memory::{MemoryBounds, MemorySample, QueueSample, bounded_memory, bounded_queues};

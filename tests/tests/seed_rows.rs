@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kafka_boot::Admin;
+use kafka_boot::admin::{ConfigChange, ConfigOperation, ConfigSource, NewTopic};
 use kafka_boot::config::LoadOptions;
 use kafka_boot::config::model::{Acks, AutoOffsetReset, CommitMode};
 use kafka_boot::prelude::*;
@@ -457,6 +459,135 @@ async fn row_21_a_record_shows_every_fact_that_javas_does() {
     assert_eq!(app.stop().await, Ended::Clean);
 }
 
+fn admin(app: &RunningApp) -> Bean<Admin> {
+    app.beans().bean().unwrap()
+}
+
+async fn topic_names(admin: &Admin) -> BTreeSet<String> {
+    admin.list_topics().await.unwrap().into_iter().map(|topic| topic.name).collect()
+}
+
+async fn setting(admin: &Admin, topic: &str, name: &str) -> (Option<String>, ConfigSource) {
+    let entries = admin.describe_topic_configs(topic).await.unwrap();
+    let found = entries.into_iter().find(|entry| entry.name == name).unwrap();
+    (found.value, found.source)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_22_an_admin_is_made_from_the_yaml_file() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let yaml = "kafka:\n  bootstrap-servers: ${SERVERS}\n  admin: { request-timeout: 5s }\n";
+    std::fs::write(folder.path().join("application.yml"), yaml).unwrap();
+    let app = app(files(kafka, folder.path(), &[])).jobs(jobs![nothing]).start().await.unwrap();
+    assert_eq!(app.settings().kafka().admin.request_timeout.get(), Duration::from_secs(5));
+    assert!(format!("{:?}", admin(&app)).contains("request_timeout: 5s"));
+    assert!(!admin(&app).describe_cluster().await.unwrap().brokers.is_empty());
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_23_topics_are_listed() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = new_topic(kafka, "row-23", 3);
+    let app = sender(kafka, &[]).await;
+    let listed = admin(&app).list_topics().await.unwrap();
+    let found = listed.iter().find(|listed| listed.name == topic).unwrap();
+    assert_eq!(found.partitions.len(), 3);
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_24_a_topics_settings_are_described_with_their_source() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let app = sender(kafka, &[]).await;
+    let (admin, topic) = (admin(&app), unique_name("row-24"));
+    admin.create_topic(NewTopic::new(&topic).config("cleanup.policy", "compact")).await.unwrap();
+    let set = (Some("compact".to_owned()), ConfigSource::DynamicTopic);
+    assert_eq!(setting(&admin, &topic, "cleanup.policy").await, set);
+    let default = (Some("604800000".to_owned()), ConfigSource::Default);
+    assert_eq!(setting(&admin, &topic, "retention.ms").await, default);
+    let unknown = admin.describe_topic_configs("no-such-topic").await.unwrap_err();
+    assert_eq!(unknown.kind(), &ErrorKind::UnknownTopic, "{unknown}");
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_25_topics_are_created_by_call_and_by_declaration_and_declared_ones_only_grow() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let app = sender(kafka, &["kafka.admin.operation-timeout=10s"]).await;
+    let names = [unique_name("row-25"), unique_name("row-25")];
+    let new = names.clone().map(|name| NewTopic::new(name).partitions(3).replication_factor(1));
+    let created = admin(&app).create_topics(&new).await.unwrap();
+    assert!(created.iter().all(|(_, outcome)| outcome.is_ok()), "{created:?}");
+    let twice = admin(&app).create_topics(&new[..1]).await.unwrap();
+    assert!(twice[0].1.is_err(), "{twice:?}");
+    let described = admin(&app).describe_topic(&names[0]).await.unwrap();
+    assert_eq!((described.partitions.len(), described.partitions[0].replicas.len()), (3, 1));
+    assert_eq!(app.stop().await, Ended::Clean);
+
+    let declared = unique_name("row-25-declared");
+    for (wanted, expected) in [(2, 2), (4, 4), (3, 4)] {
+        let folder = tempfile::tempdir().unwrap();
+        let yaml = format!(
+            "kafka:\n  bootstrap-servers: ${{SERVERS}}\n  consumer: {{ group-id: {declared} }}\n  topics:\n    \
+             - {{ name: {declared}, partitions: {wanted}, replication-factor: 1, configs: {{ retention.ms: 60000 }} }}\n\
+             test: {{ topic: {declared} }}\n"
+        );
+        std::fs::write(folder.path().join("application.yml"), yaml).unwrap();
+        let app = self::app(files(kafka, folder.path(), &[])).listeners(listeners![take]);
+        let app = app.start().await.unwrap();
+        let described = admin(&app).describe_topic(&declared).await.unwrap();
+        assert_eq!(described.partitions.len(), expected, "declared with {wanted}");
+        let retention = (Some("60000".to_owned()), ConfigSource::DynamicTopic);
+        assert_eq!(setting(&admin(&app), &declared, "retention.ms").await, retention);
+        // The topic is there before the listener starts.
+        template(&app).send(&declared, format!("with {wanted}")).await.unwrap();
+        assert_eq!(notes(&app).first(1).await, [format!("with {wanted}")]);
+        assert_eq!(app.stop().await, Ended::Clean);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_26_a_list_of_topics_is_deleted() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let app = sender(kafka, &[]).await;
+    let topics = [new_topic(kafka, "row-26", 1), new_topic(kafka, "row-26", 1)];
+    let admin = admin(&app);
+    let deleted = admin.delete_topics(&[&topics[0], "no-such-topic", &topics[1]]).await.unwrap();
+    let outcomes: Vec<(&str, bool)> =
+        deleted.iter().map(|(topic, outcome)| (topic.as_str(), outcome.is_ok())).collect();
+    assert_eq!(outcomes, [(topics[0].as_str(), true), ("no-such-topic", false), (&topics[1], true)]);
+    eventually_async(DEADLINE, "the topics to be gone", async || {
+        topic_names(&admin).await.is_disjoint(&topics.iter().cloned().collect())
+    })
+    .await;
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn row_27_one_setting_of_a_topic_is_changed_and_the_others_stay() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let app = sender(kafka, &[]).await;
+    let (admin, topic) = (admin(&app), unique_name("row-27"));
+    admin.create_topic(NewTopic::new(&topic).config("cleanup.policy", "compact")).await.unwrap();
+    let change = |operation| ConfigChange { name: "retention.ms".to_owned(), operation };
+    let set = change(ConfigOperation::Set("60000".to_owned()));
+    admin.alter_topic_configs(&topic, &[set]).await.unwrap();
+    eventually_async(DEADLINE, "the change", async || {
+        setting(&admin, &topic, "retention.ms").await
+            == (Some("60000".to_owned()), ConfigSource::DynamicTopic)
+    })
+    .await;
+    assert_eq!(setting(&admin, &topic, "cleanup.policy").await.0.as_deref(), Some("compact"));
+    admin.alter_topic_configs(&topic, &[change(ConfigOperation::Delete)]).await.unwrap();
+    eventually_async(DEADLINE, "the default", async || {
+        setting(&admin, &topic, "retention.ms").await.1 == ConfigSource::Default
+    })
+    .await;
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn row_28_a_consumer_beyond_the_partitions_idles_until_the_topic_grows() {
     let Some(kafka) = Kafka::shared() else { return };
@@ -489,11 +620,7 @@ async fn row_28_a_consumer_beyond_the_partitions_idles_until_the_topic_grows() {
     let detail = report.listeners[0].detail.clone().unwrap();
     assert!(detail.contains("1 of 4 consumers idle"), "{detail}");
 
-    tokio::task::block_in_place(|| {
-        let class = "org.apache.kafka.tools.TopicCommand";
-        let grow = ["--alter", "--topic", &topic, "--partitions", "4"];
-        kafka.tool(class, &grow, DEADLINE).unwrap().success().unwrap();
-    });
+    admin(&app).create_partitions(&topic, 4).await.unwrap();
     until_shares([1, 1, 1, 1]).await;
     assert_eq!(app.health().report().listeners[0].detail, None);
     for partition in 0..4 {

@@ -338,9 +338,11 @@ impl Consumer {
         if self.scratch.is_empty() {
             return;
         }
+        let known_records = records.len();
         records.reserve(self.scratch.len());
         self.client.retain_many(self.scratch.len());
         let client = &self.client;
+        let mut failed_fetches = Vec::new();
         for message in self.scratch.drain(..) {
             // SAFETY: one reference was retained for each message.
             let reference = unsafe { client.adopt() };
@@ -355,16 +357,42 @@ impl Consumer {
                 continue;
             }
             // SAFETY: live and owned; destroyed after the copy.
-            let error = unsafe {
-                let error = error_of(message, code);
+            let (error, offset) = unsafe {
+                let copy = (error_of(message, code), message.as_ref().offset);
                 rdsys::rd_kafka_message_destroy(message.as_ptr());
-                error
+                copy
             };
-            if code != ErrorCode::PARTITION_EOF {
-                let error =
-                    if code == ErrorCode::FATAL { client.fatal_error().unwrap_or(error) } else { error };
-                client.context().log_error(&error);
-                events.push(ConsumerEvent::Error(error));
+            if code == ErrorCode::PARTITION_EOF {
+                continue;
+            }
+            if let Some(partition) = error.partition()
+                && code.is_from_broker()
+                && offset >= 0
+            {
+                failed_fetches.push(PartitionOffset::new(partition.clone(), offset));
+            }
+            let error = if code == ErrorCode::FATAL { client.fatal_error().unwrap_or(error) } else { error };
+            client.context().log_error(&error);
+            events.push(ConsumerEvent::Error(error));
+        }
+        self.undo_failed_fetches(failed_fetches, &records[known_records..]);
+    }
+
+    /// librdkafka 2.12 takes the message that stands for a failed fetch for a record at the offset it wanted to fetch, and
+    /// moves its position past it. It goes on fetching from the right offset, but would skip a record after a pause. A
+    /// seek to where it is anyway puts the position right, as does any record of the partition that came after.
+    fn undo_failed_fetches(&self, failed: Vec<PartitionOffset>, delivered_after: &[RawRecord]) {
+        for fetch in failed {
+            let overtaken = delivered_after.iter().any(|record| {
+                record.offset() >= fetch.offset
+                    && record.partition() == fetch.partition.partition
+                    && record.topic() == &*fetch.partition.topic
+            });
+            if overtaken {
+                continue;
+            }
+            if let Err(error) = self.seek(&[fetch], Duration::ZERO) {
+                self.client.context().log_error(&error);
             }
         }
     }

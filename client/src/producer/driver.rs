@@ -1,6 +1,5 @@
 //! The thread of a producer: serves delivery reports in batches, and sees the producer off.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,6 +11,7 @@ use super::Shared;
 use super::record::{Delivered, SendError};
 use super::slot::Slot;
 use crate::error::{ClientError, ErrorCode};
+use crate::event::{ClientEvent, EventSink, shield};
 use crate::native::Event;
 use crate::record::Timestamp;
 
@@ -24,21 +24,9 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// How long purged records may take to report.
 const PURGE_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Something that happened to a producer, beside deliveries.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum ProducerEvent {
-    /// Something went wrong; unless [`ClientError::is_fatal`], librdkafka goes on by itself.
-    Error(ClientError),
-    /// librdkafka's statistics as JSON, every `statistics.interval.ms`.
-    Statistics(String),
-    /// A new token is wanted: answer with [`Producer::set_oauth_token`](crate::Producer::set_oauth_token).
-    TokenRefresh,
-}
-
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
-    pub(super) on_event: Box<dyn FnMut(ProducerEvent) + Send>,
+    pub(super) on_event: EventSink,
     /// `message.timeout.ms`.
     pub(super) delivery_timeout: Duration,
 }
@@ -72,20 +60,11 @@ impl Driver {
 
     fn serve(&mut self, timeout: Duration) {
         let Some(event) = self.shared.client.next_event(timeout) else { return };
-        let told = match event.kind() {
-            rdsys::RD_KAFKA_EVENT_DR => return self.deliver(event),
-            rdsys::RD_KAFKA_EVENT_STATS => ProducerEvent::Statistics(event.statistics()),
-            rdsys::RD_KAFKA_EVENT_OAUTHBEARER_TOKEN_REFRESH => ProducerEvent::TokenRefresh,
-            rdsys::RD_KAFKA_EVENT_ERROR => match event.error("client") {
-                Some(error) => {
-                    self.shared.client.context().log_error(&error);
-                    ProducerEvent::Error(error)
-                }
-                None => return,
-            },
-            _ => return,
-        };
-        shield(|| (self.on_event)(told));
+        if event.kind() == rdsys::RD_KAFKA_EVENT_DR {
+            self.deliver(event);
+        } else if let Some(told) = ClientEvent::of(&self.shared.client, &event) {
+            shield(|| (self.on_event)(told));
+        }
     }
 
     /// Gives every record of a batch its outcome.
@@ -128,13 +107,6 @@ impl Driver {
         // SAFETY: the message is live; the text is null or lives as long.
         let reason = unsafe { crate::error::lossy(rdsys::rd_kafka_message_produce_errstr(message)) };
         ClientError::from_reason("deliver record", code, &reason)
-    }
-}
-
-/// A panic of the user's callback ends that callback, not the producer.
-fn shield(run: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(run)).is_err() {
-        tracing::error!(target: "kafka_boot::client", "a producer callback panicked");
     }
 }
 

@@ -24,13 +24,13 @@ use rdsys::rd_kafka_vtype_t;
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use self::driver::Driver;
-pub use self::driver::ProducerEvent;
 pub use self::record::{Delivered, FlushError, ProducerRecord, SendError};
 pub use self::slot::Delivery;
 use self::slot::{Callback, Slot};
 use self::topics::Topics;
 use crate::config::ClientConfig;
 use crate::error::{ClientError, ErrorCode, ErrorKind};
+use crate::event::ClientEvent;
 use crate::metadata::Metadata;
 use crate::native::{ClientRef, Role, millis, offload};
 
@@ -144,7 +144,7 @@ impl Producer {
     pub fn with_events(
         config: &ClientConfig,
         limits: ProducerLimits,
-        on_event: impl FnMut(ProducerEvent) + Send + 'static,
+        on_event: impl FnMut(ClientEvent) + Send + 'static,
     ) -> Result<Self, ClientError> {
         let mut config = config.clone();
         let limits = limits.align(&mut config);
@@ -257,7 +257,7 @@ impl Producer {
         self.handle.shared.client.fatal_error()
     }
 
-    /// Answers [`ProducerEvent::TokenRefresh`] with a token valid until `expires_at_millis` after the Unix epoch.
+    /// Answers [`ClientEvent::TokenRefresh`] with a token valid until `expires_at_millis` after the Unix epoch.
     pub fn set_oauth_token(
         &self,
         token: &str,
@@ -267,7 +267,7 @@ impl Producer {
         self.handle.shared.client.set_oauth_token(token, expires_at_millis, principal)
     }
 
-    /// Answers [`ProducerEvent::TokenRefresh`] with the reason why there is no token; librdkafka asks again later.
+    /// Answers [`ClientEvent::TokenRefresh`] with the reason why there is no token; librdkafka asks again later.
     pub fn set_oauth_failure(&self, reason: &str) -> Result<(), ClientError> {
         self.handle.shared.client.set_oauth_failure(reason)
     }

@@ -26,15 +26,6 @@ pub(crate) fn config(cluster: &MockCluster, group: &str) -> ClientConfig {
     ])
 }
 
-pub(crate) fn producer_config(cluster: &MockCluster) -> ClientConfig {
-    ClientConfig::from_iter([
-        ("bootstrap.servers", cluster.bootstrap_servers().as_str()),
-        ("linger.ms", "0"),
-        ("enable.idempotence", "true"),
-        ("topic.metadata.refresh.fast.interval.ms", "50"),
-    ])
-}
-
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_time()

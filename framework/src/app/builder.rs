@@ -10,6 +10,7 @@ use crate::config::LoadOptions;
 use crate::error::StartError;
 use crate::handler::{
     BeanDescriptor, JobDescriptor, ListenerDescriptor, RegisteredBean, RegisteredJob, RegisteredListener,
+    RegisteredSection,
 };
 
 /// An application: its listeners, jobs and beans, found by discovery or given by hand.
@@ -116,6 +117,9 @@ impl App {
     /// # Errors
     /// What keeps it from starting: see [`StartErrorKind`](crate::StartErrorKind). Nothing is left running then.
     pub async fn start(mut self) -> Result<RunningApp, StartError> {
+        // Types are bound by whoever names them, with discovery or without.
+        let sections = inventory::iter::<RegisteredSection>().map(|found| found.0.to_owned());
+        self.options.own_sections.extend(sections);
         if self.discovery {
             self.listeners.extend(inventory::iter::<RegisteredListener>().map(|found| found.0));
             self.jobs.extend(inventory::iter::<RegisteredJob>().map(|found| found.0));

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
 
 use crate::app::embedded::Embedded;
-use crate::beans::{AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
-use crate::config::model::{BootstrapServers, ListenerSettings, ProducerProperties};
+use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
+use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
 use crate::config::{ClientSettings, Settings};
 use crate::error::{StartError, StartErrorKind};
 
@@ -59,9 +59,9 @@ impl Clients {
     /// Makes template and admin of the primary cluster and of each named one. Returns the templates.
     pub(super) fn make_beans(&self, beans: &mut Beans) -> Result<Vec<Arc<KafkaTemplate>>, StartError> {
         let kafka = self.settings.kafka();
-        let mut templates = vec![self.make_cluster(None, &kafka.producer, beans)?];
+        let mut templates = vec![self.make_cluster(None, &kafka.producer, &kafka.admin, beans)?];
         for (name, cluster) in &kafka.clusters {
-            templates.push(self.make_cluster(Some(name), &cluster.producer, beans)?);
+            templates.push(self.make_cluster(Some(name), &cluster.producer, &cluster.admin, beans)?);
         }
         Ok(templates)
     }
@@ -70,6 +70,7 @@ impl Clients {
         &self,
         name: Option<&str>,
         producer: &ProducerProperties,
+        admin: &AdminProperties,
         beans: &mut Beans,
     ) -> Result<Arc<KafkaTemplate>, StartError> {
         let label = name.unwrap_or("default");
@@ -88,10 +89,14 @@ impl Clients {
         };
         let template = KafkaTemplate::new(&self.config(&producer_config, name), options)
             .map_err(|error| failed("producer", error))?;
-        let template = Arc::new(template);
+        let admin_config = self.settings.admin_client(name).unwrap_or_default();
+        let admin =
+            Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;
+        let (template, admin) = (Arc::new(template), Arc::new(admin));
         // Qualifiers are constants of the program; the names of clusters are known only now, and live as long.
         let name: &'static str = name.map_or("", |name| Box::leak(name.to_owned().into_boxed_str()));
         beans.insert(BeanKey::of::<KafkaTemplate>(name), AnyBean::shared(Arc::clone(&template)));
+        beans.insert(BeanKey::of::<Admin>(name), AnyBean::shared(admin));
         Ok(template)
     }
 

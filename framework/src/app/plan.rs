@@ -74,7 +74,8 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     for listener in &planned_listeners {
         refuse_contradictions(listener)?;
     }
-    let jobs = planned_jobs.into_iter().map(with_cron).collect::<Result<_, _>>()?;
+    let jobs =
+        planned_jobs.into_iter().map(|planned| with_cron(planned, settings)).collect::<Result<_, _>>()?;
     Ok(Plan { listeners: planned_listeners, jobs })
 }
 
@@ -130,14 +131,21 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
 }
 
 fn with_cron(
-    (descriptor, settings): (&'static JobDescriptor, JobSettings),
+    (descriptor, job): (&'static JobDescriptor, JobSettings),
+    settings: &Settings,
 ) -> Result<PlannedJob, StartError> {
-    let cron = match &settings.trigger {
-        Trigger::Cron { expression, zone } => Some(CronPlan::parse(expression, zone).map_err(|reason| {
-            let message = format!("error: job `{}` ({}): {reason}", descriptor.id, descriptor.at);
-            StartError::new(StartErrorKind::Configuration, message)
+    let cron = match &job.trigger {
+        Trigger::Cron { expression, zone } => Some(CronPlan::parse(expression, zone).map_err(|fault| {
+            let key = format!("scheduling.jobs.{}.{}", descriptor.id, fault.key);
+            let is_attribute = !settings.effective().iter().any(|value| value.key == key);
+            if is_attribute {
+                let message =
+                    format!("error: job `{}` ({}): {}", descriptor.id, descriptor.at, fault.message);
+                return StartError::new(StartErrorKind::Configuration, message);
+            }
+            ConfigErrors::from(settings.invalid_value(&key, fault.message)).into()
         })?),
         Trigger::FixedDelay(_) | Trigger::FixedRate(_) => None,
     };
-    Ok(PlannedJob { descriptor, settings, cron })
+    Ok(PlannedJob { descriptor, settings: job, cron })
 }

@@ -55,7 +55,10 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
         template.set_listener(&beans);
     }
 
-    topics::declare(&settings, embedded.as_deref())?;
+    let told_to_stop = tokio::select! {
+        declared = topics::declare(&settings, &beans, embedded.as_deref()) => declared.map(|()| false)?,
+        () = told_to_stop(app.signals.as_deref()) => true,
+    };
     let beans = Arc::new(beans);
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let containers = make_containers(plan.listeners, &beans, &clients, &escalate)?;
@@ -70,7 +73,7 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     scheduler.set_jobs(jobs.collect::<Result<_, StartError>>()?);
 
     for container in listeners.containers() {
-        if container.spec.settings.consumer.auto_startup {
+        if container.spec.settings.consumer.auto_startup && !told_to_stop {
             container.start().await;
         }
     }
@@ -148,6 +151,14 @@ fn in_handler(what: &str, id: &str, at: crate::handler::Location, error: &StartE
     StartError::new(error.kind(), format!("{what} `{id}` ({at}): {error}"))
 }
 
+/// Waits for a signal, or for ever if nobody listens to signals.
+async fn told_to_stop(signals: Option<&Signals>) {
+    match signals {
+        Some(signals) => signals.first().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Waits for the first assignment of every listener that starts.
 async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings, signals: Option<&Signals>) {
     let timeout = settings.lifecycle().startup_timeout.get();
@@ -165,14 +176,8 @@ async fn until_assigned(listeners: &ListenerRegistry, settings: &Settings, signa
             );
         }
     };
-    let told_to_stop = async {
-        match signals {
-            Some(signals) => signals.first().await,
-            None => std::future::pending().await,
-        }
-    };
     let in_time = tokio::select! {
-        () = told_to_stop => return,
+        () = told_to_stop(signals) => return,
         in_time = tokio::time::timeout(timeout, assigned) => in_time,
     };
     if in_time.is_err() {

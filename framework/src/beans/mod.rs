@@ -1,10 +1,12 @@
 //! Beans: the typed registry that is built once at start, in the order of dependencies.
 
+mod admin;
 mod config;
 mod graph;
 mod registry;
 mod template;
 
+pub use admin::Admin;
 pub use config::{Config, ConfigProperties};
 pub(crate) use graph::build;
 pub use registry::{AnyBean, Bean, BeanKey, Beans, Primary, Qualifier};

@@ -200,11 +200,11 @@ impl Beans {
         let remedy = if same_type.is_empty() {
             "add `#[bean] fn …` that returns it, or `App::new().bean(value)`".to_owned()
         } else {
-            let names: Vec<String> = same_type
+            let shown: Vec<String> = same_type
                 .iter()
                 .map(|name| if name.is_empty() { "the primary one".to_owned() } else { format!("`{name}`") })
                 .collect();
-            format!("beans of that type are: {}", names.join(", "))
+            format!("beans of that type are: {}", shown.join(", "))
         };
         StartError::new(StartErrorKind::Bean, format!("no bean of type `{type_name}`{named} ({remedy})"))
     }

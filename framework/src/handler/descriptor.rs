@@ -95,6 +95,9 @@ pub struct JobDescriptor {
     pub build: fn(&PlanContext<'_>) -> Result<Box<dyn Job>, StartError>,
 }
 
+/// A bean being made.
+pub type BeanFuture = BoxFuture<'static, Result<AnyBean, HandlerError>>;
+
 /// What `#[bean]` emits.
 pub struct BeanDescriptor {
     /// The bean's name, or the empty string for the primary one of its type.
@@ -108,7 +111,7 @@ pub struct BeanDescriptor {
     /// The beans that the function's arguments ask for.
     pub dependencies: fn() -> Vec<BeanKey>,
     /// Makes the bean.
-    pub build: for<'a> fn(&'a Beans) -> Result<BoxFuture<'static, Result<AnyBean, HandlerError>>, StartError>,
+    pub build: fn(&Beans) -> Result<BeanFuture, StartError>,
 }
 
 macro_rules! debug_by_id {
@@ -132,6 +135,11 @@ pub struct RegisteredJob(pub &'static JobDescriptor);
 #[derive(Debug)]
 pub struct RegisteredBean(pub &'static BeanDescriptor);
 
+/// A configuration section that `#[derive(ConfigProperties)]` binds, so that it is never taken for a misspelt one.
+#[derive(Debug)]
+pub struct RegisteredSection(pub &'static str);
+
+inventory::collect!(RegisteredSection);
 inventory::collect!(RegisteredListener);
 inventory::collect!(RegisteredJob);
 inventory::collect!(RegisteredBean);

@@ -18,7 +18,7 @@ pub use argument::{
 };
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use descriptor::{
-    Attribute, AttributeValue, BeanDescriptor, HandlerKind, JobDescriptor, ListenerDescriptor, Location,
-    RegisteredBean, RegisteredJob, RegisteredListener,
+    Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
+    Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,
 };
 pub use outcome::{IntoBean, IntoOutcome, Outcome};

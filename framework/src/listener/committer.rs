@@ -383,7 +383,7 @@ mod tests {
         bench.settle(0);
         bench.next();
         assert_eq!(bench.answer(Answer::Stale).stale, 1);
-        bench.now += Duration::from_secs(60);
+        bench.now += Duration::from_mins(1);
         assert_eq!(bench.next(), None);
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{ClientError, ErrorKind, TopicPartition};
-use metrics::{Counter, gauge};
+use metrics::{Counter, Gauge, gauge};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -74,16 +74,28 @@ pub(crate) struct ConsumerMetrics {
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
     pub(crate) lost: Counter,
+    pub(crate) in_flight: Gauge,
+}
+
+/// What a consumer is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The group has not answered with an assignment yet.
+    #[default]
+    Joining,
+    /// The group has answered, be it with no partitions.
+    Working,
+    /// Told to take no records.
+    Paused,
+    /// Finishing what is in hand.
+    Draining,
 }
 
 /// What is known of a consumer from outside.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ConsumerView {
-    /// Whether the group has answered with an assignment, be it empty.
-    pub(crate) joined: bool,
+    pub(crate) phase: Phase,
     pub(crate) assigned: Vec<TopicPartition>,
-    pub(crate) paused: bool,
-    pub(crate) draining: bool,
     /// Since when no broker can be reached.
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
@@ -133,7 +145,9 @@ impl ConsumerShared {
 
     pub(crate) fn set_assigned(&self, partitions: Vec<TopicPartition>) {
         self.update(|view| {
-            view.joined = true;
+            if view.phase == Phase::Joining {
+                view.phase = Phase::Working;
+            }
             view.disconnected_since = None;
             view.assigned = partitions;
         });
@@ -144,11 +158,17 @@ impl ConsumerShared {
     }
 
     pub(crate) fn set_paused(&self, paused: bool) {
-        self.update(|view| view.paused = paused);
+        self.update(|view| {
+            view.phase = match (view.phase, paused) {
+                (Phase::Working, true) => Phase::Paused,
+                (Phase::Paused, false) => Phase::Working,
+                (other, _) => other,
+            };
+        });
     }
 
     pub(crate) fn set_draining(&self) {
-        self.update(|view| view.draining = true);
+        self.update(|view| view.phase = Phase::Draining);
     }
 
     pub(crate) fn set_commit_overdue(&self, overdue: bool) {
@@ -191,7 +211,7 @@ impl ConsumerShared {
         let was_disconnected = self.view().disconnected_since.is_some();
         match (was_disconnected, statistics.is_connected()) {
             (true, true) => self.connected(),
-            (false, false) if self.view().joined => self.disconnected(),
+            (false, false) if self.view().phase != Phase::Joining => self.disconnected(),
             _ => {}
         }
     }
@@ -237,7 +257,7 @@ impl ConsumerShared {
 }
 
 impl ConsumerMetrics {
-    pub(crate) fn of(listener: &str) -> Self {
+    pub(crate) fn of(listener: &str, index: u16) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
@@ -247,6 +267,11 @@ impl ConsumerMetrics {
             commits: counter(names::LISTENER_COMMITS),
             commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             lost: counter(names::LISTENER_PARTITIONS_LOST),
+            in_flight: gauge!(
+                names::LISTENER_IN_FLIGHT,
+                names::LABEL_LISTENER => listener.to_owned(),
+                names::LABEL_CONSUMER => index.to_string(),
+            ),
         }
     }
 }

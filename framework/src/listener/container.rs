@@ -18,7 +18,9 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, error, info, info_span, warn};
 
 use super::committer::CommitPlan;
-use super::consumer_state::{ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control};
+use super::consumer_state::{
+    ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase,
+};
 use super::lanes::{Handler, LaneMetrics, LaneShared};
 use super::poller::{PollExit, Poller};
 use super::settlements::Settlements;
@@ -229,15 +231,15 @@ impl Worker {
     async fn run(mut self) {
         loop {
             let next_restart = self.restarts.iter().map(|(_, at)| *at).min();
-            let wake_at = next_restart.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            let wake_at = next_restart.unwrap_or_else(|| Instant::now() + Duration::from_hours(1));
             tokio::select! {
-                command = self.inbox.recv() => match command {
-                    Some(command) => self.obey(command).await,
-                    None => {
+                command = self.inbox.recv() => {
+                    let Some(command) = command else {
                         self.stop_all().await;
                         return;
-                    }
-                },
+                    };
+                    self.obey(command).await;
+                }
                 exit = self.exited.recv() => {
                     if let Some((index, exit)) = exit {
                         self.consumer_ended(index, exit).await;
@@ -302,8 +304,12 @@ impl Worker {
                 let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     poll(of_thread, &client, &subscription)
                 }));
-                let exit = exit
-                    .unwrap_or_else(|payload| PollExit::Broken(crate::error::panic_text(payload.as_ref())));
+                let exit = exit.unwrap_or_else(|payload| {
+                    PollExit::Broken(format!(
+                        "the poll thread panicked: {}",
+                        crate::error::panic_text(payload.as_ref())
+                    ))
+                });
                 // The channel holds one exit for each consumer, so this fails only if the container is gone.
                 drop(exits.try_send((index, exit)));
             });
@@ -332,14 +338,12 @@ impl Worker {
         let settings = &self.spec.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
-        let manual_ack = consumer.ack_mode.is_manual();
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
             policy: ErrorPolicy::new(&settings.error),
-            manual_ack,
+            ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
-            report_records: consumer.ack_mode == AckMode::Record,
             blocking: self.spec.blocking,
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
@@ -369,7 +373,7 @@ impl Worker {
             lanes: Arc::new(lanes),
             settlements,
             runtime: self.spec.runtime.clone(),
-            metrics: ConsumerMetrics::of(&settings.id),
+            metrics: ConsumerMetrics::of(&settings.id, index),
             changed: Arc::clone(&self.changed),
             state: ConsumerState::default(),
         }
@@ -478,13 +482,13 @@ impl Worker {
     fn running_state(&self) -> ListenerState {
         let views: Vec<_> =
             self.threads.iter().flatten().map(|thread| thread.shared.view().clone()).collect();
-        if views.iter().any(|view| view.draining) {
+        if views.iter().any(|view| view.phase == Phase::Draining) {
             return ListenerState::Stopping;
         }
-        if views.iter().any(|view| !view.joined) {
+        if views.iter().any(|view| view.phase == Phase::Joining) {
             return ListenerState::Starting;
         }
-        if views.iter().all(|view| view.paused) {
+        if views.iter().all(|view| view.phase == Phase::Paused) {
             return ListenerState::Paused;
         }
         if self.retrying.iter().any(|lanes| lanes.retrying.load(Ordering::Relaxed) > 0) {

@@ -212,11 +212,16 @@ impl LaneSet {
         }
     }
 
-    /// The lane reported its end.
-    pub(crate) fn ended(&mut self, slot: Slot) {
-        if let Some(join) = self.lanes.get_mut(&slot).and_then(|lane| lane.join.take()) {
-            self.ending.push(join);
-        }
+    /// The lane reported its end; `false` if nobody had told it to end.
+    pub(crate) fn ended(&mut self, slot: Slot) -> bool {
+        let Some(lane) = self.lanes.get_mut(&slot) else { return true };
+        self.ending.extend(lane.join.take());
+        lane.stopping
+    }
+
+    /// Whether the slot's partition is paused because its lane is full.
+    pub(crate) fn is_paused(&self, slot: Slot) -> bool {
+        self.lanes.get(&slot).is_some_and(|lane| lane.paused)
     }
 
     pub(crate) fn forget(&mut self, slot: Slot) {

@@ -24,6 +24,7 @@ use tracing::{error, warn};
 
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
+use crate::config::model::AckMode;
 use crate::error::{ExtractError, HandlerError};
 use crate::handler::{AckTarget, Outcome};
 use crate::policy::{Decision, ErrorPolicy, Fault};
@@ -156,11 +157,9 @@ pub(crate) struct LaneShared {
     pub(crate) listener: String,
     pub(crate) settlements: Arc<Settlements>,
     pub(crate) policy: ErrorPolicy,
-    pub(crate) manual_ack: bool,
+    pub(crate) ack: AckMode,
     /// Whether each record waits for the commit of its own offset before the next one starts.
     pub(crate) wait_for_commit: bool,
-    /// Whether progress is reported record by record rather than batch by batch.
-    pub(crate) report_records: bool,
     pub(crate) blocking: bool,
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
@@ -310,7 +309,7 @@ impl Lane {
     }
 
     fn ack_target(&self, first_offset: i64, last_offset: i64) -> Option<AckTarget> {
-        self.shared.manual_ack.then(|| AckTarget {
+        self.shared.ack.is_manual().then(|| AckTarget {
             settlements: Arc::clone(&self.shared.settlements),
             slot: self.slot.0,
             first_offset,
@@ -408,7 +407,7 @@ impl Lane {
             self.report_progress(true);
             return self.until_committed(last + 1).await;
         }
-        let due = self.shared.report_records
+        let due = self.shared.ack == AckMode::Record
             || (self.shared.blocking && self.reported_at.elapsed() >= PROGRESS_INTERVAL);
         if due {
             self.report_progress(self.shared.blocking);

@@ -49,7 +49,7 @@ pub(crate) enum PollExit {
     Record { partition: TopicPartition, failure: LaneFailure },
     /// The client failed for good.
     Client(ClientError),
-    /// The poll thread itself panicked.
+    /// Something in the engine itself broke.
     Broken(String),
 }
 
@@ -62,7 +62,7 @@ impl std::fmt::Display for PollExit {
                 write!(f, "record {partition}@{offset} failed {attempts} times: {}", error.chain())
             }
             Self::Client(error) => write!(f, "the Kafka client failed: {error}"),
-            Self::Broken(text) => write!(f, "the poll thread panicked: {text}"),
+            Self::Broken(text) => write!(f, "the engine failed: {text}"),
         }
     }
 }
@@ -167,8 +167,10 @@ impl Poller {
             return;
         }
         self.paused_by_user = paused;
-        let partitions: Vec<TopicPartition> =
-            self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
+        // What is paused because its lane is full stays so until there is room.
+        let concerned =
+            self.rebalance.partitions().filter(|(_, slot)| paused || !self.lanes.is_paused(*slot));
+        let partitions: Vec<TopicPartition> = concerned.map(|(partition, _)| partition.clone()).collect();
         self.pause_or_resume(&partitions, paused);
         self.shared.set_paused(paused);
     }
@@ -201,11 +203,13 @@ impl Poller {
             self.committer.boundary(*slot, *batches, now);
         }
         for end in reports.ended.drain(..) {
-            self.lanes.ended(end.slot);
+            let was_told = self.lanes.ended(end.slot);
             self.rebalance.lane_ended(end.slot, now, &mut self.actions);
-            if let (Some(failure), Some(partition)) = (end.failure, self.partitions.get(&end.slot)) {
-                let partition = partition.clone();
-                self.fail(PollExit::Record { partition, failure });
+            let Some(partition) = self.partitions.get(&end.slot).cloned() else { continue };
+            match end.failure {
+                Some(failure) => self.fail(PollExit::Record { partition, failure }),
+                None if was_told => {}
+                None => self.fail(PollExit::Broken(format!("the lane of {partition} ended by itself"))),
             }
         }
         self.reports = reports;
@@ -314,9 +318,8 @@ impl Poller {
         }
         let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions assigned");
-        if self.paused_by_user {
-            self.pause_or_resume(partitions, true);
-        }
+        // librdkafka keeps its pause across assignments: a partition that was paused when it was given up would stay so.
+        self.pause_or_resume(partitions, self.paused_by_user);
         self.shared
             .set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
     }
@@ -532,7 +535,7 @@ impl Poller {
         let now = self.now();
         match event {
             ConsumerEvent::Assign { partitions } => {
-                self.rebalance.assigned(partitions, now, &mut self.actions)
+                self.rebalance.assigned(partitions, now, &mut self.actions);
             }
             ConsumerEvent::Revoke { partitions, lost: false } => {
                 self.rebalance.revoked(partitions, now, &mut self.actions);
@@ -550,6 +553,9 @@ impl Poller {
                 if let Some(statistics) = Statistics::parse(&json) {
                     self.shared.observe(&statistics);
                 }
+                let in_flight: usize = self.partitions.keys().map(|slot| self.tracker.in_flight(*slot)).sum();
+                #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
+                self.shared.metrics.in_flight.set(in_flight as f64);
             }
             ConsumerEvent::Error(error) => self.client_error(error),
             _ => {}

@@ -112,20 +112,16 @@ impl<P: Clone + Ord> Rebalance<P> {
     /// The membership is gone, and these partitions with it.
     pub(crate) fn lost(&mut self, partitions: Vec<P>, now: Duration, actions: &mut Vec<Action<P>>) {
         let mut slots = self.take(&partitions);
-        if let Some(revocation) = self.under_way.take() {
-            slots.extend(&revocation.slots);
-            let drained = revocation.answer.is_none();
-            if let Some(answer) = revocation.answer {
-                actions.push(Action::AnswerRevoke { partitions: answer });
-            }
-            abandon(slots, actions);
-            actions.push(Action::AnswerRevoke { partitions });
-            if drained {
-                self.close(actions);
-            }
-        } else {
-            abandon(slots, actions);
-            actions.push(Action::AnswerRevoke { partitions });
+        let overtaken = self.under_way.take();
+        slots.extend(overtaken.iter().flat_map(|revocation| &revocation.slots));
+        abandon(slots, actions);
+        let was_drain = overtaken.as_ref().is_some_and(|revocation| revocation.answer.is_none());
+        if let Some(answer) = overtaken.and_then(|revocation| revocation.answer) {
+            actions.push(Action::AnswerRevoke { partitions: answer });
+        }
+        actions.push(Action::AnswerRevoke { partitions });
+        if was_drain {
+            self.close(actions);
         }
         self.proceed(now, actions);
     }

@@ -104,11 +104,7 @@ impl Tracker {
     /// The offset to commit, if it is beyond what the broker confirmed.
     pub(crate) fn committable(&self, slot: Slot) -> Option<i64> {
         let partition = self.slots.get(&slot)?;
-        #[cfg(feature = "seeded-bugs")]
-        if let Some(wrong) = partition.seeded_bug() {
-            return wrong;
-        }
-        partition.committable.filter(|offset| partition.committed.is_none_or(|committed| *offset > committed))
+        partition.offered().filter(|offset| partition.committed.is_none_or(|committed| *offset > committed))
     }
 
     /// Notes that the broker confirmed `offset`.
@@ -148,20 +144,22 @@ impl Tracker {
 }
 
 impl SlotOffsets {
-    /// What is offered for commit under a seeded bug; `None` if there is none.
-    #[cfg(feature = "seeded-bugs")]
-    fn seeded_bug(&self) -> Option<Option<i64>> {
-        use crate::seeded::{Bug, is};
-        let wrong = if is(Bug::CommitsDelivered) {
-            self.delivered.map(|delivered| delivered + 1)
-        } else if is(Bug::CommitsOneTooLow) {
-            self.committable.map(|offset| (offset - 1).max(0))
-        } else if is(Bug::CommitsOneTooHigh) {
-            self.committable.map(|offset| offset + 1)
-        } else {
-            return None;
-        };
-        Some(wrong.filter(|offset| self.committed.is_none_or(|committed| *offset > committed)))
+    /// What is offered for commit: `committable`, or what a seeded bug makes of it.
+    fn offered(&self) -> Option<i64> {
+        #[cfg(feature = "seeded-bugs")]
+        {
+            use crate::seeded::{Bug, is};
+            if is(Bug::CommitsDelivered) {
+                return self.delivered.map(|delivered| delivered + 1);
+            }
+            if is(Bug::CommitsOneTooLow) {
+                return self.committable.map(|offset| (offset - 1).max(0));
+            }
+            if is(Bug::CommitsOneTooHigh) {
+                return self.committable.map(|offset| offset + 1);
+            }
+        }
+        self.committable
     }
 
     fn advance(&mut self) {

@@ -168,11 +168,10 @@ pub(crate) async fn watch_health(health: Arc<Health>, mut stopping: watch::Recei
         if report.status == known {
             continue;
         }
-        match report.status {
-            HealthStatus::Up => info!(health = %report, was = %known, "health changed"),
-            HealthStatus::OutOfService | HealthStatus::Down => {
-                warn!(health = %report, was = %known, "health changed")
-            }
+        if report.status == HealthStatus::Up {
+            info!(health = %report, was = %known, "health changed");
+        } else {
+            warn!(health = %report, was = %known, "health changed");
         }
         known = report.status;
     }

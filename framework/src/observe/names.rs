@@ -29,7 +29,7 @@ pub const LISTENER_PARTITIONS_LOST: &str = "kafka_boot_listener_partitions_lost_
 pub const LISTENER_LAG: &str = "kafka_boot_listener_lag_records";
 /// Records fetched and not yet polled. Gauge; labels `listener`, `topic`, `partition`.
 pub const LISTENER_PREFETCHED: &str = "kafka_boot_listener_prefetched_records";
-/// Records polled and waiting for a lane, or in one. Gauge; label `listener`.
+/// Records polled and not yet behind the offset to commit. Gauge; labels `listener`, `consumer`.
 pub const LISTENER_IN_FLIGHT: &str = "kafka_boot_listener_in_flight_records";
 /// Records given to a template. Counter; label `cluster`.
 pub const TEMPLATE_RECORDS_SENT: &str = "kafka_boot_template_records_sent_total";
@@ -46,6 +46,8 @@ pub const JOB_SECONDS: &str = "kafka_boot_job_seconds";
 
 /// The listener's id.
 pub const LABEL_LISTENER: &str = "listener";
+/// The number of a listener's consumer, from 0.
+pub const LABEL_CONSUMER: &str = "consumer";
 /// The topic.
 pub const LABEL_TOPIC: &str = "topic";
 /// The partition.

@@ -25,16 +25,30 @@ pub(crate) struct CronPlan {
     zone: Tz,
 }
 
+/// What is wrong with a schedule, and with which key of it.
+#[derive(Debug)]
+pub(crate) struct CronFault {
+    /// `cron` or `zone`.
+    pub(crate) key: &'static str,
+    /// What was found and what was expected.
+    pub(crate) message: String,
+}
+
 impl CronPlan {
     /// Parses an expression of six fields (second, minute, hour, day of month, month, day of week) and an IANA zone.
-    /// The error says what is wrong, as a fragment.
-    pub(crate) fn parse(expression: &str, zone: &str) -> Result<Self, String> {
+    pub(crate) fn parse(expression: &str, zone: &str) -> Result<Self, CronFault> {
         let parser = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
         let cron = parser.parse(expression).map_err(|error| {
-            format!("`{expression}` is not a cron expression of six fields (second minute hour day-of-month month day-of-week): {error}")
+            let fields = "second minute hour day-of-month month day-of-week";
+            let message =
+                format!("`{expression}` is not a cron expression of six fields ({fields}): {error}");
+            CronFault { key: "cron", message }
         })?;
         let zone = Tz::from_str(zone).map_err(|_| {
-            format!("`{zone}` is not a time zone; expected an IANA name such as `UTC` or `Europe/Berlin`")
+            let message = format!(
+                "`{zone}` is not a time zone; expected an IANA name such as `UTC` or `Europe/Berlin`"
+            );
+            CronFault { key: "zone", message }
         })?;
         Ok(Self { cron: Box::new(cron), zone })
     }
@@ -62,19 +76,19 @@ impl WallClock {
     pub(super) async fn until(&self, moment: DateTime<Utc>) -> Result<(), JobSchedulerError> {
         let ahead = moment - WAKE_EARLY - Utc::now();
         if let Ok(ahead) = ahead.to_std() {
-            let (rang, ring) = oneshot::channel();
-            let mut rang = Some(rang);
+            let (bell, ringing) = oneshot::channel();
+            let mut bell = Some(bell);
             let alarm = Alarm::new_one_shot_async(ahead, move |_, _| {
-                let rang = rang.take();
+                let bell = bell.take();
                 Box::pin(async move {
-                    if let Some(rang) = rang {
+                    if let Some(bell) = bell {
                         // An error means that nobody waits any more: the application is stopping.
-                        let _ = rang.send(());
+                        let _ = bell.send(());
                     }
                 })
             })?;
             self.scheduler.add(alarm).await?;
-            drop(ring.await);
+            drop(ringing.await);
         }
         while let Ok(rest) = (moment - Utc::now()).to_std() {
             if rest.is_zero() {
@@ -128,8 +142,8 @@ mod tests {
             ("0 0 1 * * *", "Mars", "IANA"),
         ];
         for (expression, zone, expected) in cases {
-            let error = CronPlan::parse(expression, zone).unwrap_err();
-            assert!(error.contains(expected), "{error}");
+            let fault = CronPlan::parse(expression, zone).unwrap_err();
+            assert!(fault.message.contains(expected), "{fault:?}");
         }
     }
 }

@@ -89,13 +89,12 @@ impl Scheduler {
         let mut tasks = Vec::new();
         for (runner, cron) in jobs.into_iter().filter(|(runner, _)| runner.settings.enabled) {
             let stopping = self.stopping.subscribe();
-            match (cron, &clock) {
-                (Some(plan), Some(clock)) => {
-                    tasks.push(tokio::spawn(by_cron(runner, plan, Arc::clone(clock), stopping)))
-                }
-                (Some(_), None) => {}
-                (None, _) => tasks.push(tokio::spawn(by_interval(runner, stopping))),
-            }
+            let task = match (cron, &clock) {
+                (Some(plan), Some(clock)) => tokio::spawn(by_cron(runner, plan, Arc::clone(clock), stopping)),
+                (Some(_), None) => continue,
+                (None, _) => tokio::spawn(by_interval(runner, stopping)),
+            };
+            tasks.push(task);
         }
         if let Some(clock) = clock {
             let mut stopping = self.stopping.subscribe();

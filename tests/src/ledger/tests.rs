@@ -1,5 +1,4 @@
 use std::io::Write;
-use std::time::Instant;
 
 use super::*;
 use std::fs::File;
@@ -119,16 +118,4 @@ fn producer_lines_and_events_are_read_back() {
     }
     let read: Vec<EventKind> = EventLog::load(&path).unwrap().into_iter().map(|event| event.kind).collect();
     assert_eq!(read, kinds);
-}
-
-#[test]
-#[ignore = "a measurement, meaningful on an idle machine in a release build"]
-fn a_ledger_takes_two_hundred_thousand_lines_a_second() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(directory.path().join("ledger"), "run", "a").unwrap();
-    let started = Instant::now();
-    for uid in 0..200_000 {
-        ledger.record(&attempt(uid, Some("key-123"))).unwrap();
-    }
-    assert!(started.elapsed().as_secs_f64() < 1.0, "200000 lines took {:?}", started.elapsed());
 }

@@ -38,6 +38,21 @@ pub fn commits_behind_frontier(settlement: &Settlement<'_>, samples: &[Sample]) 
     violations
 }
 
+/// I2: no sample shows a lower committed offset than one before it, or none where there was one. Each step back is
+/// reported.
+pub fn commits_never_go_back(samples: &[Sample]) -> Vec<Violation> {
+    let mut last: HashMap<(&str, i32), i64> = HashMap::new();
+    let mut violations = Vec::new();
+    for sample in samples {
+        let (partition, to, at_ns) = (sample.partition, sample.committed.unwrap_or(0), sample.at_ns);
+        let Some(from) = last.insert((&sample.topic, partition), to).filter(|from| *from > to) else {
+            continue;
+        };
+        violations.push(Violation::CommitWentBack { partition, from, to, at_ns });
+    }
+    violations
+}
+
 fn frontiers<'a>(settlement: &Settlement<'a>) -> HashMap<(&'a str, i32), Frontier> {
     // For each offset that exists: when it was settled first.
     let mut settled: HashMap<(&str, i32), BTreeMap<i64, u64>> = HashMap::new();
@@ -114,6 +129,21 @@ mod tests {
             &Settlement { acked: &acked, entries, dead_lettered: &dead_lettered },
             samples,
         )
+    }
+
+    #[test]
+    fn a_commit_that_goes_back_is_found_once_for_each_step() {
+        let cases: [(&[Option<i64>], usize); 4] = [
+            (&[None, Some(0), Some(3), Some(3), Some(9)], 0),
+            (&[Some(3), Some(2), Some(2), Some(5)], 1),
+            (&[Some(3), None], 1),
+            (&[Some(3), Some(2), Some(1)], 2),
+        ];
+        for (committed, steps_back) in cases {
+            let samples: Vec<Sample> =
+                (1..).zip(committed).map(|(at_ns, committed)| sample(at_ns, *committed, 9)).collect();
+            assert_eq!(commits_never_go_back(&samples).len(), steps_back, "{committed:?}");
+        }
     }
 
     #[test]

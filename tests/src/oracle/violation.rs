@@ -39,6 +39,10 @@ pub enum Violation {
     #[error("I2 commit behind frontier: {committed} was committed at {} although {first_unsettled} was not settled", seconds(*at_ns))]
     CommitPastFrontier { first_unsettled: Place, committed: i64, at_ns: u64 },
 
+    /// I2: a committed offset was lower than one before it.
+    #[error("I2 commit behind frontier: the commit of partition {partition} went back from {from} to {to} at {}", seconds(*at_ns))]
+    CommitWentBack { partition: i32, from: i64, to: i64, at_ns: u64 },
+
     /// I3: a record was done again before anything had gone wrong.
     #[error("I3 bounded duplicates: record {uid} at {place} was done again at {}, before any disruption", seconds(*at_ns))]
     DuplicateWithoutCause { uid: u64, place: Place, at_ns: u64 },
@@ -123,7 +127,7 @@ impl Violation {
     pub fn invariant(&self) -> Invariant {
         match self {
             Self::Lost { .. } => Invariant::NoLoss,
-            Self::CommitPastFrontier { .. } => Invariant::CommitBehindFrontier,
+            Self::CommitPastFrontier { .. } | Self::CommitWentBack { .. } => Invariant::CommitBehindFrontier,
             Self::DuplicateWithoutCause { .. } | Self::TooManyDuplicates { .. } => {
                 Invariant::BoundedDuplicates
             }

@@ -34,7 +34,7 @@ pub struct ConsumerProperties {
     #[schemars(extend("x-minimum" = "1ms"))]
     pub commit_timeout: TimeSpan,
     /// How often `commit: auto` commits. Default 5 s.
-    #[schemars(extend("x-minimum" = "1ms"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1d"))]
     pub auto_commit_interval: TimeSpan,
     /// How many records one poll hands over at most, and the most that a batch listener is given. Default
     /// 500.
@@ -45,13 +45,13 @@ pub struct ConsumerProperties {
     pub poll_timeout: TimeSpan,
     /// How long the poll loop may stand still before the group takes the partitions away. Handlers do not run
     /// on that loop, so a slow one costs nothing. Default 5 min.
-    #[schemars(extend("x-minimum" = "1ms"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1d"))]
     pub max_poll_interval: TimeSpan,
     /// After what silence the group takes the partitions away. Default 45 s.
-    #[schemars(extend("x-minimum" = "1ms"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub session_timeout: TimeSpan,
     /// How often the consumer tells the group that it lives. Default 3 s.
-    #[schemars(extend("x-minimum" = "1ms"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub heartbeat_interval: TimeSpan,
     /// Which of the two group protocols is spoken. Default `classic`.
     pub group_protocol: GroupProtocol,
@@ -91,7 +91,7 @@ pub struct ConsumerProperties {
     /// Whether subscribing may create the topic, where the broker allows it. Default `false`.
     pub allow_auto_create_topics: bool,
     /// How often topics and partitions are looked up afresh. Default 5 min.
-    #[schemars(extend("x-minimum" = "1s"))]
+    #[schemars(extend("x-minimum" = "1s", "x-maximum" = "1h"))]
     pub metadata_max_age: TimeSpan,
     /// librdkafka's settings for consumers, under their own names or Kafka's Java ones.
     pub properties: RawProperties,

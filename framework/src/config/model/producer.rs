@@ -32,7 +32,7 @@ pub struct ProducerProperties {
     /// How batches are compressed. Default `none`.
     pub compression_type: Compression,
     /// How long a record may take, with all retries, until it is confirmed or given up. Default 2 min.
-    #[schemars(extend("x-minimum" = "1ms"))]
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "2147483647ms"))]
     pub delivery_timeout: TimeSpan,
     /// How long a broker may take for one request. Default 30 s.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "15m"))]

@@ -1,0 +1,149 @@
+//! The same work as a service of the framework.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use kafka_boot::config::LoadOptions;
+use kafka_boot::prelude::*;
+use kafka_boot::{Ended, PendingSend, RunningApp, jobs, listeners};
+use tokio::sync::Notify;
+
+use super::raw_consume::check_committed;
+use super::{FIRST_RECORD, VALUE_BYTES, WINDOW, value};
+use crate::Result;
+use crate::measure::{Measurement, Stopwatch, report};
+use crate::settings;
+use crate::task::Task;
+
+/// The bytes handled so far: counts records and reads their payloads with one addition each.
+static BYTES: AtomicU64 = AtomicU64::new(0);
+static BYTES_WANTED: AtomicU64 = AtomicU64::new(0);
+static STARTED: OnceLock<Stopwatch> = OnceLock::new();
+static MEASURED: OnceLock<Measurement> = OnceLock::new();
+static DONE: Notify = Notify::const_new();
+
+fn count(payload: Option<&[u8]>) {
+    let bytes = payload.map_or(0, <[u8]>::len) as u64;
+    let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
+    if before == 0 {
+        STARTED.get_or_init(Stopwatch::start);
+    }
+    let wanted = BYTES_WANTED.load(Ordering::Relaxed);
+    if before + bytes == wanted {
+        let stopwatch = STARTED.get_or_init(Stopwatch::start);
+        MEASURED.get_or_init(|| stopwatch.stop(wanted / VALUE_BYTES as u64));
+        DONE.notify_one();
+    }
+}
+
+/// A handler that does nothing: the payload is looked at where it lies, as in the raw loops.
+#[kafka_listener(id = "consume", topic = "bench")]
+async fn look(record: Record<()>) {
+    count(record.payload());
+}
+
+/// A handler that takes what most handlers take: text of its own, checked and copied.
+#[kafka_listener(id = "consume", topic = "bench")]
+async fn take(record: Record<String>) {
+    count(Some(record.value().as_bytes()));
+}
+
+/// Says so when the first record is there.
+#[kafka_listener(id = "consume", topic = "bench")]
+async fn greet(_record: Record<()>) {
+    static GREETED: AtomicBool = AtomicBool::new(false);
+    if !GREETED.swap(true, Ordering::Relaxed) {
+        println!("{FIRST_RECORD}");
+        DONE.notify_one();
+    }
+}
+
+/// Sends the record that [`greet`] waits for.
+#[scheduled(fixed_delay = 1000)]
+async fn call(kafka: Bean<KafkaTemplate>) -> kafka_boot::Result {
+    kafka.send("bench", "hello").await?;
+    Ok(())
+}
+
+pub(super) fn app(options: LoadOptions) -> App {
+    App::new().without_discovery().load_options(options)
+}
+
+pub(super) async fn stop(running: RunningApp) -> Result<()> {
+    match running.stop().await {
+        Ended::Clean => Ok(()),
+        Ended::Failed(reason) => Err(reason.into()),
+    }
+}
+
+/// At-least-once, committed in batches, each commit confirmed.
+pub(super) fn consume_records(task: &Task) -> Result<()> {
+    consume(task, app(settings::load_options(task)).listeners(listeners![look]))
+}
+
+pub(super) fn consume_strings(task: &Task) -> Result<()> {
+    consume(task, app(settings::load_options(task)).listeners(listeners![take]))
+}
+
+fn consume(task: &Task, app: App) -> Result<()> {
+    BYTES_WANTED.store(task.records * VALUE_BYTES as u64, Ordering::Relaxed);
+    super::runtime()?.block_on(async {
+        let running = app.start().await?;
+        DONE.notified().await;
+        stop(running).await
+    })?;
+    // A loop that does not commit would be faster.
+    check_committed(task)?;
+    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+}
+
+/// `KafkaTemplate` with many records under way, each outcome awaited in order.
+pub(super) fn produce(task: &Task) -> Result<()> {
+    super::runtime()?.block_on(async {
+        let running = app(settings::load_options(task)).start().await?;
+        let template = running.beans().bean::<KafkaTemplate, kafka_boot::Primary>()?;
+        send(&template, task, 1).await?;
+        let stopwatch = Stopwatch::start();
+        send(&template, task, task.records).await?;
+        report(stopwatch.stop(task.records))?;
+        stop(running).await
+    })
+}
+
+async fn send(template: &KafkaTemplate, task: &Task, records: u64) -> Result<()> {
+    let topic: std::sync::Arc<str> = task.topic.as_str().into();
+    let mut pending: VecDeque<PendingSend> = VecDeque::with_capacity(WINDOW);
+    for number in 0..records {
+        if let Some(oldest) = pending.pop_front_if(|_| number >= WINDOW as u64) {
+            oldest.await?;
+        }
+        let record = ProducerRecord::new(std::sync::Arc::clone(&topic)).payload(value(number));
+        pending.push_back(template.enqueue(record).await?);
+    }
+    while let Some(oldest) = pending.pop_front() {
+        oldest.await?;
+    }
+    Ok(())
+}
+
+/// Start-up on the cluster of `task`, whose topic has a record.
+pub(super) fn first_record(task: &Task) -> Result<()> {
+    greeted(app(settings::load_options(task)).listeners(listeners![greet]))
+}
+
+/// Start-up with the embedded broker; a job sends the record.
+pub(super) fn first_record_embedded(task: &Task) -> Result<()> {
+    let mut options = settings::load_options(&Task { servers: "embedded".to_owned(), ..task.clone() });
+    options.arguments.push("--kafka.listeners.consume.topics=bench".to_owned());
+    options.arguments.push("--kafka.topics[0].name=bench".to_owned());
+    greeted(app(options).listeners(listeners![greet]).jobs(jobs![call]))
+}
+
+fn greeted(app: App) -> Result<()> {
+    super::runtime()?.block_on(async {
+        let running = app.start().await?;
+        DONE.notified().await;
+        stop(running).await
+    })
+}

@@ -1,0 +1,212 @@
+//! What runs when, and the table that each suite ends with.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use kafka_boot_tests::process::{Program, Signal, workspace_binary};
+use kafka_boot_tests::produce::create_topic;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::contenders::{FIRST_RECORD, raw_produce};
+use crate::measure::{Measurement, peak_kib, to_f64};
+use crate::table::{Results, Table};
+use crate::task::{Task, run_client_example, workspace};
+use crate::{CONTENDER_DEADLINE, Plan, Result, settings};
+
+/// Measures on a cluster and returns Markdown.
+pub(crate) type Suite = fn(&Plan, &str) -> Result<String>;
+
+const PARTITIONS: i32 = 6;
+/// The loop that has nothing around librdkafka: an example of the client crate, because it needs `unsafe`.
+const BARE_LOOP: &str = "bare_batch_loop";
+const LATENCY_RECORDS: u64 = 50_000;
+
+/// Consumes one topic again and again, each time in a new group.
+pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
+    let contenders =
+        ["stream-consumer", "base-consumer", BARE_LOOP, "client-poll", "framework", "framework-string"];
+    let topic = seeded_topic(plan, servers)?;
+    let results = rounds(plan, &contenders, |contender| {
+        let task = task(servers, &topic, plan.records);
+        match contender {
+            BARE_LOOP => run_client_example(BARE_LOOP, &bare_loop_arguments(&task)?),
+            _ => task.run(contender),
+        }
+    })?;
+    throughput(
+        &format!("Consume {} records of 100 bytes, {PARTITIONS} partitions", plan.records),
+        &results,
+        &["stream-consumer", BARE_LOOP],
+    )
+}
+
+/// Produces to a new topic each time.
+pub(crate) fn produce(plan: &Plan, servers: &str) -> Result<String> {
+    let contenders = ["future-producer", "template"];
+    let results = rounds(plan, &contenders, |contender| {
+        let topic = new_topic(servers, "sends")?;
+        task(servers, &topic, plan.sends).run(contender)
+    })?;
+    throughput(
+        &format!("Produce {} records of 100 bytes, acks=all, idempotent, each outcome awaited", plan.sends),
+        &results,
+        &["future-producer"],
+    )
+}
+
+/// Sends at a steady rate and measures how long each record takes to the code that handles it.
+pub(crate) fn latency(plan: &Plan, servers: &str) -> Result<String> {
+    let results = rounds(plan, &["raw-latency", "framework-latency"], |contender| {
+        let topic = new_topic(servers, "latency")?;
+        task(servers, &topic, LATENCY_RECORDS).run(contender)
+    })?;
+    let columns = ["p50_ms", "p99_ms", "p999_ms", "max_ms", "cpu_seconds"];
+    let heading = "End-to-end latency at 5000 records/s, in ms (linger 0)";
+    let mut table = Table::new(heading, &["", "p50", "p99", "p99.9", "max", "CPU s"]);
+    for name in results.names() {
+        let mut cells = vec![(*name).to_owned()];
+        for column in columns {
+            let median = results.median(name, |measured| measured.get(column))?;
+            cells.push(median.map_or_else(String::new, |value| format!("{value:.2}")));
+        }
+        table.row(&cells);
+    }
+    Ok(table.into_markdown())
+}
+
+/// From the start of the process to its first record.
+pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
+    let topic = new_topic(servers, "startup")?;
+    raw_produce::seed(&task(servers, &topic, 1), PARTITIONS)?;
+    let contenders = ["raw-startup", "framework-startup", "embedded-startup"];
+    let results = rounds(plan, &contenders, |contender| {
+        let took = task(servers, &topic, 1).time_to_line(contender, FIRST_RECORD)?;
+        let mut measurement = Measurement::default();
+        measurement.set("ms", took.as_secs_f64() * 1e3);
+        Ok(measurement)
+    })?;
+    let mut table =
+        Table::new("Start of the process to its first record, in ms, in a new group", &["", "median"]);
+    for name in results.names() {
+        let median = results.median(name, |measured| measured.get("ms"))?.unwrap_or_default();
+        table.row(&[(*name).to_owned(), format!("{median:.0}")]);
+    }
+    Ok(table.into_markdown())
+}
+
+/// The memory of the example service after ten records.
+pub(crate) fn memory(_: &Plan, servers: &str) -> Result<String> {
+    let binary = workspace_binary("scheduled-producer", "scheduled-producer")?;
+    let topic = new_topic(servers, "memory")?;
+    let mut table = Table::new(
+        "Resident memory of `examples/scheduled-producer` after ten records, in MiB",
+        &["", "now", "peak"],
+    );
+    for (name, servers) in [("embedded broker in the process", "embedded"), ("real broker", servers)] {
+        let mut service = Program::new(&binary)
+            .directory(workspace())
+            .arg(format!("--kafka.topics[0].name={topic}"))
+            .env("KAFKA_BOOTSTRAP_SERVERS", servers)
+            .start()?;
+        let mut seen = 0;
+        for _ in 0..10 {
+            let consumed = |line: &str| line.contains("consumed");
+            let (read, _) = service.wait_for_line_after(seen, CONTENDER_DEADLINE, consumed)?;
+            seen = read;
+        }
+        let mebibytes = |kibibytes: f64| format!("{:.1}", kibibytes / 1024.0);
+        let (now, peak) = (to_f64(service.resident_bytes()? / 1024), peak_kib(&service.pid().to_string())?);
+        table.row(&[name.to_owned(), mebibytes(now), mebibytes(peak)]);
+        service.signal(Signal::Terminate)?;
+        service.wait(CONTENDER_DEADLINE)?;
+    }
+    Ok(table.into_markdown())
+}
+
+/// Runs every contender once a round, for as many rounds as planned.
+fn rounds(
+    plan: &Plan,
+    contenders: &[&'static str],
+    mut run: impl FnMut(&'static str) -> Result<Measurement>,
+) -> Result<Results> {
+    let mut results = Results::default();
+    for round in 1..=plan.rounds {
+        for contender in contenders.iter().filter(|name| plan.includes(name)) {
+            let measurement = run(contender).map_err(|error| format!("{contender}: {error}"))?;
+            eprintln!("round {round} {contender}: {measurement}");
+            results.add(contender, measurement);
+        }
+    }
+    Ok(results)
+}
+
+/// A table of rates, with each contender's ratio to those of `baselines`.
+fn throughput(heading: &str, results: &Results, baselines: &[&str]) -> Result<String> {
+    let rate = |measured: &Measurement| Ok(measured.get("records")? / measured.get("seconds")?);
+    let mut columns = vec!["".to_owned(), "records/s".to_owned()];
+    columns.extend(baselines.iter().map(|baseline| format!("× {baseline}")));
+    columns.extend(["CPU s per million".to_owned(), "peak RSS MiB".to_owned()]);
+    let mut table = Table::new(heading, &columns.iter().map(String::as_str).collect::<Vec<_>>());
+    for name in results.names() {
+        let own = results.median(name, rate)?.unwrap_or_default();
+        let mut cells = vec![(*name).to_owned(), format!("{:.2} M", own / 1e6)];
+        for baseline in baselines {
+            let ratio = results.median(baseline, rate)?.map(|baseline| own / baseline);
+            cells.push(ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")));
+        }
+        let cpu = |measured: &Measurement| Ok(measured.get("cpu_seconds")? / measured.get("records")? * 1e6);
+        let peak = |measured: &Measurement| Ok(measured.get("peak_kib")? / 1024.0);
+        cells.push(format!("{:.2}", results.median(name, cpu)?.unwrap_or_default()));
+        cells.push(format!("{:.0}", results.median(name, peak)?.unwrap_or_default()));
+        table.row(&cells);
+    }
+    Ok(table.into_markdown())
+}
+
+/// The topic that is consumed; filled once per cluster.
+fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
+    let topic = format!("bench-consume-{}", plan.records);
+    let task = task(servers, &topic, plan.records);
+    let client: BaseConsumer =
+        settings::rdkafka(settings::consumer(settings::load_options(&task), false)?).create()?;
+    let timeout = Duration::from_secs(10);
+    let known = client.fetch_metadata(None, timeout)?.topics().iter().any(|known| known.name() == topic);
+    if !known {
+        create_topic(servers, &topic, PARTITIONS)?;
+        raw_produce::seed(&task, PARTITIONS)?;
+    }
+    let mut records = 0;
+    for partition in 0..PARTITIONS {
+        let (first, end) = client.fetch_watermarks(&topic, partition, timeout)?;
+        records += end - first;
+    }
+    if u64::try_from(records)? != plan.records {
+        return Err(
+            format!("topic `{topic}` has {records} records; delete it to have it filled again").into()
+        );
+    }
+    Ok(topic)
+}
+
+fn new_topic(servers: &str, purpose: &str) -> Result<String> {
+    let topic = unique(purpose);
+    create_topic(servers, &topic, PARTITIONS)?;
+    Ok(topic)
+}
+
+fn task(servers: &str, topic: &str, records: u64) -> Task {
+    Task { servers: servers.to_owned(), topic: topic.to_owned(), group: unique("group"), records }
+}
+
+/// A name that no earlier run has used.
+fn unique(purpose: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("bench-{purpose}-{}", now.as_micros())
+}
+
+/// `<topic> <records> <setting>=<value>…`
+fn bare_loop_arguments(task: &Task) -> Result<Vec<String>> {
+    let mut arguments = vec![task.topic.clone(), task.records.to_string()];
+    let settings = settings::consumer(settings::load_options(task), true)?;
+    arguments.extend(settings.into_iter().map(|(name, value)| format!("{name}={value}")));
+    Ok(arguments)
+}

@@ -1,0 +1,123 @@
+//! The service under test: a listener that writes each attempt to a ledger before it returns, and can be made slow,
+//! failing and panicking. A job that produces, with a ledger of what was acknowledged, is off unless a test turns it on.
+//!
+//! Its configuration is `service/application.yml` of this crate, with a test's own settings as arguments on top.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kafka_boot::config::TimeSpan;
+use kafka_boot::prelude::*;
+use kafka_boot_tests::ledger::{Attempt, Ledger, Outcome, Produced, ProducerLedger, now_ns};
+use kafka_boot_tests::produce::Stamp;
+
+/// How many bytes the values of produced records have.
+const VALUE_BYTES: usize = 100;
+
+#[derive(Debug, serde::Deserialize, ConfigProperties)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[config(prefix = "ledger")]
+struct LedgerProperties {
+    /// The ledger of attempts.
+    path: PathBuf,
+    /// The ledger of what the job produced and the broker acknowledged.
+    produced: PathBuf,
+    run: String,
+    instance: String,
+    topic: String,
+    #[serde(rename = "group")]
+    _group: String,
+    /// How long a record whose number is a multiple of `delay-every` takes.
+    delay: TimeSpan,
+    delay_every: u64,
+    /// The first attempt of a record whose number is a multiple of this fails.
+    error_every: u64,
+    /// The first attempt of a record whose number is a multiple of this panics.
+    panic_every: u64,
+}
+
+impl LedgerProperties {
+    /// How an attempt of the record with this number is to end.
+    fn outcome(&self, uid: u64, attempt: u32) -> Outcome {
+        if attempt > 1 {
+            Outcome::Done
+        } else if is_chosen(uid, self.panic_every) {
+            Outcome::Panic
+        } else if is_chosen(uid, self.error_every) {
+            Outcome::Error
+        } else {
+            Outcome::Done
+        }
+    }
+}
+
+/// Whether `uid` is a multiple of `every`; 0 chooses none.
+fn is_chosen(uid: u64, every: u64) -> bool {
+    uid.checked_rem(every) == Some(0)
+}
+
+#[bean]
+fn ledger(config: Config<LedgerProperties>) -> Result<Ledger> {
+    Ok(Ledger::open(&config.path, &config.run, &config.instance)?)
+}
+
+#[bean]
+fn producer_ledger(config: Config<LedgerProperties>) -> Result<ProducerLedger> {
+    Ok(ProducerLedger::open(&config.produced)?)
+}
+
+#[kafka_listener(topic = "${ledger.topic}")]
+async fn work(record: Record<String>, ledger: Bean<Ledger>, config: Config<LedgerProperties>) -> Result<()> {
+    let start_ns = now_ns();
+    let stamp = Stamp::parse(record.value().as_bytes()).ok_or("the value carries no stamp")?;
+    if !config.delay.get().is_zero() && is_chosen(stamp.uid, config.delay_every) {
+        tokio::time::sleep(config.delay.get()).await;
+    }
+    let outcome = config.outcome(stamp.uid, record.attempt());
+    ledger.record(&Attempt {
+        // A handler is not told of assignments; within one process a partition only ever moves forward.
+        generation: 1,
+        topic: record.topic(),
+        partition: record.partition(),
+        offset: record.offset(),
+        key: record.key_str(),
+        seq: stamp.seq,
+        uid: stamp.uid,
+        attempt: record.attempt(),
+        start_ns,
+        end_ns: now_ns(),
+        outcome,
+    })?;
+    match outcome {
+        Outcome::Done | Outcome::Skipped => Ok(()),
+        Outcome::Error => Err("this record fails on purpose".into()),
+        Outcome::Panic => panic!("this record panics on purpose"),
+    }
+}
+
+#[scheduled(fixed_delay = "10ms")]
+async fn produce(
+    kafka: Bean<KafkaTemplate>,
+    acknowledged: Bean<ProducerLedger>,
+    config: Config<LedgerProperties>,
+) -> Result<()> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let uid = NEXT.fetch_add(1, Ordering::Relaxed);
+    let sent = kafka.send(&config.topic, Stamp { uid, seq: uid }.to_value(VALUE_BYTES)).await?;
+    let offset = sent.offset().ok_or("an acknowledged record has an offset")?;
+    let topic = sent.topic().to_owned();
+    acknowledged.record(&Produced {
+        uid,
+        topic,
+        partition: sent.partition(),
+        offset,
+        key: None,
+        seq: uid,
+    })?;
+    Ok(())
+}
+
+#[kafka_boot::main]
+async fn main(app: App) -> App {
+    app
+}

@@ -1,0 +1,111 @@
+//! The tests of the tests: each bug that is built into the framework on purpose makes the oracle complain, and the same
+//! scenario without a bug does not.
+//!
+//! Prints the table *bug → first invariant violated*.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap what it expects")]
+
+use std::time::Duration;
+
+use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::oracle::{Invariant, Violation, assert_holds};
+use kafka_boot_tests::scenario::Scenario;
+
+const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
+const PARTITIONS: i32 = 12;
+const RECORDS: u64 = 20_000;
+const REPEATS_PER_KILL: usize = 12 * 256;
+
+/// Switches a bug on in one process: see the framework's feature `seeded-bugs`.
+const BUG_VARIABLE: &str = "KAFKA_BOOT_SEEDED_BUG";
+
+/// How long the rest of the records may take.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+#[test]
+fn without_a_bug_the_scenario_holds_every_invariant() {
+    let Some(kafka) = Kafka::shared() else { return };
+    assert_holds(&violations_of(kafka, None));
+}
+
+/// M1: what is delivered is committed, not what is done.
+#[test]
+fn a_commit_of_what_is_only_delivered_is_found() {
+    assert_found("M1", Invariant::CommitBehindFrontier);
+}
+
+/// M5: an error counts as done.
+#[test]
+fn an_error_that_counts_as_done_is_found() {
+    assert_found("M5", Invariant::NoLoss);
+}
+
+/// M7: the shutdown commits what is queued.
+#[test]
+fn a_shutdown_that_commits_what_it_did_not_finish_is_found() {
+    assert_found("M7", Invariant::CommitBehindFrontier);
+}
+
+/// M11, one too few.
+#[test]
+fn a_commit_of_one_too_few_is_found() {
+    assert_found("M11-low", Invariant::CleanExit);
+}
+
+/// M11, one too many.
+#[test]
+fn a_commit_of_one_too_many_is_found() {
+    assert_found("M11-high", Invariant::CommitBehindFrontier);
+}
+
+/// Runs the scenario with the bug, and expects violations, of this invariant among them.
+fn assert_found(bug: &str, invariant: Invariant) {
+    let Some(kafka) = Kafka::shared() else { return };
+    let violations = violations_of(kafka, Some(bug));
+    let first = violations.first().map(ToString::to_string).unwrap_or_default();
+    eprintln!("| {bug} | {first} | {} violations of {:?} |", violations.len(), invariants_of(&violations));
+    assert!(
+        invariants_of(&violations).contains(&invariant),
+        "{bug} should break {invariant:?}, among others; it broke {:?}",
+        invariants_of(&violations)
+    );
+}
+
+/// Records of which some are slow and some fail; a kill, a polite stop, and a run to the end.
+fn violations_of(kafka: &Kafka, bug: Option<&str>) -> Vec<Violation> {
+    let name = bug.unwrap_or("no bug");
+    let mut scenario = Scenario::new(kafka, SERVICE, name, PARTITIONS).unwrap().short_session();
+    scenario = scenario
+        .setting("ledger.delay", "1ms")
+        .setting("ledger.delay-every", 3)
+        .setting("ledger.error-every", 97)
+        .setting("ledger.panic-every", 1_009);
+    if let Some(bug) = bug {
+        scenario = scenario.environment(BUG_VARIABLE, bug);
+    }
+    scenario.seed(RECORDS).unwrap();
+
+    let killed = scenario.start().unwrap();
+    scenario.work_on(3_000).unwrap();
+    scenario.kill(killed).unwrap();
+    let stopped = scenario.start().unwrap();
+    scenario.work_on(3_000).unwrap();
+    scenario.stop(stopped).unwrap();
+    let last = scenario.start().unwrap();
+    // A commit of one too few leaves a lag of 1 for ever.
+    let lag = i64::from(bug == Some("M11-low"));
+    scenario.drain_but(lag, DEADLINE).unwrap();
+    scenario.stop(last).unwrap();
+    scenario.finish().unwrap().judge(REPEATS_PER_KILL)
+}
+
+/// The invariants broken, in the order of their first violation.
+fn invariants_of(violations: &[Violation]) -> Vec<Invariant> {
+    let mut found = Vec::new();
+    for violation in violations {
+        if !found.contains(&violation.invariant()) {
+            found.push(violation.invariant());
+        }
+    }
+    found
+}

@@ -1,0 +1,63 @@
+//! R5 on a real broker: members join and leave gracefully under load, and nothing is lost, repeated or reordered.
+
+#![expect(clippy::unwrap_used, reason = "a test may unwrap what it expects")]
+
+use std::time::Duration;
+
+use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::oracle::assert_holds;
+use kafka_boot_tests::scenario::Scenario;
+
+const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
+const PARTITIONS: i32 = 12;
+const RECORDS: u64 = 200_000;
+
+#[test]
+fn members_that_come_and_go_under_range_assignment_lose_and_repeat_nothing() {
+    come_and_go("range");
+}
+
+#[test]
+fn members_that_come_and_go_under_cooperative_assignment_lose_and_repeat_nothing() {
+    come_and_go("cooperative-sticky");
+}
+
+/// Three members: each joins under load, each leaves under load, and one comes back in between.
+fn come_and_go(strategy: &str) {
+    let Some(kafka) = Kafka::shared() else { return };
+    let mut scenario = Scenario::new(kafka, SERVICE, strategy, PARTITIONS).unwrap();
+    scenario = scenario
+        .setting("kafka.consumer.partition-assignment-strategy[0]", strategy)
+        // A member learns of a rebalance with its heartbeat.
+        .setting("kafka.consumer.heartbeat-interval", "300ms")
+        .setting("ledger.delay", "2ms")
+        .setting("ledger.delay-every", 3);
+    scenario.seed(RECORDS).unwrap();
+
+    let first = scenario.start().unwrap();
+    scenario.work_on(2_000).unwrap();
+    let second = scenario.start().unwrap();
+    scenario.work_on(2_000).unwrap();
+    let third = scenario.start().unwrap();
+    scenario.work_on(2_000).unwrap();
+    assert_eq!(scenario.members().unwrap().len(), 3);
+    scenario.stop(second).unwrap();
+    scenario.work_on(2_000).unwrap();
+    let fourth = scenario.start().unwrap();
+    scenario.work_on(2_000).unwrap();
+    scenario.stop(first).unwrap();
+    scenario.work_on(2_000).unwrap();
+    let before_the_last = scenario.attempts().unwrap();
+    assert!(before_the_last < RECORDS, "the members came and went under load, not after it");
+    scenario.stop(third).unwrap();
+    scenario.drain(Duration::from_mins(2)).unwrap();
+    scenario.stop(fourth).unwrap();
+
+    let history = scenario.finish().unwrap();
+    eprintln!(
+        "R5 ({strategy}): {RECORDS} records, 4 joins, 4 leaves, {before_the_last} attempts before the last but one \
+         left, {} repeated",
+        history.repeats()
+    );
+    assert_holds(&history.judge(0));
+}
