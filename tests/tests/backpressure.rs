@@ -73,7 +73,10 @@ async fn a_partition_that_was_paused_when_it_was_revoked_goes_on_when_it_comes_b
     let first = start(kafka, &topic, &handled).await;
     eventually_async(DEADLINE, "the first member to work", || async { count().await > 100 }).await;
     let second = start(kafka, &topic, &handled).await;
-    eventually_async(DEADLINE, "one partition each", || async { assigned(&first) == 1 && assigned(&second) == 1 }).await;
+    eventually_async(DEADLINE, "one partition each", || async {
+        assigned(&first) == 1 && assigned(&second) == 1
+    })
+    .await;
     let so_far = count().await;
     eventually_async(DEADLINE, "both to work", || async { count().await > so_far + 100 }).await;
     assert_eq!(second.stop().await, kafka_boot::Ended::Clean);
@@ -98,9 +101,13 @@ async fn a_listener_paused_by_hand_takes_nothing_until_it_is_resumed() {
     Seeding::new(&topic, 500).produce(kafka.bootstrap_servers()).unwrap();
     // The records are there, and a member that is paused still answers its group: give it time to be wrong.
     let arrived = std::time::Instant::now();
-    eventually_async(DEADLINE, "a second to pass", || async { arrived.elapsed() > Duration::from_secs(1) }).await;
+    eventually_async(DEADLINE, "a second to pass", || async { arrived.elapsed() > Duration::from_secs(1) })
+        .await;
     assert_eq!(handled.seen.lock().unwrap().len(), 0);
     app.listeners().resume("slow").await.unwrap();
-    eventually_async(DEADLINE, "every record to be handled", || async { handled.seen.lock().unwrap().len() == 500 }).await;
+    eventually_async(DEADLINE, "every record to be handled", || async {
+        handled.seen.lock().unwrap().len() == 500
+    })
+    .await;
     assert_eq!(app.stop().await, kafka_boot::Ended::Clean);
 }

@@ -35,7 +35,8 @@ impl HistogramFn for Counting {
 
 impl Remembering {
     fn value(&self, key: &MetricKey) -> Arc<AtomicU64> {
-        let labels: Vec<String> = key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+        let labels: Vec<String> =
+            key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
         let name = format!("{}{{{}}}", key.name(), labels.join(","));
         Arc::clone(self.values.lock().unwrap().entry(name).or_default())
     }
@@ -114,7 +115,10 @@ async fn listener_template_job_and_lag_are_measured() {
         (names::JOB_SECONDS, "job=sender"),
     ];
     for (name, label) in counted {
-        eventually_async(DEADLINE, name, || async { remembered.get(name, label).is_some_and(|value| value > 0) }).await;
+        eventually_async(DEADLINE, name, || async {
+            remembered.get(name, label).is_some_and(|value| value > 0)
+        })
+        .await;
     }
     // Gauges may be zero when all is well: what counts is that they are told.
     let gauges = [

@@ -259,7 +259,7 @@ impl Worker {
             Command::Start => {
                 if !self.is_alive() {
                     self.budget.clear();
-                    self.state.send_replace(ListenerState::Starting);
+                    self.enter(ListenerState::Starting);
                     for index in 0..self.spec.settings.consumer.concurrency.max(1) {
                         self.start_consumer(index);
                     }
@@ -394,7 +394,7 @@ impl Worker {
             Restart::GiveUp => {
                 error!(consumer = index, reason, "consumer failed too often; the listener gives up");
                 self.stop_all().await;
-                self.state.send_replace(ListenerState::Failed(reason.clone()));
+                self.enter(ListenerState::Failed(reason.clone()));
                 if self.spec.settings.supervision.escalation == crate::config::model::Escalation::Exit {
                     let message = format!("listener `{}` failed: {reason}", self.spec.settings.id);
                     // A full channel means that the application is stopping for another listener already.
@@ -422,7 +422,7 @@ impl Worker {
             self.leave_state();
             return;
         }
-        self.state.send_replace(ListenerState::Stopping);
+        self.enter(ListenerState::Stopping);
         for thread in self.threads.iter().flatten() {
             thread.shared.control(Control::Stop);
         }
@@ -437,13 +437,9 @@ impl Worker {
     }
 
     fn leave_state(&mut self) {
-        self.state.send_if_modified(|state| {
-            let keep = matches!(state, ListenerState::Failed(_) | ListenerState::Stopped);
-            if !keep {
-                *state = ListenerState::Stopped;
-            }
-            !keep
-        });
+        if !matches!(*self.state.borrow(), ListenerState::Failed(_)) {
+            self.enter(ListenerState::Stopped);
+        }
     }
 
     /// Joins the thread of a consumer that has reported its end.
@@ -468,13 +464,18 @@ impl Worker {
         } else {
             self.running_state()
         };
+        self.enter(next);
+    }
+
+    /// Changes the state, and says so, if it is another one.
+    fn enter(&self, next: ListenerState) {
         self.state.send_if_modified(|state| {
-            let changed = *state != next;
-            if changed {
-                info!(from = %state, to = %next, "listener state");
-                state.clone_from(&next);
+            if *state == next {
+                return false;
             }
-            changed
+            info!(from = %state, to = %next, "listener state");
+            *state = next;
+            true
         });
     }
 

@@ -1,5 +1,6 @@
 //! The log: levels and format from the configuration, and one line an event whatever the event holds.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
@@ -22,8 +23,8 @@ pub(crate) fn init(properties: &LoggingProperties) {
         AnsiMode::Auto => io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match properties.format {
-        LogFormat::Plain => Box::new(fmt::layer().with_ansi(ansi).with_writer(OneLine)),
-        LogFormat::Json => Box::new(fmt::layer().json().flatten_event(true).with_writer(OneLine)),
+        LogFormat::Plain => Box::new(fmt::layer().with_ansi(ansi).with_writer(OneLine(Form::Text))),
+        LogFormat::Json => Box::new(fmt::layer().json().flatten_event(true).with_writer(OneLine(Form::Json))),
     };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(targets(properties)));
     if subscriber.try_init().is_err() {
@@ -53,31 +54,42 @@ fn filter(level: LogLevel) -> LevelFilter {
 
 /// Standard output, where an event stays on one line: tracing-subscriber escapes terminal controls, but neither line
 /// breaks nor characters that reorder a line.
-struct OneLine;
+struct OneLine(Form);
+
+/// What an escape has to look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    /// Inside a string of a JSON object, where every character that needs an escape stands.
+    Json,
+}
 
 impl<'a> MakeWriter<'a> for OneLine {
     type Writer = OneLineWriter<io::Stdout>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        OneLineWriter(io::stdout())
+        OneLineWriter { out: io::stdout(), form: self.0 }
     }
 }
 
 /// Writes each buffer, which is one event, as one line.
-struct OneLineWriter<W>(W);
+struct OneLineWriter<W> {
+    out: W,
+    form: Form,
+}
 
 impl<W: Write> Write for OneLineWriter<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
-        self.0.write_all(&one_line(event))?;
+        self.out.write_all(&one_line(event, self.form))?;
         Ok(event.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.out.flush()
     }
 }
 
-fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+fn one_line(event: &[u8], form: Form) -> std::borrow::Cow<'_, [u8]> {
     let (body, end) = match event.split_last() {
         Some((b'\n', body)) => (body, &b"\n"[..]),
         _ => (event, &b""[..]),
@@ -91,7 +103,11 @@ fn one_line(event: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     for character in text.chars() {
         match character {
             '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                line.extend(character.escape_default());
+                match form {
+                    Form::Text => line.extend(character.escape_default()),
+                    // Writing to a string does not fail.
+                    Form::Json => drop(write!(line, "\\u{:04x}", u32::from(character))),
+                }
             }
             _ => line.push(character),
         }
@@ -108,11 +124,20 @@ mod tests {
 
     #[test]
     fn line_breaks_inside_an_event_are_escaped_and_the_end_is_kept() {
-        assert_eq!(one_line(b"a\nb\r\n").as_ref(), b"a\\nb\\r\n");
+        assert_eq!(one_line(b"a\nb\r\n", Form::Text).as_ref(), b"a\\nb\\r\n");
         assert_eq!(
-            one_line("a\u{2028}b\u{202e}c – ok\n".as_bytes()).as_ref(),
+            one_line("a\u{2028}b\u{202e}c – ok\n".as_bytes(), Form::Text).as_ref(),
             "a\\u{2028}b\\u{202e}c – ok\n".as_bytes()
         );
+    }
+
+    #[test]
+    fn an_escaped_event_is_still_json_of_the_same_text() {
+        let event = "{\"value\":\"a\u{2028}b\u{202e}c – ok\"}\n";
+        let line = one_line(event.as_bytes(), Form::Json).into_owned();
+        assert!(!String::from_utf8_lossy(&line).contains(['\u{2028}', '\u{202e}']));
+        let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(value["value"], "a\u{2028}b\u{202e}c – ok");
     }
 
     proptest! {
@@ -122,7 +147,7 @@ mod tests {
         fn one_event_is_one_line_whatever_it_holds(body in prop::collection::vec(any::<u8>(), 0..80)) {
             let mut event = body;
             event.push(b'\n');
-            let line = one_line(&event).into_owned();
+            let line = one_line(&event, Form::Text).into_owned();
             prop_assert_eq!(line.split(|byte| *byte == b'\n').count(), 2);
             prop_assert!(!line.contains(&b'\r'));
         }
