@@ -50,7 +50,7 @@ pub struct Scenario<'k> {
     started: usize,
     observer: Observer,
     acked: Vec<Produced>,
-    killed_ns: Vec<u64>,
+    disrupted_ns: Vec<u64>,
     exits: Vec<(CleanExit, Vec<Sample>)>,
     progress: Progress,
 }
@@ -73,8 +73,8 @@ pub struct History {
     pub entries: Vec<Entry>,
     /// What the group had committed, over time.
     pub samples: Vec<Sample>,
-    /// When processes were killed, in nanoseconds of [`crate::ledger::now_ns`].
-    pub killed_ns: Vec<u64>,
+    /// When processes were killed or otherwise disrupted, in nanoseconds of [`crate::ledger::now_ns`].
+    pub disrupted_ns: Vec<u64>,
     /// The polite stops, each with a look at the group right after it.
     pub exits: Vec<(CleanExit, Vec<Sample>)>,
 }
@@ -99,7 +99,7 @@ impl<'k> Scenario<'k> {
             environment: Vec::new(),
             started: 0,
             acked: Vec::new(),
-            killed_ns: Vec::new(),
+            disrupted_ns: Vec::new(),
             exits: Vec::new(),
             progress,
         })
@@ -208,8 +208,13 @@ impl<'k> Scenario<'k> {
         let at_ns = now_ns();
         instance.process.signal(Signal::Kill)?;
         instance.process.wait(PROCESS_DEADLINE)?;
-        self.killed_ns.push(at_ns);
+        self.disrupted_ns.push(at_ns);
         Ok(())
+    }
+
+    /// Notes that a disruption begins now, which excuses repeats as a kill does.
+    pub fn disrupted(&mut self) {
+        self.disrupted_ns.push(now_ns());
     }
 
     /// Stops a process with `SIGTERM` and notes how it went; returns its output.
@@ -262,18 +267,18 @@ impl<'k> Scenario<'k> {
             acked: self.acked,
             entries: load(self.directory.path().join("ledger"))?,
             samples: self.observer.stop(),
-            killed_ns: self.killed_ns,
+            disrupted_ns: self.disrupted_ns,
             exits: self.exits,
         })
     }
 }
 
 impl History {
-    /// Every violation of I1, I2, I3, I4 and I7, where each kill excuses `repeats_per_kill` repeats.
-    pub fn judge(&self, repeats_per_kill: usize) -> Vec<Violation> {
+    /// Every violation of I1, I2, I3, I4 and I7, where each disruption excuses `repeats_each` repeats.
+    pub fn judge(&self, repeats_each: usize) -> Vec<Violation> {
         let nobody = HashSet::new();
         let settlement = Settlement { acked: &self.acked, entries: &self.entries, dead_lettered: &nobody };
-        let disruptions = Disruptions { at_ns: self.killed_ns.clone(), allowed_each: repeats_per_kill };
+        let disruptions = Disruptions { at_ns: self.disrupted_ns.clone(), allowed_each: repeats_each };
         let mut violations = [
             no_loss(&settlement),
             commits_behind_frontier(&settlement, &self.samples),

@@ -1,4 +1,5 @@
-//! R5 on a real broker: members join and leave gracefully under load, and nothing is lost, repeated or reordered.
+//! Rebalances on a real broker. R5: members join and leave gracefully under load, and nothing is lost, repeated or
+//! reordered. R16: a member that is frozen until its partitions are somebody else's does no harm when it wakes up.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap what it expects")]
 
@@ -6,11 +7,17 @@ use std::time::Duration;
 
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::oracle::assert_holds;
+use kafka_boot_tests::process::Signal;
 use kafka_boot_tests::scenario::Scenario;
+use kafka_boot_tests::wait::eventually;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
 const PARTITIONS: i32 = 12;
 const RECORDS: u64 = 200_000;
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// In each partition, at most `max-in-flight` of the service's configuration.
+const REPEATS_PER_DISRUPTION: usize = 12 * 256;
 
 #[test]
 fn members_that_come_and_go_under_range_assignment_lose_and_repeat_nothing() {
@@ -50,7 +57,7 @@ fn come_and_go(strategy: &str) {
     let before_the_last = scenario.attempts().unwrap();
     assert!(before_the_last < RECORDS, "the members came and went under load, not after it");
     scenario.stop(third).unwrap();
-    scenario.drain(Duration::from_mins(2)).unwrap();
+    scenario.drain(2 * MINUTE).unwrap();
     scenario.stop(fourth).unwrap();
 
     let history = scenario.finish().unwrap();
@@ -60,4 +67,39 @@ fn come_and_go(strategy: &str) {
         history.repeats()
     );
     assert_holds(&history.judge(0));
+}
+
+/// R16: what the frozen member had in flight is repeated by the new owner, and nothing of it is applied afterwards.
+#[test]
+fn a_frozen_member_loses_its_partitions_and_commits_nothing_over_its_successor() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let mut scenario = Scenario::new(kafka, SERVICE, "frozen", PARTITIONS).unwrap().short_session();
+    scenario = scenario.setting("ledger.delay", "2ms").setting("ledger.delay-every", 3);
+    scenario.seed(RECORDS).unwrap();
+    let frozen = scenario.start().unwrap();
+    let other = scenario.start().unwrap();
+    scenario.work_on(2_000).unwrap();
+
+    scenario.disrupted();
+    frozen.process.signal(Signal::Stop).unwrap();
+    eventually(MINUTE, "the group to miss the frozen member", || {
+        scenario.members().map(|members| members.len() == 1).unwrap_or(false)
+    });
+    // The successor gets past all that the frozen member has in hand, which that one will do again when it wakes up.
+    scenario.work_on(3 * REPEATS_PER_DISRUPTION as u64).unwrap();
+    frozen.process.signal(Signal::Continue).unwrap();
+    frozen.process.wait_for_line(MINUTE, |line| line.contains("partitions lost")).unwrap();
+    eventually(MINUTE, "both members to be back", || {
+        scenario.members().map(|members| members.len() == 2).unwrap_or(false)
+    });
+    scenario.work_on(2_000).unwrap();
+    let so_far = scenario.attempts().unwrap();
+    assert!(so_far < RECORDS, "the member was frozen under load");
+    scenario.drain(2 * MINUTE).unwrap();
+    scenario.stop(frozen).unwrap();
+    scenario.stop(other).unwrap();
+
+    let history = scenario.finish().unwrap();
+    eprintln!("R16: {RECORDS} records, 1 member frozen, {} repeated", history.repeats());
+    assert_holds(&history.judge(REPEATS_PER_DISRUPTION));
 }

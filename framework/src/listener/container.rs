@@ -470,12 +470,12 @@ impl Worker {
     /// Changes the state, and says so, if it is another one.
     fn enter(&self, next: ListenerState) {
         self.state.send_if_modified(|state| {
-            let changed = *state != next;
-            if changed {
-                info!(from = %state, to = %next, "listener state");
-                state.clone_from(&next);
+            if *state == next {
+                return false;
             }
-            changed
+            info!(from = %state, to = %next, "listener state");
+            *state = next;
+            true
         });
     }
 

@@ -1,5 +1,6 @@
 //! The log: levels and format from the configuration, and one line an event whatever the event holds.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use tracing::level_filters::LevelFilter;
@@ -104,7 +105,8 @@ fn one_line(event: &[u8], form: Form) -> std::borrow::Cow<'_, [u8]> {
             '\n' | '\r' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 match form {
                     Form::Text => line.extend(character.escape_default()),
-                    Form::Json => line.push_str(&format!("\\u{:04x}", u32::from(character))),
+                    // Writing to a string does not fail.
+                    Form::Json => drop(write!(line, "\\u{:04x}", u32::from(character))),
                 }
             }
             _ => line.push(character),

@@ -34,6 +34,8 @@ struct LedgerProperties {
     error_every: u64,
     /// The first attempt of a record whose number is a multiple of this panics.
     panic_every: u64,
+    /// The number of the first record that the job produces.
+    produce_from: u64,
 }
 
 impl LedgerProperties {
@@ -102,7 +104,7 @@ async fn produce(
     config: Config<LedgerProperties>,
 ) -> Result<()> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let uid = NEXT.fetch_add(1, Ordering::Relaxed);
+    let uid = config.produce_from + NEXT.fetch_add(1, Ordering::Relaxed);
     let sent = kafka.send(&config.topic, Stamp { uid, seq: uid }.to_value(VALUE_BYTES)).await?;
     let offset = sent.offset().ok_or("an acknowledged record has an offset")?;
     let topic = sent.topic().to_owned();
