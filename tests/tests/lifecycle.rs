@@ -318,10 +318,19 @@ fn own(kafka: &Kafka, more: &[&str]) -> (String, String, LoadOptions) {
     (topic, group, options)
 }
 
-async fn until(app: &RunningApp, id: &str, wanted: impl FnMut(&ListenerState) -> bool) -> ListenerState {
+/// Waits for a state of a listener, which is told if it does not come.
+#[track_caller]
+fn until<'a>(
+    app: &'a RunningApp,
+    id: &str,
+    wanted: impl FnMut(&ListenerState) -> bool + 'a,
+) -> impl Future<Output = ListenerState> {
+    let caller = std::panic::Location::caller();
     let mut state = app.listeners().watch(id).unwrap();
-    let reached = tokio::time::timeout(DEADLINE, state.wait_for(wanted)).await;
-    reached.unwrap_or_else(|_| panic!("{:?}", app.listeners())).unwrap().clone()
+    async move {
+        let reached = tokio::time::timeout(DEADLINE, state.wait_for(wanted)).await;
+        reached.unwrap_or_else(|_| panic!("{caller}: {:?}", app.listeners())).unwrap().clone()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -252,7 +252,7 @@ async fn row_14_the_outcome_of_a_send_reaches_the_caller_a_callback_and_the_prod
     assert_eq!(sent.to_string(), format!("{topic}-0@0"));
 
     let outcomes = Arc::new(Notes::default());
-    for text in ["called back".to_owned(), format!("{:4000000}", "too large")] {
+    for text in ["called back".to_owned(), format!("too large{}", " ".repeat(4_000_000))] {
         let of_callback = Arc::clone(&outcomes);
         let on_outcome = move |outcome: Result<SendResult, SendError>| match outcome {
             Ok(sent) => of_callback.add(sent.to_string()),
@@ -503,7 +503,7 @@ async fn row_24_a_topics_settings_are_described_with_their_source() {
     let app = sender(kafka, &[]).await;
     let (admin, topic) = (admin(&app), unique_name("row-24"));
     admin.create_topic(NewTopic::new(&topic).config("cleanup.policy", "compact")).await.unwrap();
-    let set = (Some("compact".to_owned()), ConfigSource::DynamicTopic);
+    let set = (Some("compact".to_owned()), ConfigSource::Topic);
     assert_eq!(setting(&admin, &topic, "cleanup.policy").await, set);
     let default = (Some("604800000".to_owned()), ConfigSource::Default);
     assert_eq!(setting(&admin, &topic, "retention.ms").await, default);
@@ -539,7 +539,7 @@ async fn row_25_topics_are_created_by_call_and_by_declaration_and_declared_ones_
         let app = app.start().await.unwrap();
         let described = admin(&app).describe_topic(&declared).await.unwrap();
         assert_eq!(described.partitions.len(), expected, "declared with {wanted}");
-        let retention = (Some("60000".to_owned()), ConfigSource::DynamicTopic);
+        let retention = (Some("60000".to_owned()), ConfigSource::Topic);
         assert_eq!(setting(&admin(&app), &declared, "retention.ms").await, retention);
         // The topic is there before the listener starts.
         template(&app).send(&declared, format!("with {wanted}")).await.unwrap();
@@ -575,8 +575,7 @@ async fn row_27_one_setting_of_a_topic_is_changed_and_the_others_stay() {
     let set = change(ConfigOperation::Set("60000".to_owned()));
     admin.alter_topic_configs(&topic, &[set]).await.unwrap();
     eventually_async(DEADLINE, "the change", async || {
-        setting(&admin, &topic, "retention.ms").await
-            == (Some("60000".to_owned()), ConfigSource::DynamicTopic)
+        setting(&admin, &topic, "retention.ms").await == (Some("60000".to_owned()), ConfigSource::Topic)
     })
     .await;
     assert_eq!(setting(&admin, &topic, "cleanup.policy").await.0.as_deref(), Some("compact"));

@@ -143,10 +143,11 @@ impl ConsumerShared {
         self.changed.notify_one();
     }
 
-    pub(crate) fn set_assigned(&self, partitions: Vec<TopicPartition>) {
+    /// The group answered. A consumer that was told to pause before that is paused from its first assignment on.
+    pub(crate) fn set_assigned(&self, partitions: Vec<TopicPartition>, paused: bool) {
         self.update(|view| {
             if view.phase == Phase::Joining {
-                view.phase = Phase::Working;
+                view.phase = if paused { Phase::Paused } else { Phase::Working };
             }
             view.disconnected_since = None;
             view.assigned = partitions;

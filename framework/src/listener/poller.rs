@@ -320,8 +320,8 @@ impl Poller {
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions assigned");
         // librdkafka keeps its pause across assignments: a partition that was paused when it was given up would stay so.
         self.pause_or_resume(partitions, self.paused_by_user);
-        self.shared
-            .set_assigned(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+        let assigned = self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
+        self.shared.set_assigned(assigned, self.paused_by_user);
     }
 
     /// Where to read from: the committed offset. With `auto-offset-reset: latest`, a partition that has none starts at
