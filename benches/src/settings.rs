@@ -15,12 +15,12 @@ pub(crate) fn load_options(task: &Task) -> LoadOptions {
         format!("--kafka.bootstrap-servers={}", task.servers),
         format!("--kafka.consumer.group-id={}", task.group),
         format!("--kafka.listeners.{LISTENER}.topics={}", task.topic),
-        // What the raw loops do not count, the framework need not read either.
         "--kafka.consumer.commit=sync".to_owned(),
         "--kafka.consumer.ack-mode=batch".to_owned(),
         "--logging.level.root=warn".to_owned(),
     ];
-    LoadOptions { arguments: arguments.to_vec(), ..LoadOptions::default() }
+    let arguments = arguments.into_iter().chain(task.settings.iter().cloned()).collect();
+    LoadOptions { arguments, ..LoadOptions::default() }
 }
 
 /// As [`load_options`], tuned for the time that one record takes rather than for many records.

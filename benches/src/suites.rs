@@ -26,7 +26,7 @@ pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
         ["stream-consumer", "base-consumer", BARE_LOOP, "client-poll", "framework", "framework-string"];
     let topic = seeded_topic(plan, servers)?;
     let results = rounds(plan, &contenders, |contender| {
-        let task = task(servers, &topic, plan.records);
+        let task = task(plan, servers, &topic, plan.records);
         match contender {
             BARE_LOOP => run_client_example(BARE_LOOP, &bare_loop_arguments(&task)?),
             _ => task.run(contender),
@@ -44,7 +44,7 @@ pub(crate) fn produce(plan: &Plan, servers: &str) -> Result<String> {
     let contenders = ["future-producer", "template"];
     let results = rounds(plan, &contenders, |contender| {
         let topic = new_topic(servers, "sends")?;
-        task(servers, &topic, plan.sends).run(contender)
+        task(plan, servers, &topic, plan.sends).run(contender)
     })?;
     throughput(
         &format!("Produce {} records of 100 bytes, acks=all, idempotent, each outcome awaited", plan.sends),
@@ -57,7 +57,7 @@ pub(crate) fn produce(plan: &Plan, servers: &str) -> Result<String> {
 pub(crate) fn latency(plan: &Plan, servers: &str) -> Result<String> {
     let results = rounds(plan, &["raw-latency", "framework-latency"], |contender| {
         let topic = new_topic(servers, "latency")?;
-        task(servers, &topic, LATENCY_RECORDS).run(contender)
+        task(plan, servers, &topic, LATENCY_RECORDS).run(contender)
     })?;
     let columns = ["p50_ms", "p99_ms", "p999_ms", "max_ms", "cpu_seconds"];
     let heading = "End-to-end latency at 5000 records/s, in ms (linger 0)";
@@ -76,10 +76,10 @@ pub(crate) fn latency(plan: &Plan, servers: &str) -> Result<String> {
 /// From the start of the process to its first record.
 pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
     let topic = new_topic(servers, "startup")?;
-    raw_produce::seed(&task(servers, &topic, 1), PARTITIONS)?;
+    raw_produce::seed(&task(plan, servers, &topic, 1), PARTITIONS)?;
     let contenders = ["raw-startup", "framework-startup", "embedded-startup"];
     let results = rounds(plan, &contenders, |contender| {
-        let took = task(servers, &topic, 1).time_to_line(contender, FIRST_RECORD)?;
+        let took = task(plan, servers, &topic, 1).time_to_line(contender, FIRST_RECORD)?;
         let mut measurement = Measurement::default();
         measurement.set("ms", took.as_secs_f64() * 1e3);
         Ok(measurement)
@@ -165,7 +165,7 @@ fn throughput(heading: &str, results: &Results, baselines: &[&str]) -> Result<St
 /// The topic that is consumed; filled once per cluster.
 fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
     let topic = format!("bench-consume-{}", plan.records);
-    let task = task(servers, &topic, plan.records);
+    let task = task(plan, servers, &topic, plan.records);
     let client: BaseConsumer =
         settings::rdkafka(settings::consumer(settings::load_options(&task), false)?).create()?;
     let timeout = Duration::from_secs(10);
@@ -193,8 +193,14 @@ fn new_topic(servers: &str, purpose: &str) -> Result<String> {
     Ok(topic)
 }
 
-fn task(servers: &str, topic: &str, records: u64) -> Task {
-    Task { servers: servers.to_owned(), topic: topic.to_owned(), group: unique("group"), records }
+fn task(plan: &Plan, servers: &str, topic: &str, records: u64) -> Task {
+    Task {
+        servers: servers.to_owned(),
+        topic: topic.to_owned(),
+        group: unique("group"),
+        records,
+        settings: plan.settings.clone(),
+    }
 }
 
 /// A name that no earlier run has used.
