@@ -19,6 +19,9 @@ const PARTITIONS: i32 = 6;
 /// The loop that has nothing around librdkafka: an example of the client crate, because it needs `unsafe`.
 const BARE_LOOP: &str = "bare_batch_loop";
 const LATENCY_RECORDS: u64 = 50_000;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The topic of the example service.
+const EXAMPLE_TOPIC: &str = "test";
 
 /// Consumes one topic again and again, each time in a new group.
 pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
@@ -94,19 +97,17 @@ pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
 }
 
 /// The memory of the example service after ten records.
-pub(crate) fn memory(_: &Plan, servers: &str) -> Result<String> {
+pub(crate) fn memory(plan: &Plan, servers: &str) -> Result<String> {
     let binary = workspace_binary("scheduled-producer", "scheduled-producer")?;
-    let topic = new_topic(servers, "memory")?;
+    let client = asking_client(&task(plan, servers, EXAMPLE_TOPIC, 0))?;
+    create_missing_topic(&client, servers, EXAMPLE_TOPIC, 3)?;
     let mut table = Table::new(
         "Resident memory of `examples/scheduled-producer` after ten records, in MiB",
         &["", "now", "peak"],
     );
     for (name, servers) in [("embedded broker in the process", "embedded"), ("real broker", servers)] {
-        let mut service = Program::new(&binary)
-            .directory(workspace())
-            .arg(format!("--kafka.topics[0].name={topic}"))
-            .env("KAFKA_BOOTSTRAP_SERVERS", servers)
-            .start()?;
+        let mut service =
+            Program::new(&binary).directory(workspace()).env("KAFKA_BOOTSTRAP_SERVERS", servers).start()?;
         let mut seen = 0;
         for _ in 0..10 {
             let consumed = |line: &str| line.contains("consumed");
@@ -166,17 +167,13 @@ fn throughput(heading: &str, results: &Results, baselines: &[&str]) -> Result<St
 fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
     let topic = format!("bench-consume-{}", plan.records);
     let task = task(plan, servers, &topic, plan.records);
-    let client: BaseConsumer =
-        settings::rdkafka(settings::consumer(settings::load_options(&task), false)?).create()?;
-    let timeout = Duration::from_secs(10);
-    let known = client.fetch_metadata(None, timeout)?.topics().iter().any(|known| known.name() == topic);
-    if !known {
-        create_topic(servers, &topic, PARTITIONS)?;
+    let client = asking_client(&task)?;
+    if create_missing_topic(&client, servers, &topic, PARTITIONS)? {
         raw_produce::seed(&task, PARTITIONS)?;
     }
     let mut records = 0;
     for partition in 0..PARTITIONS {
-        let (first, end) = client.fetch_watermarks(&topic, partition, timeout)?;
+        let (first, end) = client.fetch_watermarks(&topic, partition, REQUEST_TIMEOUT)?;
         records += end - first;
     }
     if u64::try_from(records)? != plan.records {
@@ -185,6 +182,21 @@ fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
         );
     }
     Ok(topic)
+}
+
+/// Creates a topic unless it is there; whether it was created.
+fn create_missing_topic(client: &BaseConsumer, servers: &str, topic: &str, partitions: i32) -> Result<bool> {
+    let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT)?;
+    let is_missing = metadata.topics().iter().all(|known| known.name() != topic);
+    if is_missing {
+        create_topic(servers, topic, partitions)?;
+    }
+    Ok(is_missing)
+}
+
+/// A client that only asks.
+fn asking_client(task: &Task) -> Result<BaseConsumer> {
+    Ok(settings::rdkafka(settings::consumer(settings::load_options(task), false)?).create()?)
 }
 
 fn new_topic(servers: &str, purpose: &str) -> Result<String> {

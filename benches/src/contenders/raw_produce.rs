@@ -15,7 +15,7 @@ use crate::task::Task;
 pub(super) fn future_producer(task: &Task) -> Result<()> {
     super::runtime()?.block_on(async {
         let producer: FutureProducer =
-            settings::rdkafka(settings::producer(settings::load_options(task))?).create()?;
+            settings::rdkafka(settings::producer(settings::sender_options(task))?).create()?;
         send(&producer, task, 1).await?;
         let stopwatch = Stopwatch::start();
         send(&producer, task, task.records).await?;
@@ -48,7 +48,7 @@ async fn delivered(delivery: Option<DeliveryFuture>) -> Result<()> {
 
 /// Fills the topic with text, evenly, in large batches.
 pub(crate) fn seed(task: &Task, partitions: i32) -> Result<()> {
-    let mut config = settings::rdkafka(settings::producer(settings::load_options(task))?);
+    let mut config = settings::rdkafka(settings::producer(settings::sender_options(task))?);
     config.set("linger.ms", "50");
     let producer: BaseProducer = config.create()?;
     let mut partition = 0;
