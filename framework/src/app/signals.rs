@@ -1,8 +1,10 @@
 //! SIGTERM and SIGINT: the first asks for a clean shutdown, a second one exits at once.
 
+#[cfg(unix)]
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Listens for signals from before the application starts until after it has stopped.
 #[derive(Debug)]
@@ -12,13 +14,15 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Registers for the signals at once, so that none is missed from here on.
     pub(super) fn listen() -> Self {
         let (tell, first) = watch::channel(false);
+        let mut terminations = Terminations::register();
         let task = tokio::spawn(async move {
-            let signal = termination().await;
+            let signal = terminations.next().await;
             info!(signal, "shutting down; a second signal exits at once");
             tell.send_replace(true);
-            let signal = termination().await;
+            let signal = terminations.next().await;
             error!(signal, "second signal: exiting at once");
             std::process::exit(1);
         });
@@ -39,23 +43,56 @@ impl Drop for Signals {
     }
 }
 
-/// Waits for a signal that asks the process to end.
-async fn termination() -> &'static str {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let (Ok(mut terminate), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        {
-            return tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
-            };
+/// The signals that ask the process to end.
+#[cfg(unix)]
+struct Terminations {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+#[cfg(unix)]
+impl Terminations {
+    fn register() -> Self {
+        let register = |kind: SignalKind, name: &str| {
+            signal(kind).inspect_err(|error| warn!(%error, "{name} cannot be listened to")).ok()
+        };
+        Self {
+            terminate: register(SignalKind::terminate(), "SIGTERM"),
+            interrupt: register(SignalKind::interrupt(), "SIGINT"),
         }
     }
-    // An error means that the signal cannot be listened to; then nothing but a failure ends the application.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            () = received(self.terminate.as_mut()) => "SIGTERM",
+            () = received(self.interrupt.as_mut()) => "SIGINT",
+        }
     }
-    "SIGINT"
+}
+
+/// Waits for one signal; for ever, if it cannot be listened to.
+#[cfg(unix)]
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) if signal.recv().await.is_some() => {}
+        _ => std::future::pending().await,
+    }
+}
+
+/// The signals that ask the process to end.
+#[cfg(not(unix))]
+struct Terminations;
+
+#[cfg(not(unix))]
+impl Terminations {
+    fn register() -> Self {
+        Self
+    }
+
+    async fn next(&mut self) -> &'static str {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        "Ctrl-C"
+    }
 }
