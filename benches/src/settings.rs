@@ -9,18 +9,26 @@ use crate::task::Task;
 /// The id of the listener that the framework's contenders run.
 const LISTENER: &str = "consume";
 
-/// What the framework is configured with beyond its defaults.
+/// What the framework is configured with beyond its defaults, for an application with a listener.
 pub(crate) fn load_options(task: &Task) -> LoadOptions {
+    let mut options = sender_options(task);
+    options.arguments.extend([
+        format!("--kafka.listeners.{LISTENER}.topics={}", task.topic),
+        "--kafka.consumer.commit=sync".to_owned(),
+        "--kafka.consumer.ack-mode=batch".to_owned(),
+    ]);
+    options
+}
+
+/// The same for an application that only sends.
+pub(crate) fn sender_options(task: &Task) -> LoadOptions {
     let arguments = [
         format!("--kafka.bootstrap-servers={}", task.servers),
         format!("--kafka.consumer.group-id={}", task.group),
-        format!("--kafka.listeners.{LISTENER}.topics={}", task.topic),
-        // What the raw loops do not count, the framework need not read either.
-        "--kafka.consumer.commit=sync".to_owned(),
-        "--kafka.consumer.ack-mode=batch".to_owned(),
         "--logging.level.root=warn".to_owned(),
     ];
-    LoadOptions { arguments: arguments.to_vec(), ..LoadOptions::default() }
+    let arguments = arguments.into_iter().chain(task.settings.iter().cloned()).collect();
+    LoadOptions { arguments, ..LoadOptions::default() }
 }
 
 /// As [`load_options`], tuned for the time that one record takes rather than for many records.

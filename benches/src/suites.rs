@@ -19,6 +19,9 @@ const PARTITIONS: i32 = 6;
 /// The loop that has nothing around librdkafka: an example of the client crate, because it needs `unsafe`.
 const BARE_LOOP: &str = "bare_batch_loop";
 const LATENCY_RECORDS: u64 = 50_000;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// The topic of the example service.
+const EXAMPLE_TOPIC: &str = "test";
 
 /// Consumes one topic again and again, each time in a new group.
 pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
@@ -26,7 +29,7 @@ pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
         ["stream-consumer", "base-consumer", BARE_LOOP, "client-poll", "framework", "framework-string"];
     let topic = seeded_topic(plan, servers)?;
     let results = rounds(plan, &contenders, |contender| {
-        let task = task(servers, &topic, plan.records);
+        let task = task(plan, servers, &topic, plan.records);
         match contender {
             BARE_LOOP => run_client_example(BARE_LOOP, &bare_loop_arguments(&task)?),
             _ => task.run(contender),
@@ -44,7 +47,7 @@ pub(crate) fn produce(plan: &Plan, servers: &str) -> Result<String> {
     let contenders = ["future-producer", "template"];
     let results = rounds(plan, &contenders, |contender| {
         let topic = new_topic(servers, "sends")?;
-        task(servers, &topic, plan.sends).run(contender)
+        task(plan, servers, &topic, plan.sends).run(contender)
     })?;
     throughput(
         &format!("Produce {} records of 100 bytes, acks=all, idempotent, each outcome awaited", plan.sends),
@@ -57,7 +60,7 @@ pub(crate) fn produce(plan: &Plan, servers: &str) -> Result<String> {
 pub(crate) fn latency(plan: &Plan, servers: &str) -> Result<String> {
     let results = rounds(plan, &["raw-latency", "framework-latency"], |contender| {
         let topic = new_topic(servers, "latency")?;
-        task(servers, &topic, LATENCY_RECORDS).run(contender)
+        task(plan, servers, &topic, LATENCY_RECORDS).run(contender)
     })?;
     let columns = ["p50_ms", "p99_ms", "p999_ms", "max_ms", "cpu_seconds"];
     let heading = "End-to-end latency at 5000 records/s, in ms (linger 0)";
@@ -76,10 +79,10 @@ pub(crate) fn latency(plan: &Plan, servers: &str) -> Result<String> {
 /// From the start of the process to its first record.
 pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
     let topic = new_topic(servers, "startup")?;
-    raw_produce::seed(&task(servers, &topic, 1), PARTITIONS)?;
+    raw_produce::seed(&task(plan, servers, &topic, 1), PARTITIONS)?;
     let contenders = ["raw-startup", "framework-startup", "embedded-startup"];
     let results = rounds(plan, &contenders, |contender| {
-        let took = task(servers, &topic, 1).time_to_line(contender, FIRST_RECORD)?;
+        let took = task(plan, servers, &topic, 1).time_to_line(contender, FIRST_RECORD)?;
         let mut measurement = Measurement::default();
         measurement.set("ms", took.as_secs_f64() * 1e3);
         Ok(measurement)
@@ -94,19 +97,17 @@ pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
 }
 
 /// The memory of the example service after ten records.
-pub(crate) fn memory(_: &Plan, servers: &str) -> Result<String> {
+pub(crate) fn memory(plan: &Plan, servers: &str) -> Result<String> {
     let binary = workspace_binary("scheduled-producer", "scheduled-producer")?;
-    let topic = new_topic(servers, "memory")?;
+    let client = asking_client(&task(plan, servers, EXAMPLE_TOPIC, 0))?;
+    create_missing_topic(&client, servers, EXAMPLE_TOPIC, 3)?;
     let mut table = Table::new(
         "Resident memory of `examples/scheduled-producer` after ten records, in MiB",
         &["", "now", "peak"],
     );
     for (name, servers) in [("embedded broker in the process", "embedded"), ("real broker", servers)] {
-        let mut service = Program::new(&binary)
-            .directory(workspace())
-            .arg(format!("--kafka.topics[0].name={topic}"))
-            .env("KAFKA_BOOTSTRAP_SERVERS", servers)
-            .start()?;
+        let mut service =
+            Program::new(&binary).directory(workspace()).env("KAFKA_BOOTSTRAP_SERVERS", servers).start()?;
         let mut seen = 0;
         for _ in 0..10 {
             let consumed = |line: &str| line.contains("consumed");
@@ -165,18 +166,14 @@ fn throughput(heading: &str, results: &Results, baselines: &[&str]) -> Result<St
 /// The topic that is consumed; filled once per cluster.
 fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
     let topic = format!("bench-consume-{}", plan.records);
-    let task = task(servers, &topic, plan.records);
-    let client: BaseConsumer =
-        settings::rdkafka(settings::consumer(settings::load_options(&task), false)?).create()?;
-    let timeout = Duration::from_secs(10);
-    let known = client.fetch_metadata(None, timeout)?.topics().iter().any(|known| known.name() == topic);
-    if !known {
-        create_topic(servers, &topic, PARTITIONS)?;
+    let task = task(plan, servers, &topic, plan.records);
+    let client = asking_client(&task)?;
+    if create_missing_topic(&client, servers, &topic, PARTITIONS)? {
         raw_produce::seed(&task, PARTITIONS)?;
     }
     let mut records = 0;
     for partition in 0..PARTITIONS {
-        let (first, end) = client.fetch_watermarks(&topic, partition, timeout)?;
+        let (first, end) = client.fetch_watermarks(&topic, partition, REQUEST_TIMEOUT)?;
         records += end - first;
     }
     if u64::try_from(records)? != plan.records {
@@ -187,14 +184,35 @@ fn seeded_topic(plan: &Plan, servers: &str) -> Result<String> {
     Ok(topic)
 }
 
+/// Creates a topic unless it is there; whether it was created.
+fn create_missing_topic(client: &BaseConsumer, servers: &str, topic: &str, partitions: i32) -> Result<bool> {
+    let metadata = client.fetch_metadata(None, REQUEST_TIMEOUT)?;
+    let is_missing = metadata.topics().iter().all(|known| known.name() != topic);
+    if is_missing {
+        create_topic(servers, topic, partitions)?;
+    }
+    Ok(is_missing)
+}
+
+/// A client that only asks.
+fn asking_client(task: &Task) -> Result<BaseConsumer> {
+    Ok(settings::rdkafka(settings::consumer(settings::load_options(task), false)?).create()?)
+}
+
 fn new_topic(servers: &str, purpose: &str) -> Result<String> {
     let topic = unique(purpose);
     create_topic(servers, &topic, PARTITIONS)?;
     Ok(topic)
 }
 
-fn task(servers: &str, topic: &str, records: u64) -> Task {
-    Task { servers: servers.to_owned(), topic: topic.to_owned(), group: unique("group"), records }
+fn task(plan: &Plan, servers: &str, topic: &str, records: u64) -> Task {
+    Task {
+        servers: servers.to_owned(),
+        topic: topic.to_owned(),
+        group: unique("group"),
+        records,
+        settings: plan.settings.clone(),
+    }
 }
 
 /// A name that no earlier run has used.

@@ -19,22 +19,28 @@ pub(crate) struct Task {
     pub(crate) topic: String,
     pub(crate) group: String,
     pub(crate) records: u64,
+    /// Arguments for the framework, on top of those that every contender has.
+    pub(crate) settings: Vec<String>,
 }
 
 impl Task {
     /// Reads what [`Self::arguments`] wrote.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self> {
-        let [servers, topic, group, records] = arguments else { return Err(crate::USAGE.into()) };
+        let [servers, topic, group, records, settings @ ..] = arguments else {
+            return Err(crate::USAGE.into());
+        };
         Ok(Self {
             servers: servers.clone(),
             topic: topic.clone(),
             group: group.clone(),
             records: records.parse()?,
+            settings: settings.to_vec(),
         })
     }
 
-    fn arguments(&self) -> [String; 4] {
-        [self.servers.clone(), self.topic.clone(), self.group.clone(), self.records.to_string()]
+    fn arguments(&self) -> Vec<String> {
+        let fixed = [self.servers.clone(), self.topic.clone(), self.group.clone(), self.records.to_string()];
+        fixed.into_iter().chain(self.settings.iter().cloned()).collect()
     }
 
     /// Runs `contender` in a process of its own and returns what it measured.

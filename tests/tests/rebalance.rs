@@ -83,14 +83,14 @@ fn a_frozen_member_loses_its_partitions_and_commits_nothing_over_its_successor()
     scenario.disrupted();
     frozen.process.signal(Signal::Stop).unwrap();
     eventually(MINUTE, "the group to miss the frozen member", || {
-        scenario.members().map(|members| members.len() == 1).unwrap_or(false)
+        scenario.members().is_ok_and(|members| members.len() == 1)
     });
     // The successor gets past all that the frozen member has in hand, which that one will do again when it wakes up.
     scenario.work_on(3 * REPEATS_PER_DISRUPTION as u64).unwrap();
     frozen.process.signal(Signal::Continue).unwrap();
     frozen.process.wait_for_line(MINUTE, |line| line.contains("partitions lost")).unwrap();
     eventually(MINUTE, "both members to be back", || {
-        scenario.members().map(|members| members.len() == 2).unwrap_or(false)
+        scenario.members().is_ok_and(|members| members.len() == 2)
     });
     scenario.work_on(2_000).unwrap();
     let so_far = scenario.attempts().unwrap();

@@ -66,6 +66,10 @@ async fn call(kafka: Bean<KafkaTemplate>) -> kafka_boot::Result {
     Ok(())
 }
 
+/// An application has a listener or a job; one that only sends from outside of them has this.
+#[scheduled(fixed_delay = "1h")]
+async fn rest() {}
+
 pub(super) fn app(options: LoadOptions) -> App {
     App::new().without_discovery().load_options(options)
 }
@@ -101,7 +105,7 @@ fn consume(task: &Task, app: App) -> Result<()> {
 /// `KafkaTemplate` with many records under way, each outcome awaited in order.
 pub(super) fn produce(task: &Task) -> Result<()> {
     super::runtime()?.block_on(async {
-        let running = app(settings::load_options(task)).start().await?;
+        let running = app(settings::sender_options(task)).jobs(jobs![rest]).start().await?;
         let template = running.beans().bean::<KafkaTemplate, kafka_boot::Primary>()?;
         send(&template, task, 1).await?;
         let stopwatch = Stopwatch::start();
@@ -134,8 +138,8 @@ pub(super) fn first_record(task: &Task) -> Result<()> {
 
 /// Start-up with the embedded broker; a job sends the record.
 pub(super) fn first_record_embedded(task: &Task) -> Result<()> {
-    let mut options = settings::load_options(&Task { servers: "embedded".to_owned(), ..task.clone() });
-    options.arguments.push("--kafka.listeners.consume.topics=bench".to_owned());
+    let embedded = Task { servers: "embedded".to_owned(), topic: "bench".to_owned(), ..task.clone() };
+    let mut options = settings::load_options(&embedded);
     options.arguments.push("--kafka.topics[0].name=bench".to_owned());
     greeted(app(options).listeners(listeners![greet]).jobs(jobs![call]))
 }

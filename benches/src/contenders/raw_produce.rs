@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryFuture, FutureProducer, FutureRecord, Producer};
 
-use super::{WINDOW, value};
+use super::{VALUE_BYTES, WINDOW, value};
 use crate::Result;
 use crate::measure::{Stopwatch, report};
 use crate::settings;
@@ -15,7 +15,7 @@ use crate::task::Task;
 pub(super) fn future_producer(task: &Task) -> Result<()> {
     super::runtime()?.block_on(async {
         let producer: FutureProducer =
-            settings::rdkafka(settings::producer(settings::load_options(task))?).create()?;
+            settings::rdkafka(settings::producer(settings::sender_options(task))?).create()?;
         send(&producer, task, 1).await?;
         let stopwatch = Stopwatch::start();
         send(&producer, task, task.records).await?;
@@ -46,14 +46,14 @@ async fn delivered(delivery: Option<DeliveryFuture>) -> Result<()> {
     Ok(())
 }
 
-/// Fills the topic, evenly, in large batches.
+/// Fills the topic with text, evenly, in large batches.
 pub(crate) fn seed(task: &Task, partitions: i32) -> Result<()> {
-    let mut config = settings::rdkafka(settings::producer(settings::load_options(task))?);
+    let mut config = settings::rdkafka(settings::producer(settings::sender_options(task))?);
     config.set("linger.ms", "50");
     let producer: BaseProducer = config.create()?;
     let mut partition = 0;
     for number in 0..task.records {
-        let value = value(number);
+        let value = format!("{number:.<VALUE_BYTES$}").into_bytes();
         let mut record = BaseRecord::<(), [u8]>::to(&task.topic).payload(&value).partition(partition);
         while let Err((error, refused)) = producer.send(record) {
             if error.rdkafka_error_code() != Some(rdkafka::types::RDKafkaErrorCode::QueueFull) {
