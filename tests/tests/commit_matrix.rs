@@ -120,8 +120,8 @@ struct Service {
 }
 
 impl Service {
-    async fn start(kafka: &Kafka, topic: &str, modes: (Form, Mode), gate: Gate, more: &[&str]) -> Self {
-        Self::start_in(unique_name("matrix"), kafka, topic, modes, gate, more).await
+    async fn start(kafka: &Kafka, topic: &str, modes: (Form, Mode), gate: Gate, others: &[&str]) -> Self {
+        Self::start_in(unique_name("matrix"), kafka, topic, modes, gate, others).await
     }
 
     async fn start_in(
@@ -130,14 +130,14 @@ impl Service {
         topic: &str,
         (form, mode): (Form, Mode),
         gate: Gate,
-        more: &[&str],
+        others: &[&str],
     ) -> Self {
         let mut arguments = mode.arguments();
         arguments.push(format!("test.topic={topic}"));
         arguments.push(format!("kafka.consumer.group-id={group}"));
         arguments.push("kafka.consumer.max-poll-records=5".to_owned());
         arguments.push("kafka.error.attempts=1".to_owned());
-        arguments.extend(more.iter().map(|more| (*more).to_owned()));
+        arguments.extend(others.iter().map(|other| (*other).to_owned()));
         let app = kafka_boot::App::new()
             .without_discovery()
             .listeners(mode.descriptor(form))
