@@ -73,9 +73,12 @@ impl Terminations {
 /// Waits for one signal; for ever, if it cannot be listened to.
 #[cfg(unix)]
 async fn received(signal: Option<&mut Signal>) {
-    match signal {
-        Some(signal) if signal.recv().await.is_some() => {}
-        _ => std::future::pending().await,
+    let is_received = match signal {
+        Some(signal) => signal.recv().await.is_some(),
+        None => false,
+    };
+    if !is_received {
+        std::future::pending::<()>().await;
     }
 }
 
