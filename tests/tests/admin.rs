@@ -1,17 +1,17 @@
 //! The admin client on real Kafka: every request, and what its answer holds.
-//!
-//! Runs against the cluster that `KAFKA_BOOTSTRAP_SERVERS` names; without one it says that it was skipped.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::fmt::Debug;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
     Admin, ClientConfig, ClientError, ConfigChange, ConfigOperation, ConfigResource, ConfigSource, Consumer,
     ConsumerEvent, ErrorKind, GroupState, NewPartitions, NewTopic, OffsetSpec, PartitionOffset, Producer,
     ProducerLimits, ProducerRecord, TopicPartition,
 };
+use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::seed::unique_name;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -24,13 +24,9 @@ struct Fixture {
 
 impl Fixture {
     async fn with_records(test: &str) -> Option<Self> {
-        let Ok(bootstrap) = std::env::var("KAFKA_BOOTSTRAP_SERVERS") else {
-            eprintln!("skipped: KAFKA_BOOTSTRAP_SERVERS names no cluster");
-            return None;
-        };
-        let unique = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
-        let topic = format!("client-{test}-{unique}");
-        let config = ClientConfig::from_iter([("bootstrap.servers", bootstrap)]);
+        let kafka = Kafka::shared()?;
+        let topic = unique_name(&format!("admin-{test}"));
+        let config = ClientConfig::from_iter([("bootstrap.servers", kafka.bootstrap_servers())]);
         let admin = Admin::new(&config).unwrap();
         let wanted =
             NewTopic::new(&topic).partitions(2).replication_factor(1).config("cleanup.policy", "delete");
