@@ -42,7 +42,18 @@ pub struct RepoSettings {
     pub url: String,
 }
 
-#[kafka_boot::main]
-async fn main(app: App) -> App {
-    app
+mod program {
+    use kafka_boot::prelude::*;
+
+    #[kafka_boot::main]
+    async fn main(app: App) -> App {
+        app
+    }
+
+    pub(super) const MAIN: fn() -> std::process::ExitCode = main;
+}
+
+fn main() {
+    // It would run for ever, with a broker: that it compiles is what is asked here.
+    let _main = program::MAIN;
 }
