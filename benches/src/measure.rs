@@ -56,7 +56,7 @@ impl Stopwatch {
 
     /// What happened since then to `records` records.
     pub(crate) fn stop(&self, records: u64) -> Measurement {
-        let (seconds, cpu) = (self.started.elapsed(), cpu_time() - self.cpu);
+        let (seconds, cpu) = (self.started.elapsed(), cpu_time().saturating_sub(self.cpu));
         let mut measurement = Measurement::default();
         measurement.set("records", to_f64(records));
         measurement.set("seconds", seconds.as_secs_f64());

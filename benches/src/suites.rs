@@ -143,7 +143,7 @@ fn rounds(
 /// A table of rates, with each contender's ratio to those of `baselines`.
 fn throughput(heading: &str, results: &Results, baselines: &[&str]) -> Result<String> {
     let rate = |measured: &Measurement| Ok(measured.get("records")? / measured.get("seconds")?);
-    let mut columns = vec!["".to_owned(), "records/s".to_owned()];
+    let mut columns = vec![String::new(), "records/s".to_owned()];
     columns.extend(baselines.iter().map(|baseline| format!("× {baseline}")));
     columns.extend(["CPU s per million".to_owned(), "peak RSS MiB".to_owned()]);
     let mut table = Table::new(heading, &columns.iter().map(String::as_str).collect::<Vec<_>>());

@@ -57,7 +57,7 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: &[String]) {
-        self.0.push_str(&format!("| {} |\n", cells.join(" | ")));
+        self.0.extend(["| ", &cells.join(" | "), " |\n"]);
     }
 
     pub(crate) fn into_markdown(self) -> String {

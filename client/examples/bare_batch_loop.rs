@@ -34,7 +34,7 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         return Err("usage: bare_batch_loop <topic> <records> <setting>=<value>…".into());
     };
     let wanted: usize = wanted.parse()?;
-    let consumer = Consumer::new(settings)?;
+    let mut consumer = Consumer::new(settings)?;
     consumer.subscribe(topic)?;
     let (mut records, mut bytes, mut since) = (0, 0, None);
     while records < wanted {
@@ -46,7 +46,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
         bytes += length;
     }
     let (started, cpu_before) = since.ok_or("there were no records")?;
-    let (seconds, cpu_seconds) = (started.elapsed().as_secs_f64(), (cpu_time() - cpu_before).as_secs_f64());
+    let (seconds, cpu_seconds) =
+        (started.elapsed().as_secs_f64(), cpu_time().saturating_sub(cpu_before).as_secs_f64());
     std::hint::black_box(bytes);
     let peak_kib = peak_kib()?;
     println!("measured cpu_seconds={cpu_seconds} peak_kib={peak_kib} records={records} seconds={seconds}");
@@ -57,6 +58,8 @@ fn run(arguments: &[String]) -> Result<(), Box<dyn Error>> {
 struct Consumer {
     client: *mut rdsys::rd_kafka_t,
     queue: *mut rdsys::rd_kafka_queue_t,
+    /// Where librdkafka writes a batch.
+    messages: Vec<*mut rdsys::rd_kafka_message_t>,
 }
 
 impl Consumer {
@@ -86,7 +89,7 @@ impl Consumer {
             rdsys::rd_kafka_poll_set_consumer(client);
             rdsys::rd_kafka_queue_get_consumer(client)
         };
-        Ok(Self { client, queue })
+        Ok(Self { client, queue, messages: vec![ptr::null_mut(); BATCH_RECORDS] })
     }
 
     fn subscribe(&self, topic: &str) -> Result<(), Box<dyn Error>> {
@@ -103,20 +106,19 @@ impl Consumer {
     }
 
     /// Takes a batch, looks at its payloads and frees it; returns the number of records and their bytes.
-    fn take_batch(&self) -> Result<(usize, usize), Box<dyn Error>> {
-        let mut messages = [ptr::null_mut::<rdsys::rd_kafka_message_t>(); BATCH_RECORDS];
-        // SAFETY: the queue is live and the array has the room that is told.
+    fn take_batch(&mut self) -> Result<(usize, usize), Box<dyn Error>> {
+        // SAFETY: the queue is live and the vector has the room that is told.
         let taken = unsafe {
             rdsys::rd_kafka_consume_batch_queue(
                 self.queue,
                 TIMEOUT_MILLIS,
-                messages.as_mut_ptr(),
-                BATCH_RECORDS,
+                self.messages.as_mut_ptr(),
+                self.messages.len(),
             )
         };
         let taken = usize::try_from(taken).map_err(|_| "the batch could not be taken")?;
         let mut bytes = 0;
-        for &message in &messages[..taken] {
+        for &message in &self.messages[..taken] {
             // SAFETY: each message is live and owned; it is read before it is destroyed, and destroyed once.
             let (code, length) = unsafe {
                 let read = ((*message).err, (*message).len);
