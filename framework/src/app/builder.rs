@@ -32,7 +32,7 @@ use crate::handler::{
 #[derive(Debug)]
 #[must_use = "an application does nothing until it is started"]
 pub struct App {
-    discovery: bool,
+    pub(super) discovery: bool,
     pub(super) listeners: Vec<&'static ListenerDescriptor>,
     pub(super) jobs: Vec<&'static JobDescriptor>,
     pub(super) bean_functions: Vec<&'static BeanDescriptor>,
@@ -64,7 +64,7 @@ impl App {
         }
     }
 
-    /// Uses only what is given by hand.
+    /// Uses only what is given by hand, which may be nothing but beans.
     pub fn without_discovery(mut self) -> Self {
         self.discovery = false;
         self

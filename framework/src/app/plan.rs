@@ -34,7 +34,9 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     let mut jobs = app.jobs.clone();
     listeners.sort_by_key(|listener| (listener.id, listener.at));
     jobs.sort_by_key(|job| (job.id, job.at));
-    refuse_nothing_to_do(&listeners, &jobs)?;
+    if app.discovery {
+        refuse_nothing_to_do(&listeners, &jobs)?;
+    }
     refuse_same_id(
         "listener",
         "kafka_listener",
@@ -79,7 +81,8 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     Ok(Plan { listeners: planned_listeners, jobs })
 }
 
-/// Handlers in a crate that nobody names are not linked, silently: that is worth an error.
+/// Handlers in a crate that nobody names are not linked, silently: that is worth an error, unless the application says
+/// that it brings its own.
 fn refuse_nothing_to_do(
     listeners: &[&'static ListenerDescriptor],
     jobs: &[&'static JobDescriptor],
@@ -89,7 +92,7 @@ fn refuse_nothing_to_do(
     }
     let message = "no listener and no job was found: annotate a function with `#[kafka_listener]` or `#[scheduled]`; if \
                    they stand in a library of their own, name it in this program with `use that_library as _;`, because a \
-                   crate that nobody names is not linked";
+                   crate that nobody names is not linked; a program that only wants the beans says `app.without_discovery()`";
     Err(StartError::new(StartErrorKind::Handler, message))
 }
 
