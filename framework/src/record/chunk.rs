@@ -34,6 +34,12 @@ pub(crate) struct Made {
 }
 
 impl Stored {
+    /// An empty record at this offset.
+    #[cfg(test)]
+    pub(crate) fn made_at(offset: i64) -> Self {
+        Self::Made(Box::new(Made { offset, ..Made::default() }))
+    }
+
     pub(crate) fn offset(&self) -> i64 {
         match self {
             Self::Raw(record) => record.offset(),
