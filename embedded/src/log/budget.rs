@@ -1,0 +1,48 @@
+//! The memory that all logs together may take.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A count of bytes with a limit.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicU64,
+    limit: u64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { used: AtomicU64::new(0), limit }
+    }
+
+    /// Takes room for so many bytes, or none.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(bytes).filter(|sum| *sum <= self.limit)
+        });
+        taken.is_ok()
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_released_may_be_taken_again_and_no_more() {
+        let budget = Budget::new(10);
+        assert!(budget.reserve(7));
+        assert!(!budget.reserve(4));
+        assert!(budget.reserve(3));
+        assert!(!budget.reserve(u64::MAX));
+        budget.release(7);
+        assert!(budget.reserve(7));
+    }
+}

@@ -1,0 +1,96 @@
+//! What all connections of a broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
+
+use crate::clock::Stopwatch;
+use crate::group::coordinator::Coordinator;
+use crate::log::budget::Budget;
+use crate::log::settings::Settings;
+use crate::log::topics::{Denied, Topic, Topics};
+
+/// The one node there is.
+pub(crate) const NODE_ID: BrokerId = BrokerId(1);
+
+/// The one epoch there is: a leader never changes.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// The state of a broker.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) topics: Topics,
+    pub(crate) groups: Coordinator,
+    pub(crate) cluster_id: String,
+    /// Where clients are told to connect to.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) default_partitions: i32,
+    pub(crate) creates_topics: bool,
+    next_producer_id: AtomicI64,
+}
+
+/// What a [`State`] is made from.
+#[derive(Debug)]
+pub(crate) struct StateSettings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) default_partitions: i32,
+    pub(crate) creates_topics: bool,
+    pub(crate) memory_limit_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn new(settings: StateSettings) -> Self {
+        Self {
+            topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
+            groups: Coordinator::new(Stopwatch::start()),
+            cluster_id: uuid::Uuid::new_v4().simple().to_string(),
+            host: settings.host,
+            port: settings.port,
+            default_partitions: settings.default_partitions,
+            creates_topics: settings.creates_topics,
+            next_producer_id: AtomicI64::new(0),
+        }
+    }
+
+    pub(crate) fn new_producer_id(&self) -> i64 {
+        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A topic, created if it is not there and may be.
+    pub(crate) fn topic_or_new(&self, name: &str, may_create: bool) -> Result<Arc<Topic>, ResponseError> {
+        if let Some(topic) = self.topics.by_name(name) {
+            return Ok(topic);
+        }
+        if !may_create || !self.creates_topics {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
+        match self.topics.create(name, self.default_partitions, Settings::default()) {
+            Ok(topic) => Ok(topic),
+            // Somebody else was faster.
+            Err((ResponseError::TopicAlreadyExists, _)) => {
+                self.topics.by_name(name).ok_or(ResponseError::UnknownTopicOrPartition)
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Deletes a topic, and what groups have committed for it.
+    pub(crate) fn delete_topic(&self, topic: &Topic) {
+        self.topics.delete(topic);
+        self.groups.forget_topic(&topic.name);
+    }
+
+    /// Creates a topic with settings.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: Settings,
+    ) -> Result<Arc<Topic>, Denied> {
+        self.topics.create(name, partitions, settings)
+    }
+}
