@@ -101,6 +101,8 @@ pub(crate) const BROKER_SETTINGS: &[Setting] = &[
     long("group.max.session.timeout.ms", "1800000", 1),
     long("group.min.session.timeout.ms", "1", 1),
     int("default.replication.factor", "1", 1),
+    long("log.retention.bytes", "-1", -1),
+    int("log.retention.hours", "168", -1),
     int("message.max.bytes", "1048588", 0),
     int("min.insync.replicas", "1", 1),
     int("offset.metadata.max.bytes", "4096", 0),

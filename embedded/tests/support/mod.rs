@@ -107,11 +107,6 @@ impl Driver {
         }
     }
 
-    pub(crate) fn values(&self) -> Vec<u32> {
-        let text = |record: &RawRecord| String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
-        self.records.iter().map(|record| text(record).parse().unwrap()).collect()
-    }
-
     fn answer(&mut self, event: &ConsumerEvent) {
         let cooperative = self.consumer.rebalance_protocol() == Protocol::Cooperative;
         match event {
