@@ -14,13 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::api::{self, Caller};
-use crate::clock::wall_clock_ms;
 use crate::state::State;
 use crate::wire::frame::{self, FrameBudget, FrameLimits};
 use crate::wire::{Malformed, Request};
 
-/// How often is looked for records that are no longer retained.
-const RETENTION_CHECK: Duration = Duration::from_secs(5);
+/// How often is looked for records that are no longer retained, and transactions that have been open for too long.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// A client that does not take its answer within this time is given up.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
@@ -47,8 +46,8 @@ pub(crate) async fn serve(
 ) {
     let budget = FrameBudget::new(limits.frame.max_bytes.saturating_mul(LONGEST_REQUESTS_AT_ONCE));
     let mut connections = JoinSet::new();
-    let mut retention = interval(RETENTION_CHECK);
-    retention.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut housekeeping = interval(HOUSEKEEPING);
+    housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let clock_state = Arc::clone(&state);
     let clock = clock_state.groups.run_clock();
     tokio::pin!(clock);
@@ -56,7 +55,7 @@ pub(crate) async fn serve(
         tokio::select! {
             _ = &mut stop => break,
             () = &mut clock => {}
-            _ = retention.tick() => state.topics.expire(wall_clock_ms()),
+            _ = housekeeping.tick() => state.tidy_up(),
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection of the embedded broker ended in a panic");

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
 
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, wall_clock_ms};
 use crate::group::coordinator::Coordinator;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
+use crate::txn::{Ended, ProducerIdentity, Transactions};
 
 /// The one node there is.
 pub(crate) const NODE_ID: BrokerId = BrokerId(1);
@@ -23,6 +24,8 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 pub(crate) struct State {
     pub(crate) topics: Topics,
     pub(crate) groups: Coordinator,
+    pub(crate) transactions: Transactions,
+    pub(crate) stopwatch: Stopwatch,
     pub(crate) cluster_id: String,
     /// Where clients are told to connect to.
     pub(crate) host: String,
@@ -44,9 +47,12 @@ pub(crate) struct StateSettings {
 
 impl State {
     pub(crate) fn new(settings: StateSettings) -> Self {
+        let stopwatch = Stopwatch::start();
         Self {
             topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
-            groups: Coordinator::new(Stopwatch::start()),
+            groups: Coordinator::new(stopwatch),
+            transactions: Transactions::default(),
+            stopwatch,
             cluster_id: uuid::Uuid::new_v4().simple().to_string(),
             host: settings.host,
             port: settings.port,
@@ -58,6 +64,57 @@ impl State {
 
     pub(crate) fn new_producer_id(&self) -> i64 {
         self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Begins a life of a transactional producer, and aborts what its last one left open.
+    pub(crate) fn begin_producer(
+        &self,
+        id: &str,
+        timeout_ms: i32,
+        claimed: Option<ProducerIdentity>,
+    ) -> Result<ProducerIdentity, ResponseError> {
+        let mut ledger = self.transactions.lock();
+        let (producer, ended) = ledger.init(id, timeout_ms, claimed, || self.new_producer_id())?;
+        self.tell(ended.iter());
+        Ok(producer)
+    }
+
+    /// Ends a transaction everywhere.
+    pub(crate) fn end_transaction(
+        &self,
+        id: &str,
+        producer: ProducerIdentity,
+        committed: bool,
+    ) -> Result<(), ResponseError> {
+        let mut ledger = self.transactions.lock();
+        let ended = ledger.end(id, producer, committed)?;
+        self.tell(ended.iter());
+        Ok(())
+    }
+
+    /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
+    pub(crate) fn tidy_up(&self) {
+        self.topics.expire(wall_clock_ms());
+        let mut ledger = self.transactions.lock();
+        let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
+        self.tell(ended.iter());
+    }
+
+    /// Called under the lock of the transactions, so that nobody sees a part of it.
+    fn tell<'a>(&self, ended: impl Iterator<Item = &'a Ended>) {
+        for ended in ended {
+            for (topic, index) in &ended.partitions {
+                // A topic may have been deleted meanwhile.
+                if let Some(partition) = self.topics.partition(topic, *index) {
+                    partition.end_transaction(wall_clock_ms(), ended.producer, ended.committed);
+                }
+            }
+            for group in &ended.groups {
+                let producer_id = ended.producer.id;
+                self.groups
+                    .with(group, |group, _| group.offsets.end_transaction(producer_id, ended.committed));
+            }
+        }
     }
 
     /// A topic, created if it is not there and may be.

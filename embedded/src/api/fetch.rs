@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::NONE;
-use crate::log::partition::Partition;
+use crate::log::partition::{Partition, ReadFrom};
 use crate::log::topics::Topic;
 use crate::state::{LEADER_EPOCH, State};
 
@@ -143,19 +143,28 @@ impl<'a> Round<'a> {
     ) -> Result<PartitionData, ResponseError> {
         let wanted = usize::try_from(asked.partition_max_bytes).unwrap_or(0);
         let room = wanted.min(self.max_bytes.saturating_sub(self.bytes));
-        // A batch that is larger than all limits has to get through, or the consumer would stand still.
-        let oversized = self.bytes == 0;
-        let (records, span) =
-            partition.read(asked.fetch_offset, room, oversized).ok_or(ResponseError::OffsetOutOfRange)?;
-        self.bytes += records.len();
         let committed_only = self.request.isolation_level == READ_COMMITTED;
+        let from = ReadFrom {
+            offset: asked.fetch_offset,
+            max_bytes: room,
+            // A batch that is larger than all limits has to get through, or the consumer would stand still.
+            oversized: self.bytes == 0,
+            committed_only,
+        };
+        let read = partition.read(from).ok_or(ResponseError::OffsetOutOfRange)?;
+        self.bytes += read.bytes.len();
+        let aborted = read.aborted.iter().map(|one| {
+            AbortedTransaction::default()
+                .with_producer_id(one.producer_id.into())
+                .with_first_offset(one.first_offset)
+        });
         Ok(PartitionData::default()
             .with_partition_index(asked.partition)
             .with_error_code(NONE)
-            .with_high_watermark(span.end)
-            .with_last_stable_offset(span.end)
-            .with_log_start_offset(span.start)
-            .with_aborted_transactions(committed_only.then(Vec::new))
-            .with_records(Some(records)))
+            .with_high_watermark(read.span.end)
+            .with_last_stable_offset(read.stable_end)
+            .with_log_start_offset(read.span.start)
+            .with_aborted_transactions(committed_only.then(|| aborted.collect()))
+            .with_records(Some(read.bytes)))
     }
 }

@@ -58,60 +58,74 @@ fn commit_one(
     topic: &str,
     asked: OffsetCommitRequestPartition,
 ) -> Result<(), ResponseError> {
-    let metadata = asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default();
-    if metadata.len() > MAX_METADATA_BYTES {
-        return Err(ResponseError::OffsetMetadataTooLarge);
-    }
-    if state.topics.partition(topic, asked.partition_index).is_none() {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
+    let index = asked.partition_index;
     let offset = CommittedOffset {
         offset: asked.committed_offset,
         leader_epoch: asked.committed_leader_epoch,
-        metadata,
+        metadata: asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
     };
-    state
-        .groups
-        .with(group_id, |group, _| group.offsets.commit(topic, asked.partition_index, offset))
-        .ok_or(ResponseError::GroupIdNotFound)
+    check_offset(state, topic, index, &offset)?;
+    let committed = state.groups.with(group_id, |group, _| group.offsets.commit(topic, index, offset));
+    committed.ok_or(ResponseError::GroupIdNotFound)
 }
 
-/// What one group has committed, in no version's form.
+/// Whether an offset may be committed, whoever commits it.
+pub(super) fn check_offset(
+    state: &State,
+    topic: &str,
+    partition: i32,
+    offset: &CommittedOffset,
+) -> Result<(), ResponseError> {
+    if offset.metadata.len() > MAX_METADATA_BYTES {
+        return Err(ResponseError::OffsetMetadataTooLarge);
+    }
+    let known = state.topics.partition(topic, partition).is_some();
+    if known { Ok(()) } else { Err(ResponseError::UnknownTopicOrPartition) }
+}
+
+/// What is asked for: everything, or these partitions.
+type Asked = Option<Vec<(TopicName, Vec<i32>)>>;
+
+/// What one group has committed for a topic, in no version's form.
 struct Fetched {
     topic: TopicName,
-    partitions: Vec<(i32, CommittedOffset)>,
+    partitions: Vec<(i32, Result<CommittedOffset, ResponseError>)>,
 }
 
 fn nothing_committed() -> CommittedOffset {
     CommittedOffset { offset: -1, leader_epoch: -1, metadata: String::new() }
 }
 
-fn fetch_group(state: &State, group_id: &GroupId, asked: Option<Vec<(TopicName, Vec<i32>)>>) -> Vec<Fetched> {
-    let look = |group: Option<&Group>| match asked {
-        None => group.map(everything).unwrap_or_default(),
-        Some(topics) => topics
-            .into_iter()
-            .map(|(topic, indexes)| {
-                let committed = |index| group.and_then(|group| group.offsets.get(&topic, index)).cloned();
-                let partitions = indexes
-                    .into_iter()
-                    .map(|index| (index, committed(index).unwrap_or_else(nothing_committed)))
-                    .collect();
-                Fetched { topic, partitions }
-            })
-            .collect(),
-    };
-    let mut look = Some(look);
-    let found = state.groups.with(group_id, |group, _| look.take().map(|look| look(Some(group))));
-    found.flatten().or_else(|| look.map(|look| look(None))).unwrap_or_default()
+fn fetch_group(state: &State, group_id: &GroupId, asked: &Asked, stable_only: bool) -> Vec<Fetched> {
+    let found = state.groups.with(group_id, |group, _| fetch_from(group, asked, stable_only));
+    // A group that does not exist has committed nothing.
+    found.unwrap_or_else(|| fetch_from(&Group::default(), asked, stable_only))
 }
 
-fn everything(group: &Group) -> Vec<Fetched> {
-    let all = group.offsets.all().map(|(topic, partitions)| Fetched {
-        topic: TopicName(text(topic)),
-        partitions: partitions.iter().map(|(index, offset)| (*index, offset.clone())).collect(),
-    });
-    all.collect()
+fn fetch_from(group: &Group, asked: &Asked, stable_only: bool) -> Vec<Fetched> {
+    let fetch = |topic: &TopicName, indexes: &mut dyn Iterator<Item = i32>| Fetched {
+        topic: topic.clone(),
+        partitions: indexes.map(|index| (index, standing(group, topic, index, stable_only))).collect(),
+    };
+    let Some(topics) = asked else {
+        let all = group.offsets.all();
+        return all
+            .map(|(topic, partitions)| fetch(&TopicName(text(topic)), &mut partitions.keys().copied()))
+            .collect();
+    };
+    topics.iter().map(|(topic, indexes)| fetch(topic, &mut indexes.iter().copied())).collect()
+}
+
+fn standing(
+    group: &Group,
+    topic: &str,
+    index: i32,
+    stable_only: bool,
+) -> Result<CommittedOffset, ResponseError> {
+    if stable_only && group.offsets.is_unstable(topic, index) {
+        return Err(ResponseError::UnstableOffsetCommit);
+    }
+    Ok(group.offsets.get(topic, index).cloned().unwrap_or_else(nothing_committed))
 }
 
 pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
@@ -119,34 +133,43 @@ pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) ->
         let asked = request
             .topics
             .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-        let topics = fetch_group(state, &request.group_id, asked).into_iter().map(|fetched| {
-            let partitions = fetched.partitions.into_iter().map(|(index, committed)| {
-                OffsetFetchResponsePartition::default()
-                    .with_partition_index(index)
-                    .with_committed_offset(committed.offset)
-                    .with_committed_leader_epoch(committed.leader_epoch)
-                    .with_metadata(Some(text(committed.metadata)))
-            });
-            let partitions = partitions.collect();
-            OffsetFetchResponseTopic::default().with_name(fetched.topic).with_partitions(partitions)
-        });
+        let topics = fetch_group(state, &request.group_id, &asked, request.require_stable).into_iter().map(
+            |fetched| {
+                let partitions = fetched.partitions.into_iter().map(|(index, standing)| {
+                    let code = code_of(&standing);
+                    let committed = standing.unwrap_or_else(|_| nothing_committed());
+                    OffsetFetchResponsePartition::default()
+                        .with_partition_index(index)
+                        .with_error_code(code)
+                        .with_committed_offset(committed.offset)
+                        .with_committed_leader_epoch(committed.leader_epoch)
+                        .with_metadata(Some(text(committed.metadata)))
+                });
+                let partitions = partitions.collect();
+                OffsetFetchResponseTopic::default().with_name(fetched.topic).with_partitions(partitions)
+            },
+        );
         return OffsetFetchResponse::default().with_topics(topics.collect());
     }
     let groups = request.groups.into_iter().map(|group| {
         let asked = group
             .topics
             .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
-        let topics = fetch_group(state, &group.group_id, asked).into_iter().map(|fetched| {
-            let partitions = fetched.partitions.into_iter().map(|(index, committed)| {
-                OffsetFetchResponsePartitions::default()
-                    .with_partition_index(index)
-                    .with_committed_offset(committed.offset)
-                    .with_committed_leader_epoch(committed.leader_epoch)
-                    .with_metadata(Some(text(committed.metadata)))
+        let topics =
+            fetch_group(state, &group.group_id, &asked, request.require_stable).into_iter().map(|fetched| {
+                let partitions = fetched.partitions.into_iter().map(|(index, standing)| {
+                    let code = code_of(&standing);
+                    let committed = standing.unwrap_or_else(|_| nothing_committed());
+                    OffsetFetchResponsePartitions::default()
+                        .with_partition_index(index)
+                        .with_error_code(code)
+                        .with_committed_offset(committed.offset)
+                        .with_committed_leader_epoch(committed.leader_epoch)
+                        .with_metadata(Some(text(committed.metadata)))
+                });
+                let partitions = partitions.collect();
+                OffsetFetchResponseTopics::default().with_name(fetched.topic).with_partitions(partitions)
             });
-            let partitions = partitions.collect();
-            OffsetFetchResponseTopics::default().with_name(fetched.topic).with_partitions(partitions)
-        });
         let topics = topics.collect();
         OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_topics(topics)
     });

@@ -19,6 +19,7 @@ use crate::state::{NODE_ID, State};
 
 /// What a coordinator coordinates, in `FindCoordinator`.
 const GROUPS: i8 = 0;
+const TRANSACTIONS: i8 = 1;
 
 /// Kafka's longest session, in milliseconds. Its shortest of 6 s is not kept to, so that tests need not wait.
 const MAX_SESSION_TIMEOUT_MS: i32 = 1_800_000;
@@ -28,9 +29,10 @@ pub(super) fn find_coordinator(
     request: FindCoordinatorRequest,
     version: i16,
 ) -> FindCoordinatorResponse {
-    let refusal = (request.key_type != GROUPS).then_some((
-        ResponseError::UnsupportedVersion.code(),
-        "the embedded broker coordinates consumer groups, and no transactions",
+    let known = matches!(request.key_type, GROUPS | TRANSACTIONS);
+    let refusal = (!known).then_some((
+        ResponseError::InvalidRequest.code(),
+        "the embedded broker coordinates consumer groups and transactions",
     ));
     if version >= 4 {
         let coordinators = request.coordinator_keys.into_iter().map(|key| match refusal {

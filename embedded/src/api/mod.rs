@@ -10,6 +10,7 @@ mod offsets;
 mod partitions;
 mod produce;
 mod topics;
+mod transactions;
 mod versions;
 
 #[cfg(test)]
@@ -103,7 +104,17 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
         ApiKey::ListOffsets => request.answer(&offsets::list(state, request.decode()?, version)),
         ApiKey::OffsetForLeaderEpoch => request.answer(&offsets::for_leader_epoch(state, request.decode()?)),
         ApiKey::DeleteRecords => request.answer(&offsets::delete_records(state, request.decode()?)),
-        ApiKey::InitProducerId => request.answer(&produce::init_producer_id(state, &request.decode()?)),
+        ApiKey::InitProducerId => {
+            request.answer(&transactions::init_producer_id(state, &request.decode()?, version))
+        }
+        ApiKey::AddPartitionsToTxn => {
+            request.answer(&transactions::add_partitions(state, request.decode()?, version))
+        }
+        ApiKey::AddOffsetsToTxn => {
+            request.answer(&transactions::add_offsets(state, &request.decode()?, version))
+        }
+        ApiKey::TxnOffsetCommit => request.answer(&transactions::commit_offsets(state, request.decode()?)),
+        ApiKey::EndTxn => request.answer(&transactions::end(state, &request.decode()?, version)),
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),
         ApiKey::CreatePartitions => request.answer(&topics::create_partitions(state, request.decode()?)),

@@ -28,6 +28,8 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
+const READ_COMMITTED: i8 = 1;
+
 /// The end of the log, in `DeleteRecords`.
 const HIGH_WATERMARK: i64 = -1;
 
@@ -37,9 +39,10 @@ const FIRST_WITH_EPOCH: i16 = 4;
 const NOWHERE: Position = Position { offset: -1, timestamp: -1 };
 
 pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+    let committed_only = request.isolation_level == READ_COMMITTED;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = find(state, &topic.name, asked);
+            let found = find(state, &topic.name, asked, committed_only);
             let code = code_of(&found);
             let position = found.unwrap_or(NOWHERE);
             let epoch = if version >= FIRST_WITH_EPOCH && position.offset >= 0 { LEADER_EPOCH } else { -1 };
@@ -56,7 +59,12 @@ pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> 
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn find(state: &State, topic: &str, asked: &ListOffsetsPartition) -> Result<Position, ResponseError> {
+fn find(
+    state: &State,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    committed_only: bool,
+) -> Result<Position, ResponseError> {
     let partition =
         state.topics.partition(topic, asked.partition_index).ok_or(ResponseError::UnknownTopicOrPartition)?;
     if asked.current_leader_epoch > LEADER_EPOCH {
@@ -64,6 +72,7 @@ fn find(state: &State, topic: &str, asked: &ListOffsetsPartition) -> Result<Posi
     }
     let at = |offset| Position { offset, timestamp: -1 };
     Ok(match asked.timestamp {
+        LATEST if committed_only => at(partition.stable_end()),
         LATEST => at(partition.span().end),
         EARLIEST | EARLIEST_LOCAL => at(partition.span().start),
         MAX_TIMESTAMP => partition.latest_timestamp().unwrap_or(NOWHERE),

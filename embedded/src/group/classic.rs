@@ -535,6 +535,20 @@ impl Group {
         Ok(())
     }
 
+    /// The same for a commit within a transaction, which older clients make without their membership.
+    pub(crate) fn check_transactional_commit(
+        &mut self,
+        now_ms: u64,
+        member_id: &str,
+        instance: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        if generation < 0 && member_id.is_empty() {
+            return Ok(());
+        }
+        self.check_commit(now_ms, member_id, instance, generation)
+    }
+
     fn check_member(&self, id: &str, instance: Option<&str>, generation: i32) -> Result<(), ResponseError> {
         self.check_identity(id, instance)?;
         if generation == self.generation { Ok(()) } else { Err(ResponseError::IllegalGeneration) }

@@ -6,6 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::txn::ProducerIdentity;
+
 const BASE_OFFSET: usize = 0;
 const LENGTH: usize = 8;
 const LEADER_EPOCH: usize = 12;
@@ -163,6 +165,46 @@ impl Batch {
         }
         placed.bytes = bytes.freeze();
         placed
+    }
+
+    /// The marker that ends a transaction in a partition.
+    pub(crate) fn marker(base_offset: i64, now_ms: i64, producer: ProducerIdentity, committed: bool) -> Self {
+        // One record of 16 bytes: its header, a key that says how it ended, and a value with the coordinator's epoch.
+        const RECORD: [u8; 17] = [32, 0, 0, 0, 8, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0];
+        const OUTCOME: usize = RECORDS + 8;
+        let attributes = TRANSACTIONAL | CONTROL;
+        let mut bytes = BytesMut::zeroed(RECORDS);
+        bytes.extend_from_slice(&RECORD);
+        bytes[OUTCOME] = u8::from(committed);
+        bytes[BASE_OFFSET..LENGTH].copy_from_slice(&base_offset.to_be_bytes());
+        let length = i32::try_from(bytes.len() - LEADER_EPOCH).unwrap_or(i32::MAX);
+        bytes[LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+        bytes[MAGIC] = 2;
+        bytes[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&attributes.to_be_bytes());
+        bytes[BASE_TIMESTAMP..MAX_TIMESTAMP].copy_from_slice(&now_ms.to_be_bytes());
+        bytes[MAX_TIMESTAMP..PRODUCER_ID].copy_from_slice(&now_ms.to_be_bytes());
+        bytes[PRODUCER_ID..PRODUCER_EPOCH].copy_from_slice(&producer.id.to_be_bytes());
+        bytes[PRODUCER_EPOCH..BASE_SEQUENCE].copy_from_slice(&producer.epoch.to_be_bytes());
+        bytes[BASE_SEQUENCE..RECORD_COUNT].copy_from_slice(&(-1_i32).to_be_bytes());
+        bytes[RECORD_COUNT..RECORDS].copy_from_slice(&1_i32.to_be_bytes());
+        let checksum = crc32c::crc32c(&bytes[ATTRIBUTES..]);
+        bytes[CHECKSUM..ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
+        Self {
+            bytes: bytes.freeze(),
+            base_offset,
+            last_offset: base_offset,
+            base_timestamp: now_ms,
+            max_timestamp: now_ms,
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            base_sequence: -1,
+            record_count: 1,
+            attributes,
+        }
+    }
+
+    pub(crate) fn producer(&self) -> ProducerIdentity {
+        ProducerIdentity { id: self.producer_id, epoch: self.producer_epoch }
     }
 
     /// The records of a batch that is not compressed.

@@ -48,6 +48,12 @@ pub(crate) fn sequenced(id: i64, epoch: i16, sequence: i32, count: usize) -> Byt
     signed(bytes)
 }
 
+/// The same as a part of a transaction.
+pub(crate) fn transactional(mut bytes: BytesMut) -> BytesMut {
+    bytes[ATTRIBUTES + 1] |= 1 << 4;
+    signed(bytes)
+}
+
 fn signed(mut bytes: BytesMut) -> BytesMut {
     let checksum = crc32c::crc32c(&bytes[ATTRIBUTES..]);
     bytes[CHECKSUM..ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
@@ -130,4 +136,15 @@ fn sequences_wrap_to_zero() {
     let bytes = sequenced(1, 0, i32::MAX - 1, 3);
     let batch = Batch::split_from(&mut bytes.freeze()).unwrap();
     assert_eq!(batch.last_sequence(), 0);
+}
+
+#[test]
+fn a_marker_is_a_batch_that_only_the_broker_may_write() {
+    let producer = ProducerIdentity { id: 7, epoch: 3 };
+    let marker = Batch::marker(40, 1_234, producer, true);
+    let records: Vec<_> = marker.records().map(Result::unwrap).collect();
+    assert_eq!(records, [RecordInfo { offset: 40, timestamp: 1_234, has_key: true }]);
+    assert_eq!(marker.producer(), producer);
+    let read = Batch::split_from(&mut marker.bytes.clone());
+    assert_eq!(read.unwrap_err(), BadBatch::Invalid("a client may not write control batches"));
 }

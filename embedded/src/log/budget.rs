@@ -22,6 +22,11 @@ impl Budget {
         taken.is_ok()
     }
 
+    /// Takes room for what has to be stored whatever the limit says, because it ends something.
+    pub(crate) fn reserve_beyond_limit(&self, bytes: u64) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     pub(crate) fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -6,3 +6,4 @@ pub(crate) mod partition;
 mod producers;
 pub(crate) mod settings;
 pub(crate) mod topics;
+mod visibility;

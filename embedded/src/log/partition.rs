@@ -15,6 +15,8 @@ use super::batch::{BadBatch, Batch};
 use super::budget::Budget;
 use super::producers::{Producers, Verdict};
 use super::settings::Behaviour;
+use super::visibility::{Aborted, Visibility};
+use crate::txn::ProducerIdentity;
 
 /// One partition of a topic.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ struct Log {
     stored_bytes: u64,
     budget: Arc<Budget>,
     producers: Producers,
+    visibility: Visibility,
     /// Fetches that wait for the next record.
     waiting: Vec<Weak<Notify>>,
 }
@@ -37,6 +40,28 @@ struct Log {
 pub(crate) struct Span {
     pub(crate) start: i64,
     pub(crate) end: i64,
+}
+
+/// What a fetch got from a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
+    pub(crate) bytes: Bytes,
+    pub(crate) span: Span,
+    /// Everything before it belongs to no open transaction.
+    pub(crate) stable_end: i64,
+    /// What a reader of committed records has to skip.
+    pub(crate) aborted: Vec<Aborted>,
+}
+
+/// How a log is to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadFrom {
+    pub(crate) offset: i64,
+    pub(crate) max_bytes: usize,
+    /// Whether the first batch is wanted even if it is larger than that.
+    pub(crate) oversized: bool,
+    /// Whether to stop before the first open transaction.
+    pub(crate) committed_only: bool,
 }
 
 /// Where a batch is.
@@ -63,7 +88,7 @@ pub(crate) struct Position {
 }
 
 impl Refused {
-    fn new(error: ResponseError, message: impl Into<String>) -> Self {
+    pub(crate) fn new(error: ResponseError, message: impl Into<String>) -> Self {
         Self { error, message: message.into() }
     }
 }
@@ -77,6 +102,7 @@ impl Partition {
             stored_bytes: 0,
             budget,
             producers: Producers::default(),
+            visibility: Visibility::default(),
             waiting: Vec::new(),
         }))
     }
@@ -89,9 +115,22 @@ impl Partition {
         self.log().span()
     }
 
-    /// Stores the one batch that a producer sent, and wakes who waits for it.
-    pub(crate) fn append(&self, records: Bytes, topic: Behaviour, now_ms: i64) -> Result<Appended, Refused> {
+    /// The end of what is decided: before the first record of an open transaction.
+    pub(crate) fn stable_end(&self) -> i64 {
+        let log = self.log();
+        log.visibility.stable_end(log.end_offset)
+    }
+
+    /// Stores the one batch that a producer sent, unless it is denied, and wakes who waits for it.
+    pub(crate) fn append(
+        &self,
+        records: Bytes,
+        topic: Behaviour,
+        now_ms: i64,
+        deny: impl FnOnce(&Batch) -> Result<(), Refused>,
+    ) -> Result<Appended, Refused> {
         let batch = checked(records, topic)?;
+        deny(&batch)?;
         let mut log = self.log();
         if batch.is_idempotent() {
             match log.producers.judge(&batch) {
@@ -115,6 +154,9 @@ impl Partition {
         if placed.is_idempotent() {
             log.producers.remember(&placed);
         }
+        if placed.is_transactional() {
+            log.visibility.opened(placed.producer_id, placed.base_offset);
+        }
         let base_offset = placed.base_offset;
         log.end_offset = placed.last_offset + 1;
         log.batches.push_back(placed);
@@ -122,33 +164,44 @@ impl Partition {
         Ok(log.appended(base_offset, topic, now_ms))
     }
 
-    /// The batches from an offset on, as many as fit; the first even if it does not fit, if that is wanted.
-    /// `None` if the log does not reach there.
-    pub(crate) fn read(&self, offset: i64, max_bytes: usize, oversized: bool) -> Option<(Bytes, Span)> {
+    /// Ends a producer's transaction here. The marker is stored whatever room there is, since the end of a transaction
+    /// is what lets others go on.
+    pub(crate) fn end_transaction(&self, now_ms: i64, producer: ProducerIdentity, committed: bool) {
+        let mut log = self.log();
+        let marker = Batch::marker(log.end_offset, now_ms, producer, committed);
+        log.budget.reserve_beyond_limit(cost(&marker));
+        log.stored_bytes += cost(&marker);
+        log.visibility.ended(producer, committed, marker.base_offset);
+        log.producers.fence(producer);
+        log.end_offset = marker.last_offset + 1;
+        log.batches.push_back(marker);
+        log.wake();
+    }
+
+    /// The batches from an offset on, as many as fit. `None` if the log does not reach there.
+    pub(crate) fn read(&self, from: ReadFrom) -> Option<Read> {
+        let ReadFrom { offset, max_bytes, oversized, committed_only } = from;
         let log = self.log();
         let span = log.span();
         if !(span.start..=span.end).contains(&offset) {
             return None;
         }
+        let stable_end = log.visibility.stable_end(span.end);
+        let limit = if committed_only { stable_end } else { span.end };
         let first = log.batches.partition_point(|batch| batch.last_offset < offset);
         let mut size = 0;
         let mut until = first;
         for batch in log.batches.range(first..) {
             let fits = size + batch.bytes.len() <= max_bytes || (oversized && size == 0);
-            if !fits {
+            if !fits || batch.base_offset >= limit {
                 break;
             }
             size += batch.bytes.len();
             until += 1;
         }
-        if until == first + 1 {
-            return Some((log.batches[first].bytes.clone(), span));
-        }
-        let mut bytes = BytesMut::with_capacity(size);
-        for batch in log.batches.range(first..until) {
-            bytes.extend_from_slice(&batch.bytes);
-        }
-        Some((bytes.freeze(), span))
+        let end = log.batches.range(first..until).next_back().map_or(offset, |last| last.last_offset + 1);
+        let aborted = if committed_only { log.visibility.aborted_in(offset, end) } else { Vec::new() };
+        Some(Read { bytes: log.joined(first, until, size), span, stable_end, aborted })
     }
 
     /// Has the next record wake a fetch, for as long as that waits.
@@ -217,6 +270,17 @@ impl Log {
         Appended { base_offset, log_append_ms, start_offset: self.start_offset }
     }
 
+    fn joined(&self, first: usize, until: usize, size: usize) -> Bytes {
+        if until == first + 1 {
+            return self.batches[first].bytes.clone();
+        }
+        let mut bytes = BytesMut::with_capacity(size);
+        for batch in self.batches.range(first..until) {
+            bytes.extend_from_slice(&batch.bytes);
+        }
+        bytes.freeze()
+    }
+
     fn wake(&mut self) {
         for waiting in self.waiting.drain(..) {
             if let Some(fetch) = waiting.upgrade() {
@@ -264,6 +328,7 @@ impl Log {
 
     fn start_at(&mut self, offset: i64) {
         self.start_offset = self.start_offset.max(offset);
+        self.visibility.start_at(self.start_offset);
         while let Some(batch) = self.batches.pop_front_if(|batch| batch.last_offset < self.start_offset) {
             self.stored_bytes -= cost(&batch);
             self.budget.release(cost(&batch));
@@ -301,10 +366,6 @@ fn checked(mut records: Bytes, topic: Behaviour) -> Result<Batch, Refused> {
             topic.max_batch_bytes
         );
         return Err(Refused::new(ResponseError::MessageTooLarge, message));
-    }
-    if batch.is_transactional() {
-        let message = "the embedded broker does not support transactions";
-        return Err(Refused::new(ResponseError::InvalidTxnState, message));
     }
     if topic.compacts && !batch.is_compressed() && batch.records().flatten().any(|record| !record.has_key) {
         let message = "a compacted topic does not accept a record without a key";

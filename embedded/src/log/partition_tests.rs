@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use super::super::batch::tests::{batch_of, sequenced};
+use super::super::batch::tests::{batch_of, sequenced, transactional};
 use super::super::settings::Settings;
 use super::*;
 
@@ -23,7 +23,11 @@ fn topic(settings: &[(&str, &str)]) -> Behaviour {
 
 fn append(partition: &Partition, topic: Behaviour, timestamps: &[i64]) -> Result<Appended, Refused> {
     let records: Vec<_> = timestamps.iter().map(|timestamp| (Some("key"), *timestamp)).collect();
-    partition.append(batch_of(&records).freeze(), topic, 0)
+    partition.append(batch_of(&records).freeze(), topic, 0, |_| Ok(()))
+}
+
+fn read(partition: &Partition, offset: i64, max_bytes: usize, oversized: bool) -> Option<Read> {
+    partition.read(ReadFrom { offset, max_bytes, oversized, committed_only: false })
 }
 
 fn offsets(mut bytes: Bytes) -> Vec<i64> {
@@ -53,7 +57,7 @@ fn batches_follow_one_another_and_are_read_from_the_one_that_holds_the_offset() 
         (-1, 10_000, true, None),
     ];
     for (offset, max_bytes, oversized, expected) in cases {
-        let read = partition.read(offset, max_bytes, oversized).map(|(bytes, _)| offsets(bytes));
+        let read = read(&partition, offset, max_bytes, oversized).map(|read| offsets(read.bytes));
         assert_eq!(read, expected, "from {offset}, at most {max_bytes}");
     }
 }
@@ -61,7 +65,7 @@ fn batches_follow_one_another_and_are_read_from_the_one_that_holds_the_offset() 
 #[test]
 fn a_batch_that_is_sent_twice_is_stored_once() {
     let (partition, _) = partition(ROOM);
-    let send = |sequence| partition.append(sequenced(4, 0, sequence, 2).freeze(), topic(&[]), 0);
+    let send = |sequence| partition.append(sequenced(4, 0, sequence, 2).freeze(), topic(&[]), 0, |_| Ok(()));
     assert_eq!(send(0).unwrap().base_offset, 0);
     assert_eq!(send(2).unwrap().base_offset, 2);
     assert_eq!(send(0).unwrap().base_offset, 0);
@@ -88,7 +92,7 @@ fn what_may_not_be_stored_is_refused_with_kafkas_error() {
         (BytesMut::new(), topic(&[]), ResponseError::CorruptMessage),
     ];
     for (bytes, topic, expected) in cases {
-        assert_eq!(partition.append(bytes.freeze(), topic, 0).unwrap_err().error, expected);
+        assert_eq!(partition.append(bytes.freeze(), topic, 0, |_| Ok(())).unwrap_err().error, expected);
     }
     assert_eq!(partition.span().end, 0);
 }
@@ -115,7 +119,7 @@ fn what_is_deleted_is_gone_and_its_room_free() {
     append(&partition, topic(&[]), &[3]).unwrap();
     assert!(!budget.reserve(ROOM));
     assert_eq!(partition.delete_until(1), Some(1));
-    assert_eq!(partition.read(0, 100, true), None);
+    assert!(read(&partition, 0, 100, true).is_none());
     assert_eq!(partition.delete_until(3), Some(3));
     assert_eq!(partition.delete_until(4), None);
     assert_eq!(partition.delete_until(0), Some(3));
@@ -167,4 +171,44 @@ fn an_append_wakes_only_fetches_that_still_wait() {
     let notified = std::pin::pin!(waits.notified());
     let polled = notified.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     assert!(polled.is_ready());
+}
+
+#[test]
+fn who_reads_committed_records_stops_before_what_is_open_and_is_told_what_to_skip() {
+    let (partition, _) = partition(ROOM);
+    let send = |id, sequence| {
+        let bytes = transactional(sequenced(id, 0, sequence, 2)).freeze();
+        partition.append(bytes, topic(&[]), 0, |_| Ok(())).unwrap().base_offset
+    };
+    let committed = |offset| {
+        let from = ReadFrom { offset, max_bytes: 10_000, oversized: true, committed_only: true };
+        let read = partition.read(from).unwrap();
+        let aborted: Vec<_> = read.aborted.iter().map(|one| (one.producer_id, one.first_offset)).collect();
+        (read.bytes.len(), read.stable_end, aborted)
+    };
+    assert_eq!((send(1, 0), send(2, 0)), (0, 2));
+    assert_eq!(committed(0), (0, 0, vec![]));
+    let producer = |id| ProducerIdentity { id, epoch: 0 };
+    partition.end_transaction(9, producer(1), true);
+    let (bytes, stable_end, _) = committed(0);
+    assert_eq!((bytes > 0, stable_end), (true, 2));
+    partition.end_transaction(9, producer(2), false);
+    let (_, stable_end, aborted) = committed(0);
+    assert_eq!((stable_end, aborted), (6, vec![(2, 2)]));
+    assert_eq!(committed(6), (0, 6, vec![]));
+    partition.delete_until(6).unwrap();
+    assert_eq!(committed(6).2, []);
+}
+
+#[test]
+fn the_marker_of_a_newer_epoch_fences_the_older() {
+    let (partition, _) = partition(ROOM);
+    let send = |epoch| {
+        let bytes = transactional(sequenced(1, epoch, 0, 1)).freeze();
+        partition.append(bytes, topic(&[]), 0, |_| Ok(())).map(|appended| appended.base_offset)
+    };
+    assert_eq!(send(0), Ok(0));
+    partition.end_transaction(9, ProducerIdentity { id: 1, epoch: 1 }, false);
+    assert_eq!(send(0).unwrap_err().error, ResponseError::InvalidProducerEpoch);
+    assert_eq!(send(1), Ok(2));
 }

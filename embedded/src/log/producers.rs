@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::batch::Batch;
+use crate::txn::ProducerIdentity;
 
 /// As many as a producer may have in flight.
 const REMEMBERED_BATCHES: usize = 5;
@@ -86,6 +87,16 @@ impl Producers {
             last_sequence: batch.last_sequence(),
             base_offset: batch.base_offset,
         });
+    }
+
+    /// Refuses from now on what is of an older epoch.
+    pub(super) fn fence(&mut self, producer: ProducerIdentity) {
+        if let Some(known) = self.by_id.get_mut(&producer.id)
+            && known.epoch < producer.epoch
+        {
+            known.epoch = producer.epoch;
+            known.batches.clear();
+        }
     }
 
     fn forget_the_most_silent(&mut self) {

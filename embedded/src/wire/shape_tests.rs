@@ -102,7 +102,35 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
             .with_partitions(vec![part]);
         DeleteRecordsRequest::default().with_topics(vec![one])
     });
-    prove(ApiKey::InitProducerId, |_| InitProducerIdRequest::default());
+}
+
+#[test]
+fn the_shapes_of_transactions_are_those_of_the_encoder() {
+    let id = || TransactionalId(NAME);
+    prove(ApiKey::InitProducerId, |_| InitProducerIdRequest::default().with_transactional_id(Some(id())));
+    prove(ApiKey::AddPartitionsToTxn, |_| {
+        let one = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
+            .with_name(topic())
+            .with_partitions(vec![1, 2]);
+        AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(id())
+            .with_v3_and_below_topics(vec![one])
+    });
+    prove(ApiKey::AddOffsetsToTxn, |_| {
+        AddOffsetsToTxnRequest::default().with_transactional_id(id()).with_group_id(group())
+    });
+    prove(ApiKey::TxnOffsetCommit, |_| {
+        let part = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default()
+            .with_committed_metadata(Some(NAME));
+        let one = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+            .with_name(topic())
+            .with_partitions(vec![part]);
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(id())
+            .with_group_id(group())
+            .with_topics(vec![one])
+    });
+    prove(ApiKey::EndTxn, |_| EndTxnRequest::default().with_transactional_id(id()));
 }
 
 #[test]

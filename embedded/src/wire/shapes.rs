@@ -74,6 +74,25 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     ),
     (ApiKey::OffsetForLeaderEpoch, shape(4, &[I32.since(3), list(&[TEXT, list(&[I32, I32, I32])])])),
     (ApiKey::DeleteRecords, shape(2, &[list(&[TEXT, list(&[I32, I64])]), I32])),
+    (ApiKey::AddPartitionsToTxn, shape(3, &[TEXT, I64, I16, list(&[TEXT, NUMBERS])])),
+    (ApiKey::AddOffsetsToTxn, shape(3, &[TEXT, I64, I16, TEXT])),
+    (ApiKey::EndTxn, shape(3, &[TEXT, I64, I16, BOOL])),
+    (
+        ApiKey::TxnOffsetCommit,
+        shape(
+            3,
+            &[
+                TEXT,
+                TEXT,
+                I64,
+                I16,
+                I32.since(3),
+                TEXT.since(3),
+                TEXT.since(3),
+                list(&[TEXT, list(&[I32, I64, I32.since(2), TEXT])]),
+            ],
+        ),
+    ),
     (ApiKey::InitProducerId, shape(2, &[TEXT, I32, I64.since(3), I16.since(3)])),
     (ApiKey::FindCoordinator, shape(3, &[TEXT.until(3), I8.since(1), TEXTS.since(4)])),
     (

@@ -33,13 +33,17 @@ impl Running {
         self.runtime.block_on(patient).expect("the future did not end")
     }
 
+    pub(crate) fn bootstrap_servers(&self) -> &str {
+        self.broker.bootstrap_servers()
+    }
+
     pub(crate) fn client(&self) -> ClientConfig {
-        ClientConfig::from_iter([("bootstrap.servers", self.broker.bootstrap_servers())])
+        ClientConfig::from_iter([("bootstrap.servers", self.bootstrap_servers())])
     }
 
     pub(crate) fn consumer_config(&self, group: &str) -> ClientConfig {
         ClientConfig::from_iter([
-            ("bootstrap.servers", self.broker.bootstrap_servers()),
+            ("bootstrap.servers", self.bootstrap_servers()),
             ("group.id", group),
             ("auto.offset.reset", "earliest"),
             ("enable.auto.commit", "false"),
@@ -53,7 +57,7 @@ impl Running {
     }
 
     pub(crate) fn producer(&self, settings: &[(&str, &str)]) -> Producer {
-        let common = [("bootstrap.servers", self.broker.bootstrap_servers()), ("linger.ms", "0")];
+        let common = [("bootstrap.servers", self.bootstrap_servers()), ("linger.ms", "0")];
         let config: ClientConfig = common.iter().chain(settings).copied().collect();
         Producer::new(&config, ProducerLimits::default()).unwrap()
     }
