@@ -64,8 +64,84 @@ fn partition(index: i32) -> DescribeTopicPartitionsResponsePartition {
         .with_leader_epoch(LEADER_EPOCH)
         .with_replica_nodes(vec![NODE_ID])
         .with_isr_nodes(vec![NODE_ID])
+        // Null is allowed, and more than the Java client can bear.
+        .with_eligible_leader_replicas(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()))
 }
 
 fn cursor(topic: &str, partition: i32) -> Cursor {
     Cursor::default().with_topic_name(TopicName(text(topic))).with_partition_index(partition)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
+
+    use super::*;
+    use crate::log::settings::Settings;
+    use crate::state::StateSettings;
+
+    fn state() -> State {
+        let state = State::new(StateSettings {
+            host: "localhost".to_owned(),
+            port: 9092,
+            default_partitions: 1,
+            creates_topics: true,
+            memory_limit_bytes: 1_000,
+        });
+        for (topic, partitions) in [("a", 2), ("b", 5), ("c", 1)] {
+            state.create_topic(topic, partitions, Settings::default()).unwrap();
+        }
+        state
+    }
+
+    /// All pages, each as its topics and partitions.
+    fn pages(state: &State, limit: i32) -> Vec<Vec<(String, Vec<i32>)>> {
+        let (mut pages, mut cursor) = (Vec::new(), None);
+        loop {
+            let request = DescribeTopicPartitionsRequest::default()
+                .with_response_partition_limit(limit)
+                .with_cursor(cursor.take());
+            let response = describe(state, request);
+            let page = response.topics.into_iter().map(|topic| {
+                let indexes = topic.partitions.iter().map(|one| one.partition_index).collect();
+                (topic.name.unwrap().to_string(), indexes)
+            });
+            pages.push(page.collect());
+            let Some(next) = response.next_cursor else { return pages };
+            cursor = Some(
+                Cursor::default().with_topic_name(next.topic_name).with_partition_index(next.partition_index),
+            );
+        }
+    }
+
+    #[test]
+    fn pages_hold_as_many_partitions_as_are_asked_for_and_none_is_missing() {
+        let state = state();
+        let topic =
+            |name: &str, indexes: std::ops::Range<i32>| (name.to_owned(), indexes.collect::<Vec<_>>());
+        let all = vec![topic("a", 0..2), topic("b", 0..5), topic("c", 0..1)];
+        assert_eq!(pages(&state, 100), [all]);
+        let three = [
+            vec![topic("a", 0..2), topic("b", 0..1)],
+            vec![topic("b", 1..4)],
+            vec![topic("b", 4..5), topic("c", 0..1)],
+        ];
+        assert_eq!(pages(&state, 3), three);
+        assert_eq!(pages(&state, 2).len(), 4);
+    }
+
+    #[test]
+    fn an_unknown_topic_is_an_error_of_its_own_and_no_list_is_null() {
+        let asked = ["a", "absent"].map(|name| TopicRequest::default().with_name(TopicName(text(name))));
+        let request = DescribeTopicPartitionsRequest::default()
+            .with_topics(asked.to_vec())
+            .with_response_partition_limit(10);
+        let response = describe(&state(), request);
+        let codes: Vec<_> = response.topics.iter().map(|topic| topic.error_code).collect();
+        assert_eq!(codes, [0, ResponseError::UnknownTopicOrPartition.code()]);
+        let partition = &response.topics[0].partitions[0];
+        assert!(partition.eligible_leader_replicas.is_some() && partition.last_known_elr.is_some());
+    }
 }
