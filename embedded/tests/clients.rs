@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use kafka_boot_client::{
-    ConsumerEvent, ErrorCode, ErrorKind, PartitionOffset, ProducerRecord, RawRecord, Timestamp,
-    TopicPartition,
+    ConfigChange, ConfigOperation, ConfigResource, ConsumerEvent, ErrorCode, ErrorKind, OffsetSpec,
+    PartitionOffset, ProducerRecord, RawRecord, Timestamp, TopicPartition,
 };
 use kafka_boot_embedded::EmbeddedBroker;
 use support::{Driver, PATIENCE, Running};
@@ -75,6 +75,36 @@ fn every_codec_and_every_kind_of_acknowledgement_gets_through() {
     let mut driver = Driver::subscribe(&broker.consumer_config("codecs"), "orders");
     driver.poll_until("not all records", |driver| driver.records.len() == settings.len());
     assert_eq!(values(&driver), (0..8).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_record_in_a_compressed_batch_is_found_by_time_and_refused_without_a_key() {
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let broker = started("orders", 1);
+        let producer = broker.producer(&[("compression.codec", codec), ("linger.ms", "50")]);
+        let record = |value: i64| {
+            ProducerRecord::new("orders").payload("x".repeat(500)).timestamp(1_700_000_000_000 + value)
+        };
+        let admin = kafka_boot_client::Admin::new(&broker.client()).unwrap();
+        let partition = TopicPartition::new("orders", 0);
+        broker.block_on(async {
+            for value in 0..20 {
+                drop(producer.enqueue(record(value)).await.unwrap());
+            }
+            producer.flush(PATIENCE).await.unwrap();
+            let wanted = [(partition, OffsetSpec::AtOrAfter(1_700_000_000_013))];
+            let listed = admin.list_offsets(&wanted, PATIENCE).await.unwrap();
+            assert_eq!(listed[0].1.as_ref().unwrap().offset, Some(13), "{codec}");
+
+            let operation = ConfigOperation::Set("compact".to_owned());
+            let change = ConfigChange { name: "cleanup.policy".to_owned(), operation };
+            let changes = [(ConfigResource::Topic("orders".to_owned()), vec![change])];
+            admin.incremental_alter_configs(&changes, PATIENCE).await.unwrap()[0].1.as_ref().unwrap();
+            let error = producer.enqueue(record(0)).await.unwrap().await.unwrap_err();
+            assert_eq!(error.error().code(), Some(ErrorCode::from_number(87)), "{codec}: {error:?}");
+            producer.enqueue(record(0).key("k")).await.unwrap().await.unwrap();
+        });
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::codec;
 use crate::txn::ProducerIdentity;
 
 const BASE_OFFSET: usize = 0;
@@ -129,7 +130,7 @@ impl Batch {
         self.attributes & TRANSACTIONAL != 0
     }
 
-    pub(crate) fn is_compressed(&self) -> bool {
+    fn is_compressed(&self) -> bool {
         self.attributes & COMPRESSION_MASK != 0
     }
 
@@ -207,8 +208,17 @@ impl Batch {
         ProducerIdentity { id: self.producer_id, epoch: self.producer_epoch }
     }
 
+    /// Looks at the records, unpacked if need be. `None` if they cannot be.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(Records<'_>) -> T) -> Option<T> {
+        if !self.is_compressed() {
+            return Some(at(self.records()));
+        }
+        let unpacked = codec::unpack(self.attributes & COMPRESSION_MASK, &self.bytes[RECORDS..])?;
+        Some(at(Records { batch: self, rest: &unpacked }))
+    }
+
     /// The records of a batch that is not compressed.
-    pub(crate) fn records(&self) -> Records<'_> {
+    fn records(&self) -> Records<'_> {
         Records { batch: self, rest: &self.bytes[RECORDS..] }
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod budget;
+mod codec;
 pub(crate) mod partition;
 mod producers;
 pub(crate) mod settings;

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
 use tokio::sync::Notify;
 
-use super::batch::{BadBatch, Batch};
+use super::batch::{BadBatch, Batch, RecordInfo};
 use super::budget::Budget;
 use super::producers::{Producers, Verdict};
 use super::settings::Behaviour;
@@ -219,20 +219,23 @@ impl Partition {
     /// The first record of that time or later.
     pub(crate) fn first_since(&self, timestamp: i64) -> Option<Position> {
         let log = self.log();
-        let batch = log
-            .batches
-            .iter()
-            .find(|batch| batch.max_timestamp >= timestamp && batch.last_offset >= log.start_offset)?;
-        if batch.is_compressed() {
-            // What is in it is not looked into, so the answer is its beginning: never too late.
-            let offset = batch.base_offset.max(log.start_offset);
-            return Some(Position { offset, timestamp: batch.base_timestamp.max(timestamp) });
-        }
-        let record = batch
-            .records()
-            .flatten()
-            .find(|record| record.timestamp >= timestamp && record.offset >= log.start_offset)?;
-        Some(Position { offset: record.offset, timestamp: record.timestamp })
+        let start = log.start_offset;
+        let candidate = |batch: &&Batch| batch.max_timestamp >= timestamp && batch.last_offset >= start;
+        let candidates: Vec<Batch> = log.batches.iter().filter(candidate).take(2).cloned().collect();
+        drop(log);
+        // The beginning of the log may lie behind the record of the first batch that is late enough.
+        candidates.iter().find_map(|batch| {
+            let late = |record: &RecordInfo| record.timestamp >= timestamp && record.offset >= start;
+            let found = batch.look(|records| records.flatten().find(late));
+            // Of what cannot be looked into, the beginning is never too late.
+            let unknown = RecordInfo {
+                offset: batch.base_offset.max(start),
+                timestamp: batch.base_timestamp.max(timestamp),
+                has_key: true,
+            };
+            let record = found.unwrap_or(Some(unknown))?;
+            Some(Position { offset: record.offset, timestamp: record.timestamp })
+        })
     }
 
     /// The first of the records with the latest time.
@@ -367,9 +370,17 @@ fn checked(mut records: Bytes, topic: Behaviour) -> Result<Batch, Refused> {
         );
         return Err(Refused::new(ResponseError::MessageTooLarge, message));
     }
-    if topic.compacts && !batch.is_compressed() && batch.records().flatten().any(|record| !record.has_key) {
-        let message = "a compacted topic does not accept a record without a key";
-        return Err(Refused::new(ResponseError::InvalidRecord, message));
+    if topic.compacts {
+        match batch.look(|records| records.flatten().all(|record| record.has_key)) {
+            Some(true) => {}
+            Some(false) => {
+                let message = "a compacted topic does not accept a record without a key";
+                return Err(Refused::new(ResponseError::InvalidRecord, message));
+            }
+            None => {
+                return Err(Refused::new(ResponseError::CorruptMessage, "the batch cannot be unpacked"));
+            }
+        }
     }
     Ok(batch)
 }
