@@ -62,6 +62,23 @@ impl State {
         }
     }
 
+    /// A broker of its own for a test, with these topics.
+    #[cfg(test)]
+    pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
+        let state = Self::new(StateSettings {
+            host: "localhost".to_owned(),
+            port: 9092,
+            default_partitions: 1,
+            creates_topics: true,
+            memory_limit_bytes: 1_000_000,
+        });
+        for (name, partitions) in topics {
+            let created = state.create_topic(name, *partitions, Settings::default());
+            assert!(created.is_ok(), "{created:?}");
+        }
+        state
+    }
+
     pub(crate) fn new_producer_id(&self) -> i64 {
         self.next_producer_id.fetch_add(1, Ordering::Relaxed)
     }

@@ -79,21 +79,9 @@ mod tests {
     use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 
     use super::*;
-    use crate::log::settings::Settings;
-    use crate::state::StateSettings;
 
     fn state() -> State {
-        let state = State::new(StateSettings {
-            host: "localhost".to_owned(),
-            port: 9092,
-            default_partitions: 1,
-            creates_topics: true,
-            memory_limit_bytes: 1_000,
-        });
-        for (topic, partitions) in [("a", 2), ("b", 5), ("c", 1)] {
-            state.create_topic(topic, partitions, Settings::default()).unwrap();
-        }
-        state
+        State::with_topics(&[("a", 2), ("b", 5), ("c", 1)])
     }
 
     /// All pages, each as its topics and partitions.
