@@ -72,7 +72,10 @@ pub(super) fn add_partitions(
     let now_ms = state.stopwatch.elapsed_ms();
     let id = &request.v3_and_below_transactional_id;
     let mut ledger = state.transactions.lock();
-    let outcome = if all_known {
+    // Markers are stored beyond the limit, so nothing that ends with one may begin there.
+    let outcome = if state.topics.are_full() {
+        Err(ResponseError::PolicyViolation)
+    } else if all_known {
         ledger.add_partitions(now_ms, id, producer, partitions)
     } else {
         ledger.check(id, producer)
@@ -161,4 +164,60 @@ pub(super) fn end(state: &State, request: &EndTxnRequest, version: i16) -> EndTx
     let ended = state.end_transaction(&request.transactional_id, producer, request.committed);
     let ended = ended.map_err(|error| named_for(version, 2, error));
     EndTxnResponse::default().with_error_code(code_of(&ended))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+    use kafka_protocol::messages::{TopicName, TransactionalId};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    const ID: StrBytes = StrBytes::from_static_str("teller");
+
+    fn add(state: &State, producer: ProducerIdentity, partitions: &[i32], version: i16) -> Vec<i16> {
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str("orders")))
+            .with_partitions(partitions.to_vec());
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(TransactionalId(ID))
+            .with_v3_and_below_producer_id(ProducerId(producer.id))
+            .with_v3_and_below_producer_epoch(producer.epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let response = add_partitions(state, request, version);
+        let results =
+            response.results_by_topic_v3_and_below.into_iter().flat_map(|one| one.results_by_partition);
+        results.map(|result| result.partition_error_code).collect()
+    }
+
+    #[test]
+    fn partitions_are_added_all_or_none_and_only_by_the_producer_of_the_id() {
+        let state = State::with_topics(&[("orders", 2)]);
+        let producer = state.begin_producer(&ID, 1_000, None).unwrap();
+        let unknown = ResponseError::UnknownTopicOrPartition.code();
+        let not_attempted = ResponseError::OperationNotAttempted.code();
+        assert_eq!(add(&state, producer, &[0, 7], 3), [not_attempted, unknown]);
+        assert_eq!(add(&state, producer, &[0, 1], 3), [0, 0]);
+        let old = ProducerIdentity { epoch: producer.epoch - 1, ..producer };
+        assert_eq!(add(&state, old, &[0], 3), [ResponseError::ProducerFenced.code()]);
+        assert_eq!(add(&state, old, &[0], 1), [ResponseError::InvalidProducerEpoch.code()]);
+    }
+
+    #[test]
+    fn transactions_without_records_do_not_grow_without_end() {
+        let state = State::with_topics(&[("orders", 1)]);
+        let producer = state.begin_producer(&ID, 1_000, None).unwrap();
+        let mut rounds = 0;
+        while add(&state, producer, &[0], 3) == [0] {
+            state.end_transaction(&ID, producer, false).unwrap();
+            rounds += 1;
+            assert!(rounds < 100_000, "the markers are not counted");
+        }
+        assert_eq!(add(&state, producer, &[0], 3), [ResponseError::PolicyViolation.code()]);
+        // Room is made as by any deletion.
+        state.topics.partition("orders", 0).unwrap().delete_until(rounds).unwrap();
+        assert_eq!(add(&state, producer, &[0], 3), [0]);
+    }
 }

@@ -27,6 +27,10 @@ impl Budget {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    pub(crate) fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.limit
+    }
+
     pub(crate) fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -49,5 +53,15 @@ mod tests {
         assert!(!budget.reserve(u64::MAX));
         budget.release(7);
         assert!(budget.reserve(7));
+    }
+
+    #[test]
+    fn what_has_to_be_stored_is_stored_and_counted() {
+        let budget = Budget::new(10);
+        assert!(budget.reserve(9) && !budget.is_full());
+        budget.reserve_beyond_limit(5);
+        assert!(budget.is_full());
+        budget.release(5);
+        assert!(!budget.is_full());
     }
 }

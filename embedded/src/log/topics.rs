@@ -178,6 +178,11 @@ impl Topics {
         Arc::new(Partition::new(Arc::clone(&self.budget)))
     }
 
+    /// Whether nothing more can be stored.
+    pub(crate) fn are_full(&self) -> bool {
+        self.budget.is_full()
+    }
+
     /// Deletes what no topic retains any more.
     pub(crate) fn expire(&self, now_ms: i64) {
         for topic in self.all() {
