@@ -1,0 +1,222 @@
+//! `DescribeConfigs`, `AlterConfigs` and `IncrementalAlterConfigs`.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as Altered;
+use kafka_protocol::messages::{
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::text;
+use crate::log::settings::{BROKER_SETTINGS, Setting, Settings, TOPIC_SETTINGS};
+use crate::log::topics::Denied;
+use crate::state::{NODE_ID, State};
+
+/// Kinds of resources.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Where a value comes from.
+const SET_ON_TOPIC: i8 = 1;
+const SET_AT_START: i8 = 4;
+const DEFAULT: i8 = 5;
+
+/// What is to be done to a value.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+/// Where the value of a topic's setting comes from, as a number.
+pub(super) fn source_of(settings: &Settings, setting: &Setting) -> i8 {
+    if settings.is_set(setting) { SET_ON_TOPIC } else { DEFAULT }
+}
+
+pub(super) fn describe(state: &State, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let synonyms = request.include_synonyms;
+    let results = request.resources.into_iter().map(|resource| {
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name.clone());
+        match describe_one(state, &resource, synonyms) {
+            Ok(configs) => result.with_configs(configs),
+            Err((error, message)) => {
+                result.with_error_code(error.code()).with_error_message(Some(text(message)))
+            }
+        }
+    });
+    DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+fn describe_one(
+    state: &State,
+    resource: &DescribeConfigsResource,
+    synonyms: bool,
+) -> Result<Vec<DescribeConfigsResourceResult>, Denied> {
+    let keys = resource.configuration_keys.as_deref().filter(|keys| !keys.is_empty());
+    let wanted = |setting: &&Setting| keys.is_none_or(|keys| keys.iter().any(|key| &**key == setting.name));
+    match resource.resource_type {
+        TOPIC => {
+            let settings = topic_settings(state, &resource.resource_name)?;
+            let describe = |setting: &Setting| described_topic_setting(&settings, setting, synonyms);
+            Ok(TOPIC_SETTINGS.iter().filter(wanted).map(describe).collect())
+        }
+        BROKER => {
+            check_broker(&resource.resource_name)?;
+            Ok(BROKER_SETTINGS.iter().filter(wanted).map(described_broker_setting).collect())
+        }
+        other => Err(unknown_kind(other)),
+    }
+}
+
+fn described_topic_setting(
+    settings: &Settings,
+    setting: &Setting,
+    synonyms: bool,
+) -> DescribeConfigsResourceResult {
+    let synonym = |value: &str, source| {
+        DescribeConfigsSynonym::default()
+            .with_name(text(setting.name))
+            .with_value(Some(text(value)))
+            .with_source(source)
+    };
+    let mut origins = Vec::new();
+    if synonyms {
+        if settings.is_set(setting) {
+            origins.push(synonym(settings.get(setting), SET_ON_TOPIC));
+        }
+        origins.push(synonym(setting.default, DEFAULT));
+    }
+    DescribeConfigsResourceResult::default()
+        .with_name(text(setting.name))
+        .with_value(Some(text(settings.get(setting))))
+        .with_config_source(source_of(settings, setting))
+        .with_config_type(setting.type_number())
+        .with_synonyms(origins)
+}
+
+fn described_broker_setting(setting: &Setting) -> DescribeConfigsResourceResult {
+    DescribeConfigsResourceResult::default()
+        .with_name(text(setting.name))
+        .with_value(Some(text(setting.default)))
+        .with_read_only(true)
+        .with_config_source(SET_AT_START)
+        .with_config_type(setting.type_number())
+}
+
+/// Replaces all that was set.
+pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let responses = request.resources.into_iter().map(|resource| {
+        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
+            topic_settings(state, &resource.resource_name)?;
+            let mut settings = Settings::default();
+            for config in &resource.configs {
+                let value = config.value.as_deref().unwrap_or_default();
+                settings.set(&config.name, value).map_err(invalid)?;
+            }
+            store(state, &resource.resource_name, settings, request.validate_only);
+            Ok(())
+        });
+        let (code, message) = told(outcome);
+        AlterConfigsResourceResponse::default()
+            .with_error_code(code)
+            .with_error_message(message)
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name)
+    });
+    AlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+/// Changes only what is named; all of a resource's changes, or none.
+pub(super) fn alter_incrementally(
+    state: &State,
+    request: IncrementalAlterConfigsRequest,
+) -> IncrementalAlterConfigsResponse {
+    let responses = request.resources.into_iter().map(|resource| {
+        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
+            let mut settings = topic_settings(state, &resource.resource_name)?;
+            for config in &resource.configs {
+                change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
+            }
+            store(state, &resource.resource_name, settings, request.validate_only);
+            Ok(())
+        });
+        let (code, message) = told(outcome);
+        Altered::default()
+            .with_error_code(code)
+            .with_error_message(message)
+            .with_resource_type(resource.resource_type)
+            .with_resource_name(resource.resource_name)
+    });
+    IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+fn change(
+    settings: &mut Settings,
+    operation: i8,
+    name: &str,
+    value: Option<&StrBytes>,
+) -> Result<(), Denied> {
+    let needed = || value.map(|value| &**value).ok_or_else(|| invalid(format!("`{name}` has no value")));
+    match operation {
+        SET => settings.set(name, needed()?).map_err(invalid),
+        DELETE => settings.unset(name).map_err(invalid),
+        APPEND | SUBTRACT => settings.change_list(name, needed()?, operation == APPEND).map_err(invalid),
+        other => Err((ResponseError::InvalidRequest, format!("unknown operation {other} on `{name}`"))),
+    }
+}
+
+fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) {
+    if validate_only {
+        return;
+    }
+    if let Some(topic) = state.topics.by_name(topic) {
+        topic.set_settings(settings);
+    }
+}
+
+fn told(outcome: Result<(), Denied>) -> (i16, Option<StrBytes>) {
+    match outcome {
+        Ok(()) => (super::NONE, None),
+        Err((error, message)) => (error.code(), Some(text(message))),
+    }
+}
+
+fn topic_settings(state: &State, name: &str) -> Result<Settings, Denied> {
+    let unknown = || (ResponseError::UnknownTopicOrPartition, format!("there is no topic `{name}`"));
+    state.topics.by_name(name).map(|topic| topic.settings()).ok_or_else(unknown)
+}
+
+fn check_topic_kind(kind: i8, name: &str) -> Result<(), Denied> {
+    match kind {
+        TOPIC => Ok(()),
+        BROKER => {
+            check_broker(name)?;
+            Err(invalid("the settings of the embedded broker cannot be changed".to_owned()))
+        }
+        other => Err(unknown_kind(other)),
+    }
+}
+
+fn check_broker(name: &str) -> Result<(), Denied> {
+    // No name stands for the defaults of all brokers.
+    if name.is_empty() || name == NODE_ID.0.to_string() {
+        return Ok(());
+    }
+    let message = format!("there is no broker `{name}`; the only one is `{}`", NODE_ID.0);
+    Err((ResponseError::InvalidRequest, message))
+}
+
+fn unknown_kind(kind: i8) -> Denied {
+    (ResponseError::InvalidRequest, format!("resources of kind {kind} have no settings here"))
+}
+
+fn invalid(why: String) -> Denied {
+    (ResponseError::InvalidConfig, why)
+}

@@ -1,0 +1,201 @@
+//! Membership: `FindCoordinator`, `JoinGroup`, `SyncGroup`, `Heartbeat`, `LeaveGroup`.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::find_coordinator_response::Coordinator;
+use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
+use kafka_protocol::messages::leave_group_request::MemberIdentity;
+use kafka_protocol::messages::leave_group_response::MemberResponse;
+use kafka_protocol::messages::{
+    FindCoordinatorRequest, FindCoordinatorResponse, HeartbeatRequest, HeartbeatResponse, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse,
+};
+use kafka_protocol::protocol::StrBytes;
+use uuid::Uuid;
+
+use super::{Caller, NONE, code_of, text};
+use crate::group::member::{Answer, Joined};
+use crate::group::{Departure, JoinRequest, SyncRequest};
+use crate::state::{NODE_ID, State};
+
+/// What a coordinator coordinates, in `FindCoordinator`.
+const GROUPS: i8 = 0;
+const TRANSACTIONS: i8 = 1;
+
+/// Kafka's longest session, in milliseconds. Its shortest of 6 s is not kept to, so that tests need not wait.
+const MAX_SESSION_TIMEOUT_MS: i32 = 1_800_000;
+
+pub(super) fn find_coordinator(
+    state: &State,
+    request: FindCoordinatorRequest,
+    version: i16,
+) -> FindCoordinatorResponse {
+    let known = matches!(request.key_type, GROUPS | TRANSACTIONS);
+    let refusal = (!known).then_some((
+        ResponseError::InvalidRequest.code(),
+        "the embedded broker coordinates consumer groups and transactions",
+    ));
+    if version >= 4 {
+        let coordinators = request.coordinator_keys.into_iter().map(|key| match refusal {
+            None => Coordinator::default()
+                .with_key(key)
+                .with_node_id(NODE_ID)
+                .with_host(text(&state.host))
+                .with_port(i32::from(state.port)),
+            Some((code, message)) => Coordinator::default()
+                .with_key(key)
+                .with_node_id((-1).into())
+                .with_port(-1)
+                .with_error_code(code)
+                .with_error_message(Some(text(message))),
+        });
+        return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
+    }
+    match refusal {
+        None => FindCoordinatorResponse::default()
+            .with_node_id(NODE_ID)
+            .with_host(text(&state.host))
+            .with_port(i32::from(state.port)),
+        Some((code, message)) => FindCoordinatorResponse::default()
+            .with_node_id((-1).into())
+            .with_port(-1)
+            .with_error_code(code)
+            .with_error_message((version >= 1).then(|| text(message))),
+    }
+}
+
+pub(super) async fn join(
+    state: &State,
+    caller: &Caller,
+    client_id: &str,
+    request: JoinGroupRequest,
+    version: i16,
+) -> JoinGroupResponse {
+    let member_id = request.member_id.to_string();
+    let group_id = request.group_id.to_string();
+    let answer = match join_request(caller, client_id, request, version) {
+        Ok(join) if !group_id.is_empty() => state.groups.join(&group_id, join).await,
+        Ok(_) => Answer::NotJoined(ResponseError::InvalidGroupId, member_id),
+        Err(error) => Answer::NotJoined(error, member_id),
+    };
+    match answer {
+        Answer::Joined(joined) => joined_response(joined, version),
+        Answer::NotJoined(error, member_id) => refused_join(error, member_id, version),
+        Answer::Synced(_) | Answer::NotSynced(_) => {
+            refused_join(ResponseError::UnknownServerError, String::new(), version)
+        }
+    }
+}
+
+fn join_request(
+    caller: &Caller,
+    client_id: &str,
+    request: JoinGroupRequest,
+    version: i16,
+) -> Result<JoinRequest, ResponseError> {
+    if !(1..=MAX_SESSION_TIMEOUT_MS).contains(&request.session_timeout_ms) {
+        return Err(ResponseError::InvalidSessionTimeout);
+    }
+    let session_timeout_ms = u64::from(request.session_timeout_ms.unsigned_abs());
+    // The first version had one timeout for both.
+    let rebalance_timeout_ms = u64::try_from(request.rebalance_timeout_ms).unwrap_or(session_timeout_ms);
+    let instance = request.group_instance_id.map(|instance| instance.to_string());
+    let stem = instance.as_deref().unwrap_or(client_id);
+    let protocols = request.protocols.into_iter();
+    Ok(JoinRequest {
+        fresh_id: format!("{stem}-{}", Uuid::new_v4()),
+        member_id: request.member_id.to_string(),
+        instance,
+        client_id: client_id.to_owned(),
+        client_host: caller.host.clone(),
+        session_timeout_ms,
+        rebalance_timeout_ms,
+        protocol_type: request.protocol_type.to_string(),
+        protocols: protocols.map(|protocol| (protocol.name.to_string(), protocol.metadata)).collect(),
+        knows_two_rounds: version >= 4,
+        knows_skipping: version >= 9,
+    })
+}
+
+fn joined_response(joined: Joined, version: i16) -> JoinGroupResponse {
+    let members = joined.members.into_iter().map(|member| {
+        JoinGroupResponseMember::default()
+            .with_member_id(text(member.id))
+            .with_group_instance_id(member.instance.map(text))
+            .with_metadata(member.metadata)
+    });
+    JoinGroupResponse::default()
+        .with_error_code(NONE)
+        .with_generation_id(joined.generation)
+        .with_protocol_type((version >= 7).then(|| text(joined.protocol_type)))
+        .with_protocol_name(Some(text(joined.protocol)))
+        .with_leader(text(joined.leader))
+        .with_skip_assignment(joined.skip_assignment)
+        .with_member_id(text(joined.member_id))
+        .with_members(members.collect())
+}
+
+fn refused_join(error: ResponseError, member_id: String, version: i16) -> JoinGroupResponse {
+    JoinGroupResponse::default()
+        .with_error_code(error.code())
+        .with_generation_id(-1)
+        .with_protocol_name((version < 7).then(StrBytes::new))
+        .with_member_id(text(member_id))
+}
+
+pub(super) async fn sync(state: &State, request: SyncGroupRequest, version: i16) -> SyncGroupResponse {
+    let assignments = request.assignments.into_iter();
+    let sync = SyncRequest {
+        member_id: request.member_id.to_string(),
+        instance: request.group_instance_id.map(|instance| instance.to_string()),
+        generation: request.generation_id,
+        protocol_type: request.protocol_type.map(|name| name.to_string()),
+        protocol: request.protocol_name.map(|name| name.to_string()),
+        assignments: assignments.map(|one| (one.member_id.to_string(), one.assignment)).collect(),
+    };
+    match state.groups.sync(&request.group_id, sync).await {
+        Answer::Synced(synced) => {
+            let names = version >= 5;
+            SyncGroupResponse::default()
+                .with_protocol_type(names.then(|| text(synced.protocol_type)))
+                .with_protocol_name(names.then(|| text(synced.protocol)))
+                .with_assignment(synced.assignment)
+        }
+        Answer::NotSynced(error) => SyncGroupResponse::default().with_error_code(error.code()),
+        Answer::Joined(_) | Answer::NotJoined(..) => {
+            SyncGroupResponse::default().with_error_code(ResponseError::UnknownServerError.code())
+        }
+    }
+}
+
+pub(super) fn heartbeat(state: &State, request: &HeartbeatRequest) -> HeartbeatResponse {
+    let instance = request.group_instance_id.as_deref();
+    let result = state
+        .groups
+        .with(&request.group_id, |group, now_ms| {
+            group.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
+        })
+        .unwrap_or(Err(ResponseError::UnknownMemberId));
+    HeartbeatResponse::default().with_error_code(code_of(&result))
+}
+
+pub(super) fn leave(state: &State, request: &LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
+    let leave_one = |member: &MemberIdentity| {
+        let who = Departure {
+            member_id: member.member_id.to_string(),
+            instance: member.group_instance_id.as_ref().map(ToString::to_string),
+        };
+        let left = state.groups.with(&request.group_id, |group, now_ms| group.leave(now_ms, &who));
+        code_of(&left.unwrap_or(Err(ResponseError::UnknownMemberId)))
+    };
+    if version < 3 {
+        let member = MemberIdentity::default().with_member_id(request.member_id.clone());
+        return LeaveGroupResponse::default().with_error_code(leave_one(&member));
+    }
+    let members = request.members.iter().map(|member| {
+        MemberResponse::default()
+            .with_member_id(member.member_id.clone())
+            .with_group_instance_id(member.group_instance_id.clone())
+            .with_error_code(leave_one(member))
+    });
+    LeaveGroupResponse::default().with_members(members.collect())
+}

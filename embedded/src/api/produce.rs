@@ -1,0 +1,107 @@
+//! `Produce`.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::produce_request::PartitionProduceData;
+use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+
+use super::text;
+use crate::clock::wall_clock_ms;
+use crate::log::batch::Batch;
+use crate::log::partition::Refused;
+use crate::log::topics::Topic;
+use crate::state::State;
+use crate::txn::Ledger;
+
+/// The first version with messages beside the codes of errors.
+const FIRST_WITH_MESSAGES: i16 = 8;
+
+/// Stores what it can, and says for each partition how that went; to a producer that wants to hear it.
+pub(super) fn produce(state: &State, request: ProduceRequest, version: i16) -> Option<ProduceResponse> {
+    let acks = request.acks;
+    let known_acks = (-1..=1).contains(&acks);
+    let now_ms = wall_clock_ms();
+    // Held while a transaction's batches are stored, so that it cannot end in between.
+    let transactional_id = request.transactional_id;
+    let mut transaction = transactional_id.as_ref().map(|id| (id.as_str(), state.transactions.lock()));
+    let mut response = ProduceResponse::default();
+    for wanted in request.topic_data {
+        let topic = state.topics.by_name(&wanted.name);
+        let mut answered = TopicProduceResponse::default().with_name(wanted.name);
+        for part in wanted.partition_data {
+            let index = part.index;
+            let outcome = if known_acks {
+                append(
+                    topic.as_deref(),
+                    part,
+                    now_ms,
+                    transaction.as_mut().map(|(id, ledger)| (*id, &mut **ledger)),
+                )
+            } else {
+                Err(Refused {
+                    error: ResponseError::InvalidRequiredAcks,
+                    message: "`acks` has to be 0, 1 or -1".to_owned(),
+                })
+            };
+            answered.partition_responses.push(match outcome {
+                Ok(stored) => stored.with_index(index),
+                Err(refused) => refusal(refused, version).with_index(index),
+            });
+        }
+        response.responses.push(answered);
+    }
+    (acks != 0).then_some(response)
+}
+
+fn append(
+    topic: Option<&Topic>,
+    part: PartitionProduceData,
+    now_ms: i64,
+    transaction: Option<(&str, &mut Ledger)>,
+) -> Result<PartitionProduceResponse, Refused> {
+    let found = topic.and_then(|topic| Some((topic, topic.partition(part.index)?)));
+    let Some((topic, partition)) = found else {
+        return Err(Refused {
+            error: ResponseError::UnknownTopicOrPartition,
+            message: "there is no such topic or partition".to_owned(),
+        });
+    };
+    let deny = |batch: &Batch| check_transaction(batch, transaction, &topic.name, part.index);
+    let appended = partition.append(part.records.unwrap_or_default(), topic.behaviour(), now_ms, deny)?;
+    Ok(PartitionProduceResponse::default()
+        .with_base_offset(appended.base_offset)
+        .with_log_append_time_ms(appended.log_append_ms)
+        .with_log_start_offset(appended.start_offset))
+}
+
+/// A transactional batch belongs to an open transaction that knows the partition.
+fn check_transaction(
+    batch: &Batch,
+    transaction: Option<(&str, &mut Ledger)>,
+    topic: &str,
+    partition: i32,
+) -> Result<(), Refused> {
+    if !batch.is_transactional() {
+        return Ok(());
+    }
+    let checked = match transaction {
+        None => Err(ResponseError::InvalidTxnState),
+        Some((id, ledger)) => ledger.check_partition(id, batch.producer(), topic, partition),
+    };
+    checked.map_err(|error| match error {
+        // The name by which a producer knows it here.
+        ResponseError::ProducerFenced => {
+            Refused::new(ResponseError::InvalidProducerEpoch, "a newer epoch of the producer is at work")
+        }
+        other => Refused::new(other, "the partition is in no open transaction of the producer"),
+    })
+}
+
+fn refusal(refused: Refused, version: i16) -> PartitionProduceResponse {
+    let message = (version >= FIRST_WITH_MESSAGES).then(|| text(refused.message));
+    PartitionProduceResponse::default()
+        .with_error_code(refused.error.code())
+        .with_base_offset(-1)
+        .with_log_append_time_ms(-1)
+        .with_error_message(message)
+}

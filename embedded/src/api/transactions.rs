@@ -1,0 +1,223 @@
+//! `InitProducerId`, `AddPartitionsToTxn`, `AddOffsetsToTxn`, `TxnOffsetCommit` and `EndTxn`.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::add_partitions_to_txn_response::{
+    AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult,
+};
+use kafka_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestPartition;
+use kafka_protocol::messages::txn_offset_commit_response::{
+    TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
+};
+use kafka_protocol::messages::{
+    AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+    EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+};
+
+use super::group_offsets::check_offset;
+use super::{NONE, code_of};
+use crate::group::CommittedOffset;
+use crate::state::State;
+use crate::txn::ProducerIdentity;
+
+/// The error of a fenced producer, which older clients know by another name.
+fn named_for(version: i16, first_with_fenced: i16, error: ResponseError) -> ResponseError {
+    match error {
+        ResponseError::ProducerFenced if version < first_with_fenced => ResponseError::InvalidProducerEpoch,
+        other => other,
+    }
+}
+
+fn identity(id: ProducerId, epoch: i16) -> ProducerIdentity {
+    ProducerIdentity { id: id.0, epoch }
+}
+
+pub(super) fn init_producer_id(
+    state: &State,
+    request: &InitProducerIdRequest,
+    version: i16,
+) -> InitProducerIdResponse {
+    let begun = match &request.transactional_id {
+        None => Ok(ProducerIdentity { id: state.new_producer_id(), epoch: 0 }),
+        Some(id) => {
+            let claimed = identity(request.producer_id, request.producer_epoch);
+            let claimed = (claimed.id >= 0).then_some(claimed);
+            state.begin_producer(id, request.transaction_timeout_ms, claimed)
+        }
+    };
+    match begun {
+        Ok(producer) => InitProducerIdResponse::default()
+            .with_producer_id(ProducerId(producer.id))
+            .with_producer_epoch(producer.epoch),
+        Err(error) => InitProducerIdResponse::default()
+            .with_error_code(named_for(version, 4, error).code())
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1),
+    }
+}
+
+/// Adds all partitions, or, when one of them is unknown, none.
+pub(super) fn add_partitions(
+    state: &State,
+    request: AddPartitionsToTxnRequest,
+    version: i16,
+) -> AddPartitionsToTxnResponse {
+    let topics = request.v3_and_below_topics;
+    let is_known = |topic: &str, index| state.topics.partition(topic, index).is_some();
+    let all_known =
+        topics.iter().all(|topic| topic.partitions.iter().all(|index| is_known(&topic.name, *index)));
+    let producer = identity(request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
+    let partitions =
+        topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (topic.name.to_string(), *index)));
+    let now_ms = state.stopwatch.elapsed_ms();
+    let id = &request.v3_and_below_transactional_id;
+    let mut ledger = state.transactions.lock();
+    // Markers are stored beyond the limit, so nothing that ends with one may begin there.
+    let outcome = if state.topics.are_full() {
+        Err(ResponseError::PolicyViolation)
+    } else if all_known {
+        ledger.add_partitions(now_ms, id, producer, partitions)
+    } else {
+        ledger.check(id, producer)
+    };
+    drop(ledger);
+    let code_for = |topic: &str, index| match outcome {
+        Err(error) => named_for(version, 2, error).code(),
+        Ok(()) if all_known => NONE,
+        Ok(()) if is_known(topic, index) => ResponseError::OperationNotAttempted.code(),
+        Ok(()) => ResponseError::UnknownTopicOrPartition.code(),
+    };
+    let results = topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|index| {
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*index)
+                .with_partition_error_code(code_for(&topic.name, *index))
+        });
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic.name.clone())
+            .with_results_by_partition(partitions.collect())
+    });
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(results.collect())
+}
+
+pub(super) fn add_offsets(
+    state: &State,
+    request: &AddOffsetsToTxnRequest,
+    version: i16,
+) -> AddOffsetsToTxnResponse {
+    let producer = identity(request.producer_id, request.producer_epoch);
+    let now_ms = state.stopwatch.elapsed_ms();
+    let mut ledger = state.transactions.lock();
+    let added = ledger.add_group(now_ms, &request.transactional_id, producer, &request.group_id);
+    let added = added.map_err(|error| named_for(version, 2, error));
+    AddOffsetsToTxnResponse::default().with_error_code(code_of(&added))
+}
+
+pub(super) fn commit_offsets(state: &State, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let producer = identity(request.producer_id, request.producer_epoch);
+    // Held to the end, so that the transaction cannot end in between.
+    let mut ledger = state.transactions.lock();
+    let allowed = ledger.check_group(&request.transactional_id, producer, &request.group_id).and_then(|()| {
+        let instance = request.group_instance_id.as_deref();
+        let checked = state.groups.with_new(&request.group_id, |group, now_ms| {
+            group.check_transactional_commit(now_ms, &request.member_id, instance, request.generation_id)
+        });
+        checked.flatten()
+    });
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|asked| {
+            let index = asked.partition_index;
+            let result =
+                allowed.and_then(|()| commit_one(state, &request.group_id, producer, &topic.name, asked));
+            TxnOffsetCommitResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(code_of(&result))
+        });
+        let partitions = partitions.collect();
+        TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    TxnOffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+fn commit_one(
+    state: &State,
+    group_id: &str,
+    producer: ProducerIdentity,
+    topic: &str,
+    asked: TxnOffsetCommitRequestPartition,
+) -> Result<(), ResponseError> {
+    let index = asked.partition_index;
+    let offset = CommittedOffset {
+        offset: asked.committed_offset,
+        leader_epoch: asked.committed_leader_epoch,
+        metadata: asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
+    };
+    check_offset(state, topic, index, &offset)?;
+    let committed = state.groups.with(group_id, |group, _| {
+        group.offsets.commit_later(producer.id, topic, index, offset);
+    });
+    committed.ok_or(ResponseError::GroupIdNotFound)
+}
+
+pub(super) fn end(state: &State, request: &EndTxnRequest, version: i16) -> EndTxnResponse {
+    let producer = identity(request.producer_id, request.producer_epoch);
+    let ended = state.end_transaction(&request.transactional_id, producer, request.committed);
+    let ended = ended.map_err(|error| named_for(version, 2, error));
+    EndTxnResponse::default().with_error_code(code_of(&ended))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+    use kafka_protocol::messages::{TopicName, TransactionalId};
+    use kafka_protocol::protocol::StrBytes;
+
+    use super::*;
+
+    const ID: StrBytes = StrBytes::from_static_str("teller");
+
+    fn add(state: &State, producer: ProducerIdentity, partitions: &[i32], version: i16) -> Vec<i16> {
+        let topic = AddPartitionsToTxnTopic::default()
+            .with_name(TopicName(StrBytes::from_static_str("orders")))
+            .with_partitions(partitions.to_vec());
+        let request = AddPartitionsToTxnRequest::default()
+            .with_v3_and_below_transactional_id(TransactionalId(ID))
+            .with_v3_and_below_producer_id(ProducerId(producer.id))
+            .with_v3_and_below_producer_epoch(producer.epoch)
+            .with_v3_and_below_topics(vec![topic]);
+        let response = add_partitions(state, request, version);
+        let results =
+            response.results_by_topic_v3_and_below.into_iter().flat_map(|one| one.results_by_partition);
+        results.map(|result| result.partition_error_code).collect()
+    }
+
+    #[test]
+    fn partitions_are_added_all_or_none_and_only_by_the_producer_of_the_id() {
+        let state = State::with_topics(&[("orders", 2)]);
+        let producer = state.begin_producer(&ID, 1_000, None).unwrap();
+        let unknown = ResponseError::UnknownTopicOrPartition.code();
+        let not_attempted = ResponseError::OperationNotAttempted.code();
+        assert_eq!(add(&state, producer, &[0, 7], 3), [not_attempted, unknown]);
+        assert_eq!(add(&state, producer, &[0, 1], 3), [0, 0]);
+        let old = ProducerIdentity { epoch: producer.epoch - 1, ..producer };
+        assert_eq!(add(&state, old, &[0], 3), [ResponseError::ProducerFenced.code()]);
+        assert_eq!(add(&state, old, &[0], 1), [ResponseError::InvalidProducerEpoch.code()]);
+    }
+
+    #[test]
+    fn transactions_without_records_do_not_grow_without_end() {
+        let state = State::with_topics(&[("orders", 1)]);
+        let producer = state.begin_producer(&ID, 1_000, None).unwrap();
+        let mut rounds = 0;
+        while add(&state, producer, &[0], 3) == [0] {
+            state.end_transaction(&ID, producer, false).unwrap();
+            rounds += 1;
+            assert!(rounds < 100_000, "the markers are not counted");
+        }
+        assert_eq!(add(&state, producer, &[0], 3), [ResponseError::PolicyViolation.code()]);
+        // Room is made as by any deletion.
+        state.topics.partition("orders", 0).unwrap().delete_until(rounds).unwrap();
+        assert_eq!(add(&state, producer, &[0], 3), [0]);
+    }
+}

@@ -1,0 +1,33 @@
+//! A Kafka broker in one process, in memory, for development and tests.
+//!
+//! It speaks Kafka's protocol on a TCP port, so every client works with it as it is, and it starts in milliseconds, with
+//! nothing to install. It is no replacement for Apache Kafka in production: there is one broker, and what it holds is
+//! gone with it. What it answers, and in which versions, is listed in the crate's README.
+//!
+//! ```
+//! use kafka_boot_embedded::EmbeddedBroker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = EmbeddedBroker::builder().topic("orders", 3).start().await?;
+//! println!("bootstrap.servers={}", broker.bootstrap_servers());
+//! broker.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod broker;
+mod builder;
+mod clock;
+mod error;
+mod group;
+mod log;
+mod server;
+mod state;
+mod txn;
+mod wire;
+
+pub use broker::EmbeddedBroker;
+pub use builder::EmbeddedBrokerBuilder;
+pub use error::{StartError, StartErrorKind};

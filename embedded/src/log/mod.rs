@@ -1,0 +1,10 @@
+//! Topics, and the logs of their partitions: record batches, kept as the bytes that arrived.
+
+pub(crate) mod batch;
+pub(crate) mod budget;
+mod codec;
+pub(crate) mod partition;
+mod producers;
+pub(crate) mod settings;
+pub(crate) mod topics;
+mod visibility;

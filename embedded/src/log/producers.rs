@@ -1,0 +1,165 @@
+//! What a partition remembers of idempotent producers, so that a batch that is sent twice is stored once.
+//!
+//! 1. The batches of a producer and epoch are stored in the order of their sequences, without a gap.
+//! 2. A repetition of one of the last [`REMEMBERED_BATCHES`] is answered as the original was, and not stored.
+//! 3. A batch of an older epoch is refused.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::batch::Batch;
+use crate::txn::ProducerIdentity;
+
+/// As many as a producer may have in flight.
+const REMEMBERED_BATCHES: usize = 5;
+
+/// Producers remembered in each partition; beyond it, the one that has been silent for longest is forgotten.
+const REMEMBERED_PRODUCERS: usize = 10_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Producers {
+    by_id: HashMap<i64, Producer>,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Producer {
+    epoch: i16,
+    batches: VecDeque<Stored>,
+    last_turn: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    first_sequence: i32,
+    last_sequence: i32,
+    base_offset: i64,
+}
+
+/// What is to be done with a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Store,
+    /// It is stored already, at this offset.
+    Duplicate(i64),
+    OutOfOrder,
+    Fenced,
+}
+
+impl Producers {
+    pub(super) fn judge(&self, batch: &Batch) -> Verdict {
+        let Some(producer) = self.by_id.get(&batch.producer_id) else {
+            // Whoever is forgotten, or new here, starts where it says.
+            return Verdict::Store;
+        };
+        if batch.producer_epoch < producer.epoch {
+            return Verdict::Fenced;
+        }
+        if batch.producer_epoch > producer.epoch {
+            return if batch.base_sequence == 0 { Verdict::Store } else { Verdict::OutOfOrder };
+        }
+        let repeated = producer.batches.iter().find(|stored| {
+            (stored.first_sequence, stored.last_sequence) == (batch.base_sequence, batch.last_sequence())
+        });
+        if let Some(stored) = repeated {
+            return Verdict::Duplicate(stored.base_offset);
+        }
+        let next = producer.batches.back().map_or(0, |last| last.last_sequence.checked_add(1).unwrap_or(0));
+        if batch.base_sequence == next { Verdict::Store } else { Verdict::OutOfOrder }
+    }
+
+    /// Remembers a batch that is stored.
+    pub(super) fn remember(&mut self, batch: &Batch) {
+        self.turn += 1;
+        if self.by_id.len() >= REMEMBERED_PRODUCERS && !self.by_id.contains_key(&batch.producer_id) {
+            self.forget_the_most_silent();
+        }
+        let fresh = || Producer { epoch: batch.producer_epoch, batches: VecDeque::new(), last_turn: 0 };
+        let producer = self.by_id.entry(batch.producer_id).or_insert_with(fresh);
+        if producer.epoch != batch.producer_epoch {
+            *producer = fresh();
+        }
+        producer.last_turn = self.turn;
+        if producer.batches.len() == REMEMBERED_BATCHES {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Stored {
+            first_sequence: batch.base_sequence,
+            last_sequence: batch.last_sequence(),
+            base_offset: batch.base_offset,
+        });
+    }
+
+    /// Refuses from now on what is of an older epoch.
+    pub(super) fn fence(&mut self, producer: ProducerIdentity) {
+        if let Some(known) = self.by_id.get_mut(&producer.id)
+            && known.epoch < producer.epoch
+        {
+            known.epoch = producer.epoch;
+            known.batches.clear();
+        }
+    }
+
+    fn forget_the_most_silent(&mut self) {
+        let silent = self.by_id.iter().min_by_key(|(_, producer)| producer.last_turn).map(|(id, _)| *id);
+        if let Some(id) = silent {
+            self.by_id.remove(&id);
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use super::super::batch::tests::sequenced;
+    use super::*;
+
+    fn batch(id: i64, epoch: i16, sequence: i32, count: usize) -> Batch {
+        Batch::split_from(&mut sequenced(id, epoch, sequence, count).freeze()).unwrap()
+    }
+
+    #[test]
+    fn each_batch_is_judged_by_what_came_before() {
+        let mut producers = Producers::default();
+        let story = [
+            ("a first batch", batch(1, 0, 0, 3), Verdict::Store),
+            ("the next", batch(1, 0, 3, 2), Verdict::Store),
+            ("the first again", batch(1, 0, 0, 3), Verdict::Duplicate(0)),
+            ("the second again", batch(1, 0, 3, 2), Verdict::Duplicate(3)),
+            ("a gap", batch(1, 0, 6, 1), Verdict::OutOfOrder),
+            ("a part of a stored one", batch(1, 0, 3, 1), Verdict::OutOfOrder),
+            ("another producer", batch(2, 0, 0, 1), Verdict::Store),
+            ("an unknown producer, in the middle", batch(3, 0, 70, 1), Verdict::Store),
+            ("a new epoch, in the middle", batch(1, 1, 5, 1), Verdict::OutOfOrder),
+            ("a new epoch", batch(1, 1, 0, 1), Verdict::Store),
+            ("the old epoch", batch(1, 0, 5, 1), Verdict::Fenced),
+        ];
+        let mut next_offset = 0;
+        for (what, batch, expected) in story {
+            assert_eq!(producers.judge(&batch), expected, "{what}");
+            if expected == Verdict::Store {
+                let placed = batch.placed(next_offset, None);
+                next_offset = placed.last_offset + 1;
+                producers.remember(&placed);
+            }
+        }
+    }
+
+    #[test]
+    fn sequences_go_on_at_zero_after_the_last_number() {
+        let mut producers = Producers::default();
+        producers.remember(&batch(1, 0, i32::MAX, 1));
+        assert_eq!(producers.judge(&batch(1, 0, 0, 1)), Verdict::Store);
+    }
+
+    #[test]
+    fn only_so_many_producers_are_remembered() {
+        let mut producers = Producers::default();
+        let mut first = batch(0, 0, 0, 1);
+        for id in 0..=i64::try_from(REMEMBERED_PRODUCERS).unwrap() {
+            first.producer_id = id;
+            producers.remember(&first);
+        }
+        assert_eq!(producers.by_id.len(), REMEMBERED_PRODUCERS);
+        assert!(!producers.by_id.contains_key(&0));
+    }
+}

@@ -1,0 +1,282 @@
+//! The topics of the broker, by name and by id.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use kafka_protocol::error::ResponseError;
+use uuid::Uuid;
+
+use super::budget::Budget;
+use super::partition::Partition;
+use super::settings::{Behaviour, Settings};
+
+/// Partitions of all topics together. Each takes a few hundred bytes when empty.
+const MAX_PARTITIONS: usize = 20_000;
+
+/// Kafka's limit, which comes from file names.
+const MAX_NAME_BYTES: usize = 249;
+
+/// A topic and its partitions.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: String,
+    pub(crate) id: Uuid,
+    state: RwLock<TopicState>,
+}
+
+#[derive(Debug)]
+struct TopicState {
+    partitions: Vec<Arc<Partition>>,
+    settings: Settings,
+    behaviour: Behaviour,
+}
+
+/// All topics.
+#[derive(Debug)]
+pub(crate) struct Topics {
+    catalogue: RwLock<Catalogue>,
+    budget: Arc<Budget>,
+}
+
+#[derive(Debug, Default)]
+struct Catalogue {
+    by_name: BTreeMap<String, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+    partitions: usize,
+}
+
+/// Why a topic is not changed: Kafka's error, and a sentence.
+pub(crate) type Denied = (ResponseError, String);
+
+impl Topic {
+    fn state(&self) -> RwLockReadGuard<'_, TopicState> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
+        self.state().partitions.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    pub(crate) fn partition_count(&self) -> i32 {
+        i32::try_from(self.state().partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.state().settings.clone()
+    }
+
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.state().behaviour
+    }
+
+    pub(crate) fn set_settings(&self, settings: Settings) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.behaviour = settings.behaviour();
+        state.settings = settings;
+    }
+
+    fn expire(&self, now_ms: i64) {
+        let state = self.state();
+        for partition in &state.partitions {
+            partition.expire(state.behaviour, now_ms);
+        }
+    }
+}
+
+impl Topics {
+    pub(crate) fn new(budget: Arc<Budget>) -> Self {
+        Self { catalogue: RwLock::default(), budget }
+    }
+
+    fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn catalogue_mut(&self) -> RwLockWriteGuard<'_, Catalogue> {
+        self.catalogue.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
+        self.catalogue().by_name.get(name).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.catalogue().by_id.get(&id).cloned()
+    }
+
+    /// All topics, in the order of their names.
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.catalogue().by_name.values().cloned().collect()
+    }
+
+    pub(crate) fn partition(&self, topic: &str, index: i32) -> Option<Arc<Partition>> {
+        self.by_name(topic)?.partition(index)
+    }
+
+    /// Whether a topic of that name could be created now.
+    pub(crate) fn check_new(&self, name: &str, partitions: i32) -> Result<(), Denied> {
+        self.catalogue().check_new(name, partitions)
+    }
+
+    /// Creates a topic, unless there is one.
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: Settings,
+    ) -> Result<Arc<Topic>, Denied> {
+        let mut catalogue = self.catalogue_mut();
+        catalogue.check_new(name, partitions)?;
+        let behaviour = settings.behaviour();
+        let partitions: Vec<_> = (0..partitions).map(|_| self.new_partition()).collect();
+        catalogue.partitions += partitions.len();
+        let topic = Arc::new(Topic {
+            name: name.to_owned(),
+            id: Uuid::new_v4(),
+            state: RwLock::new(TopicState { partitions, settings, behaviour }),
+        });
+        catalogue.by_name.insert(name.to_owned(), Arc::clone(&topic));
+        catalogue.by_id.insert(topic.id, Arc::clone(&topic));
+        Ok(topic)
+    }
+
+    /// Takes a topic away, and wakes the fetches that wait for it.
+    pub(crate) fn delete(&self, topic: &Topic) {
+        let mut catalogue = self.catalogue_mut();
+        if catalogue.by_id.remove(&topic.id).is_none() {
+            return;
+        }
+        catalogue.by_name.remove(&topic.name);
+        let state = topic.state();
+        catalogue.partitions -= state.partitions.len();
+        for partition in &state.partitions {
+            partition.close();
+        }
+    }
+
+    /// Lets a topic grow to so many partitions, or only says whether it could.
+    pub(crate) fn grow(&self, topic: &Topic, total: i32, validate_only: bool) -> Result<(), Denied> {
+        let mut catalogue = self.catalogue_mut();
+        let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
+        let wanted = usize::try_from(total).unwrap_or(0);
+        let present = state.partitions.len();
+        if wanted <= present {
+            let message =
+                format!("`{}` has {present} partitions, and can only get more than that", topic.name);
+            return Err((ResponseError::InvalidPartitions, message));
+        }
+        catalogue.check_room(wanted - present)?;
+        if validate_only {
+            return Ok(());
+        }
+        catalogue.partitions += wanted - present;
+        state.partitions.resize_with(wanted, || self.new_partition());
+        Ok(())
+    }
+
+    fn new_partition(&self) -> Arc<Partition> {
+        Arc::new(Partition::new(Arc::clone(&self.budget)))
+    }
+
+    /// Whether nothing more can be stored.
+    pub(crate) fn are_full(&self) -> bool {
+        self.budget.is_full()
+    }
+
+    /// Deletes what no topic retains any more.
+    pub(crate) fn expire(&self, now_ms: i64) {
+        for topic in self.all() {
+            topic.expire(now_ms);
+        }
+    }
+}
+
+impl Catalogue {
+    fn check_new(&self, name: &str, partitions: i32) -> Result<(), Denied> {
+        check_name(name)?;
+        if self.by_name.contains_key(name) {
+            return Err((ResponseError::TopicAlreadyExists, format!("topic `{name}` already exists")));
+        }
+        match usize::try_from(partitions) {
+            Ok(count) if count > 0 => self.check_room(count),
+            _ => Err((ResponseError::InvalidPartitions, "a topic has at least one partition".to_owned())),
+        }
+    }
+
+    fn check_room(&self, partitions: usize) -> Result<(), Denied> {
+        if self.partitions.saturating_add(partitions) <= MAX_PARTITIONS {
+            return Ok(());
+        }
+        let message = format!("the embedded broker has at most {MAX_PARTITIONS} partitions");
+        Err((ResponseError::PolicyViolation, message))
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Denied> {
+    let valid = !name.is_empty()
+        && name.len() <= MAX_NAME_BYTES
+        && !matches!(name, "." | "..")
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    if valid {
+        return Ok(());
+    }
+    let message = "a topic's name has 1 to 249 letters, digits, dots, underscores and hyphens".to_owned();
+    Err((ResponseError::InvalidTopicException, message))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use super::*;
+
+    fn topics() -> Topics {
+        Topics::new(Arc::new(Budget::new(1_000)))
+    }
+
+    fn create(topics: &Topics, name: &str, partitions: i32) -> Result<Arc<Topic>, ResponseError> {
+        topics.create(name, partitions, Settings::default()).map_err(|denied| denied.0)
+    }
+
+    #[test]
+    fn a_topic_is_found_by_name_and_id_until_it_is_deleted() {
+        let topics = topics();
+        let topic = create(&topics, "orders", 2).unwrap();
+        assert!(topics.by_name("orders").is_some() && topics.by_id(topic.id).is_some());
+        assert!(topics.partition("orders", 1).is_some());
+        assert!(topics.partition("orders", 2).is_none() && topics.partition("orders", -1).is_none());
+        topics.delete(&topic);
+        topics.delete(&topic);
+        assert!(topics.by_name("orders").is_none() && topics.by_id(topic.id).is_none());
+        assert_eq!(topics.catalogue().partitions, 0);
+    }
+
+    #[test]
+    fn what_cannot_be_created_is_refused() {
+        let topics = topics();
+        create(&topics, "there", 1).unwrap();
+        let long = "x".repeat(250);
+        let cases = [
+            ("", 1, ResponseError::InvalidTopicException),
+            (".", 1, ResponseError::InvalidTopicException),
+            ("a/b", 1, ResponseError::InvalidTopicException),
+            (&long, 1, ResponseError::InvalidTopicException),
+            ("there", 1, ResponseError::TopicAlreadyExists),
+            ("none", 0, ResponseError::InvalidPartitions),
+            ("many", 1_000_000, ResponseError::PolicyViolation),
+        ];
+        for (name, partitions, expected) in cases {
+            assert_eq!(create(&topics, name, partitions).unwrap_err(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_topic_grows_and_never_shrinks() {
+        let topics = topics();
+        let topic = create(&topics, "orders", 2).unwrap();
+        topics.grow(&topic, 3, true).unwrap();
+        assert_eq!(topic.partition_count(), 2);
+        topics.grow(&topic, 3, false).unwrap();
+        assert_eq!(topic.partition_count(), 3);
+        assert_eq!(topics.grow(&topic, 3, false).unwrap_err().0, ResponseError::InvalidPartitions);
+    }
+}

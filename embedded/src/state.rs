@@ -1,0 +1,170 @@
+//! What all connections of a broker share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
+
+use crate::clock::{Stopwatch, wall_clock_ms};
+use crate::group::coordinator::Coordinator;
+use crate::log::budget::Budget;
+use crate::log::settings::Settings;
+use crate::log::topics::{Denied, Topic, Topics};
+use crate::txn::{Ended, ProducerIdentity, Transactions};
+
+/// The one node there is.
+pub(crate) const NODE_ID: BrokerId = BrokerId(1);
+
+/// The one epoch there is: a leader never changes.
+pub(crate) const LEADER_EPOCH: i32 = 0;
+
+/// The state of a broker.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) topics: Topics,
+    pub(crate) groups: Coordinator,
+    pub(crate) transactions: Transactions,
+    pub(crate) stopwatch: Stopwatch,
+    pub(crate) cluster_id: String,
+    /// Where clients are told to connect to.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) default_partitions: i32,
+    pub(crate) creates_topics: bool,
+    next_producer_id: AtomicI64,
+}
+
+/// What a [`State`] is made from.
+#[derive(Debug)]
+pub(crate) struct StateSettings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) default_partitions: i32,
+    pub(crate) creates_topics: bool,
+    pub(crate) memory_limit_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn new(settings: StateSettings) -> Self {
+        let stopwatch = Stopwatch::start();
+        Self {
+            topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
+            groups: Coordinator::new(stopwatch),
+            transactions: Transactions::default(),
+            stopwatch,
+            cluster_id: uuid::Uuid::new_v4().simple().to_string(),
+            host: settings.host,
+            port: settings.port,
+            default_partitions: settings.default_partitions,
+            creates_topics: settings.creates_topics,
+            next_producer_id: AtomicI64::new(0),
+        }
+    }
+
+    /// A broker of its own for a test, with these topics.
+    #[cfg(test)]
+    pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
+        let state = Self::new(StateSettings {
+            host: "localhost".to_owned(),
+            port: 9092,
+            default_partitions: 1,
+            creates_topics: true,
+            memory_limit_bytes: 1_000_000,
+        });
+        for (name, partitions) in topics {
+            let created = state.create_topic(name, *partitions, Settings::default());
+            assert!(created.is_ok(), "{created:?}");
+        }
+        state
+    }
+
+    pub(crate) fn new_producer_id(&self) -> i64 {
+        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Begins a life of a transactional producer, and aborts what its last one left open.
+    pub(crate) fn begin_producer(
+        &self,
+        id: &str,
+        timeout_ms: i32,
+        claimed: Option<ProducerIdentity>,
+    ) -> Result<ProducerIdentity, ResponseError> {
+        let mut ledger = self.transactions.lock();
+        let (producer, ended) = ledger.init(id, timeout_ms, claimed, || self.new_producer_id())?;
+        self.tell(ended.iter());
+        Ok(producer)
+    }
+
+    /// Ends a transaction everywhere.
+    pub(crate) fn end_transaction(
+        &self,
+        id: &str,
+        producer: ProducerIdentity,
+        committed: bool,
+    ) -> Result<(), ResponseError> {
+        let mut ledger = self.transactions.lock();
+        let ended = ledger.end(id, producer, committed)?;
+        self.tell(ended.iter());
+        Ok(())
+    }
+
+    /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
+    pub(crate) fn tidy_up(&self) {
+        self.topics.expire(wall_clock_ms());
+        let mut ledger = self.transactions.lock();
+        let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
+        self.tell(ended.iter());
+    }
+
+    /// Called under the lock of the transactions, so that nobody sees a part of it.
+    fn tell<'a>(&self, ended: impl Iterator<Item = &'a Ended>) {
+        for ended in ended {
+            for (topic, index) in &ended.partitions {
+                // A topic may have been deleted meanwhile.
+                if let Some(partition) = self.topics.partition(topic, *index) {
+                    partition.end_transaction(wall_clock_ms(), ended.producer, ended.committed);
+                }
+            }
+            for group in &ended.groups {
+                let producer_id = ended.producer.id;
+                self.groups
+                    .with(group, |group, _| group.offsets.end_transaction(producer_id, ended.committed));
+            }
+        }
+    }
+
+    /// A topic, created if it is not there and may be.
+    pub(crate) fn topic_or_new(&self, name: &str, may_create: bool) -> Result<Arc<Topic>, ResponseError> {
+        if let Some(topic) = self.topics.by_name(name) {
+            return Ok(topic);
+        }
+        if !may_create || !self.creates_topics {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
+        match self.topics.create(name, self.default_partitions, Settings::default()) {
+            Ok(topic) => Ok(topic),
+            // Somebody else was faster.
+            Err((ResponseError::TopicAlreadyExists, _)) => {
+                self.topics.by_name(name).ok_or(ResponseError::UnknownTopicOrPartition)
+            }
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Deletes a topic, and what groups have committed for it.
+    pub(crate) fn delete_topic(&self, topic: &Topic) {
+        self.topics.delete(topic);
+        self.groups.forget_topic(&topic.name);
+    }
+
+    /// Creates a topic with settings.
+    pub(crate) fn create_topic(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: Settings,
+    ) -> Result<Arc<Topic>, Denied> {
+        self.topics.create(name, partitions, settings)
+    }
+}
