@@ -53,6 +53,8 @@ impl Fixture {
     fn member(&self) -> Consumer {
         let mut config = self.config.clone();
         config.set("group.id", self.topic.as_str()).set("client.id", "the-member");
+        // Or closing it commits what it has read, over what the test has set.
+        config.set("enable.auto.commit", "false");
         let mut consumer = Consumer::new(&config).unwrap();
         consumer.subscribe(&[&self.topic]).unwrap();
         let (mut events, started) = (Vec::new(), Instant::now());
