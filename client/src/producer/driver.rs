@@ -81,7 +81,7 @@ impl Driver {
             // lacks.
             let code = ErrorCode::from_number(unsafe { ptr::addr_of!(message.err).cast::<i32>().read() });
             // Before the outcome: who awaits the last one then sees an idle producer.
-            self.shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+            self.shared.in_flight.finish_one();
             shield(|| {
                 slot.complete(|record| {
                     if !code.is_error() {

@@ -76,6 +76,35 @@ impl ProducerLimits {
     }
 }
 
+/// How many records have no outcome yet, as two counts on cache lines of their own: the sending threads write one, the
+/// reporting thread the other, and neither waits for the other's line.
+#[derive(Debug, Default)]
+struct InFlight {
+    taken: CacheLine,
+    finished: CacheLine,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct CacheLine(AtomicUsize);
+
+impl InFlight {
+    /// Called before the record is handed over, so that `finished` never passes `taken`.
+    fn take_one(&self) {
+        self.taken.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn finish_one(&self) {
+        self.finished.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn count(&self) -> usize {
+        // In this order the difference is never negative; both counts wrap alike.
+        let finished = self.finished.0.load(Ordering::Acquire);
+        self.taken.0.load(Ordering::Acquire).wrapping_sub(finished)
+    }
+}
+
 /// A Kafka producer. Cheap to clone, and shared by all its clones; usable with any async runtime.
 ///
 /// When the last clone is dropped a thread of its own waits until every record has its outcome, at most
@@ -112,13 +141,13 @@ struct Shared {
     limits: ProducerLimits,
     records: Semaphore,
     bytes: Semaphore,
-    in_flight: AtomicUsize,
+    in_flight: InFlight,
     closing: AtomicBool,
 }
 
 impl Shared {
     fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.count()
     }
 }
 
@@ -159,7 +188,7 @@ impl Producer {
             records: Semaphore::new(limits.max_in_flight_records),
             bytes: Semaphore::new(limits.max_in_flight_bytes),
             limits,
-            in_flight: AtomicUsize::new(0),
+            in_flight: InFlight::default(),
             closing: AtomicBool::new(false),
         });
         let driver = Driver { shared: Arc::clone(&shared), on_event: Box::new(on_event), delivery_timeout };
@@ -327,9 +356,9 @@ impl Producer {
         let shared = &self.handle.shared;
         let slot = Slot::new(record, charged_bytes, callback);
         // Counted first: the report may be served before `produce` returns.
-        shared.in_flight.fetch_add(1, Ordering::AcqRel);
+        shared.in_flight.take_one();
         let Err(error) = slot.with_record(|record| produce(shared, record, &slot)) else { return Ok(slot) };
-        shared.in_flight.fetch_sub(1, Ordering::AcqRel);
+        shared.in_flight.finish_one();
         shared.records.add_permits(1);
         shared.bytes.add_permits(charged_bytes as usize);
         match slot.reclaim() {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use crate::record::PayloadError;
 
 /// How many topic names a template remembers, to share them between records.
 const TOPIC_NAMES_MAX: usize = 1024;
+
+/// How many records are sent between two looks at how many are in flight.
+const SAMPLE_EVERY: usize = 256;
 
 /// Where a record was written: topic, partition, offset and timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +128,7 @@ pub struct KafkaTemplate {
     topics: RwLock<HashMap<String, Arc<str>>>,
     listener: OnceLock<Arc<Box<dyn ProducerListener>>>,
     metrics: Arc<TemplateMetrics>,
+    sends: AtomicUsize,
 }
 
 struct TemplateMetrics {
@@ -160,6 +165,7 @@ impl KafkaTemplate {
             topics: RwLock::default(),
             listener: OnceLock::new(),
             metrics: Arc::new(metrics),
+            sends: AtomicUsize::new(0),
         })
     }
 
@@ -257,9 +263,8 @@ impl KafkaTemplate {
             Ok(delivery) => delivery,
             Err(error) => return Err(self.refused(error)),
         };
-        #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
-        self.metrics.in_flight.set(self.producer.in_flight() as f64);
         self.metrics.sent.increment(1);
+        self.sample_in_flight();
         Ok(PendingSend { delivery, topic, observed, metrics: Arc::clone(&self.metrics) })
     }
 
@@ -317,6 +322,15 @@ impl KafkaTemplate {
     /// The topic is unknown, or no broker answers within `timeout`.
     pub async fn partitions_of(&self, topic: &str, timeout: Duration) -> Result<usize, ClientError> {
         self.producer.partitions_of(topic, timeout).await
+    }
+
+    /// Tells what is in flight with every [`SAMPLE_EVERY`]th record: the count is shared with the thread that reports
+    /// outcomes, and looking at it with each record would cost both.
+    fn sample_in_flight(&self) {
+        if self.sends.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
+            #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
+            self.metrics.in_flight.set(self.producer.in_flight() as f64);
+        }
     }
 
     fn refused(&self, error: SendError) -> SendError {
