@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka_sys as rdsys;
 
 use super::Shared;
-use super::record::{Delivered, SendError};
+use super::record::Delivered;
 use super::slot::Slot;
 use crate::error::{ClientError, ErrorCode};
 use crate::event::{ClientEvent, EventSink, shield};
@@ -83,12 +83,11 @@ impl Driver {
             // Before the outcome: who awaits the last one then sees an idle producer.
             self.shared.in_flight.finish_one();
             shield(|| {
-                slot.complete(|record| {
-                    if !code.is_error() {
-                        return Ok(delivered(message));
+                slot.complete(|| {
+                    if code.is_error() {
+                        return Err((self.failure(message, code), possibly_written(message)));
                     }
-                    let error = self.failure(message, code);
-                    Err(SendError::new(error, record).possibly_written(possibly_written(message)))
+                    Ok(delivered(message))
                 });
             });
         }

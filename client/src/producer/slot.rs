@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::record::{Delivered, ProducerRecord, SendError};
+use crate::error::ClientError;
 
 /// What became of a record.
 pub(super) type Outcome = Result<Delivered, SendError>;
@@ -23,8 +24,16 @@ pub(super) struct Slot {
 }
 
 enum State {
-    InFlight { record: ProducerRecord, listener: Listener },
-    Done(Outcome),
+    InFlight {
+        record: ProducerRecord,
+        listener: Listener,
+    },
+    /// The record, if the outcome does not hold it, is kept for whoever takes the outcome: memory is cheapest to free where it
+    /// was allocated, and that is seldom the reporting thread.
+    Done {
+        outcome: Outcome,
+        spent: Option<ProducerRecord>,
+    },
     Taken,
 }
 
@@ -46,28 +55,34 @@ impl Slot {
     pub(super) fn with_record<T>(&self, read: impl FnOnce(&ProducerRecord) -> T) -> T {
         match &*self.lock() {
             State::InFlight { record, .. } => read(record),
-            State::Done(_) | State::Taken => unreachable!("a record is submitted before it has an outcome"),
+            State::Done { .. } | State::Taken => {
+                unreachable!("a record is submitted before it has an outcome")
+            }
         }
     }
 
-    /// Hands the outcome to whoever waits for it. `judge` turns the record into the outcome.
-    pub(super) fn complete(&self, judge: impl FnOnce(ProducerRecord) -> Outcome) {
+    /// Hands the outcome to whoever waits for it: where the record was written, or why not and whether it may be in the
+    /// topic all the same.
+    pub(super) fn complete(&self, judge: impl FnOnce() -> Result<Delivered, (ClientError, bool)>) {
         let mut state = self.lock();
         let State::InFlight { record, listener } = std::mem::replace(&mut *state, State::Taken) else {
             return;
         };
-        let outcome = judge(record);
+        let (outcome, spent) = match judge() {
+            Ok(delivered) => (Ok(delivered), Some(record)),
+            Err((error, possibly)) => (Err(SendError::new(error, record).possibly_written(possibly)), None),
+        };
         match listener {
             Listener::Callback(callback) => {
                 drop(state);
                 callback(outcome);
             }
             Listener::Task(waker) => {
-                *state = State::Done(outcome);
+                *state = State::Done { outcome, spent };
                 drop(state);
                 waker.wake();
             }
-            Listener::Nobody => *state = State::Done(outcome),
+            Listener::Nobody => *state = State::Done { outcome, spent },
         }
     }
 
@@ -75,7 +90,7 @@ impl Slot {
     pub(super) fn reclaim(&self) -> Option<ProducerRecord> {
         match std::mem::replace(&mut *self.lock(), State::Taken) {
             State::InFlight { record, .. } => Some(record),
-            State::Done(_) | State::Taken => None,
+            State::Done { .. } | State::Taken => None,
         }
     }
 
@@ -104,10 +119,12 @@ impl Future for Delivery {
         match &mut *state {
             State::InFlight { listener: Listener::Task(waker), .. } => waker.clone_from(context.waker()),
             State::InFlight { listener, .. } => *listener = Listener::Task(context.waker().clone()),
-            State::Done(_) | State::Taken => {
-                let State::Done(outcome) = std::mem::replace(&mut *state, State::Taken) else {
+            State::Done { .. } | State::Taken => {
+                let State::Done { outcome, spent } = std::mem::replace(&mut *state, State::Taken) else {
                     panic!("a delivery was polled after it was ready");
                 };
+                drop(state);
+                drop(spent);
                 return Poll::Ready(outcome);
             }
         }
