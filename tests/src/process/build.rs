@@ -33,10 +33,15 @@ pub fn workspace_binary(package: &str, binary: &str) -> Result<PathBuf> {
     Ok(profile_directory.join(binary))
 }
 
-/// `target/<profile>`, from the place of the running test: `target/<profile>/deps/<test>`.
+/// `target/<profile>`, from the place of the running program: `target/<profile>/deps/<test>`, or `target/<profile>/<program>`.
 fn profile_directory() -> Result<PathBuf> {
-    let test = std::env::current_exe().map_err(|error| Error::io("cannot find the running test", error))?;
-    test.parent().and_then(Path::parent).map(Path::to_owned).ok_or_else(|| {
-        Error::new(ErrorKind::Unsupported, format!("`{}` is not in a target directory", test.display()))
+    let program =
+        std::env::current_exe().map_err(|error| Error::io("cannot find the running program", error))?;
+    let directory = program.parent().map(|directory| match directory.file_name() {
+        Some(name) if name == "deps" => directory.parent().unwrap_or(directory),
+        _ => directory,
+    });
+    directory.map(Path::to_owned).ok_or_else(|| {
+        Error::new(ErrorKind::Unsupported, format!("`{}` is not in a target directory", program.display()))
     })
 }
