@@ -17,6 +17,11 @@ const FIRST_OF_BROKERS: i16 = 4;
 
 /// What a request is about, if one coordinator alone may answer it.
 pub(crate) fn subject(request: &Request) -> Option<(Coordinated, &str)> {
+    // An empty id is refused everywhere, for being empty.
+    named(request).filter(|(_, id)| !id.is_empty())
+}
+
+fn named(request: &Request) -> Option<(Coordinated, &str)> {
     let first = || {
         let [first] = request.leading_texts();
         first

@@ -141,9 +141,9 @@ impl Rules {
         let mut actions = Vec::new();
         let mut decided = false;
         for rule in rules {
-            let decides = matches!(rule.action, Action::Fail(_) | Action::LoseAnswer | Action::Cut);
-            if (!decides || !decided) && rule.hits(request) {
-                decided |= decides;
+            let is_an_end = matches!(rule.action, Action::Fail(_) | Action::LoseAnswer | Action::Cut);
+            if (!is_an_end || !decided) && rule.hits(request) {
+                decided |= is_an_end;
                 actions.push(rule.action);
             }
         }
