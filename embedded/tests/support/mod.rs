@@ -17,7 +17,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A broker on a runtime of its own, as a test that blocks needs it.
 pub(crate) struct Running {
     runtime: Runtime,
-    broker: EmbeddedBroker,
+    pub(crate) broker: EmbeddedBroker,
 }
 
 impl Running {

@@ -130,7 +130,7 @@ fn batch(values: &[&str]) -> Bytes {
         timestamp,
         key: None,
         value: Some(Bytes::copy_from_slice(value.as_bytes())),
-        headers: Default::default(),
+        headers: std::iter::empty().collect(),
     };
     let records: Vec<Record> = (0..).zip(values).map(record).collect();
     let options = RecordEncodeOptions { version: 2, compression: Compression::None };
