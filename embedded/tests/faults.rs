@@ -13,6 +13,7 @@ use kafka_boot_client::{
 };
 use kafka_boot_embedded::EmbeddedBroker;
 use kafka_boot_embedded::control::{ApiKey, ReceivedRequest, RequestOutcome, ResponseError};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use support::{Driver, PATIENCE, Running};
 
 fn three(partitions: i32) -> Running {
@@ -303,4 +304,42 @@ fn a_consumer_follows_the_leader() {
     }
     let epochs: Vec<Option<i32>> = driver.records.iter().map(RawRecord::leader_epoch).collect();
     assert_eq!(epochs, [Some(0), Some(1), Some(2)]);
+}
+
+#[test]
+fn a_transaction_outlives_its_coordinator_its_leader_and_a_lost_end() {
+    let broker = three(1);
+    let control = broker.broker.control();
+    let producer: BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .set("transactional.id", "teller")
+        .set("linger.ms", "0")
+        .set("reconnect.backoff.ms", "10")
+        .set("reconnect.backoff.max.ms", "50")
+        .set("retry.backoff.ms", "10")
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    for value in 0..4 {
+        producer.begin_transaction().unwrap();
+        let payload = value.to_string();
+        producer.send(BaseRecord::<(), _>::to("orders").partition(0).payload(&payload)).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        let home = control.transaction_coordinator("teller").unwrap();
+        let leader = control.leader("orders", 0).unwrap().unwrap();
+        match value {
+            0 => control.move_transaction_coordinator("teller", home % 3 + 1).unwrap(),
+            1 => drop(control.move_leader("orders", 0, leader % 3 + 1).unwrap()),
+            2 => broker.block_on(control.stop_broker(home)).unwrap(),
+            _ => {}
+        }
+        let lost = control.on(ApiKey::EndTxn).times(1).lose_answer();
+        producer.commit_transaction(PATIENCE).unwrap();
+        assert_eq!(lost.hits(), 1);
+    }
+    let mut reader = Driver::subscribe(&broker.consumer_config("reads-committed"), "orders");
+    reader.poll_until("not all records", |reader| reader.records.len() == 4);
+    // Each record is followed by one marker, so that the end was not carried out twice.
+    let places: Vec<_> = reader.records.iter().map(|record| (value(record), record.offset())).collect();
+    assert_eq!(places, [(0, 0), (1, 2), (2, 4), (3, 6)]);
 }

@@ -144,3 +144,28 @@ fn compact_length(bytes: &mut &[u8]) -> Option<usize> {
     }
     length.checked_sub(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_texts_of_a_body_are_read_without_the_rest() {
+        let long = "x".repeat(200);
+        let mut compact = BytesMut::from(&[0xc9, 0x01][..]);
+        compact.extend_from_slice(long.as_bytes());
+        let cases: [(ApiKey, i16, &[u8], [Option<&str>; 2]); 7] = [
+            (ApiKey::TxnOffsetCommit, 2, &[0, 1, b'a', 0, 2, b'b', b'c', 9], [Some("a"), Some("bc")]),
+            (ApiKey::TxnOffsetCommit, 3, &[2, b'a', 3, b'b', b'c', 9], [Some("a"), Some("bc")]),
+            (ApiKey::InitProducerId, 1, &[0xff, 0xff, 0, 0], [None, Some("")]),
+            (ApiKey::InitProducerId, 2, &[0, 1], [None, Some("")]),
+            (ApiKey::Heartbeat, 4, &compact, [Some(&long), None]),
+            (ApiKey::Heartbeat, 4, &[9, b'a'], [None, None]),
+            (ApiKey::Heartbeat, 0, &[0], [None, None]),
+        ];
+        for (key, version, body, expected) in cases {
+            let request = Request::of(key, version, Bytes::copy_from_slice(body));
+            assert_eq!(request.leading_texts(), expected, "{key:?} {version} {body:?}");
+        }
+    }
+}
