@@ -271,13 +271,11 @@ fn a_producer_that_is_sent_away_asks_for_the_leader_and_tries_again() {
         control.forget_requests();
         broker.block_on(send("1"));
         assert_eq!(refused.hits(), 1);
-        let seen = control.requests();
-        let at = |wanted: &dyn Fn(&ReceivedRequest) -> bool| {
-            seen.iter().position(wanted).unwrap_or_else(|| panic!("{error:?}: {seen:#?}"))
-        };
-        let failed = at(&|request| request.error() == Some(error));
-        let asked = at(&|request| request.api == ApiKey::Metadata);
-        assert!(failed < asked, "{error:?}: the metadata was not asked for again");
+        let failed = control.requests().into_iter().find(|request| request.error() == Some(error)).unwrap();
+        // Which may come after the record has been sent again.
+        let asked_again =
+            control.wait_for(|request| request.api == ApiKey::Metadata && request.number > failed.number);
+        broker.block_on(asked_again).unwrap();
         assert_eq!(stored(&broker, 1)[&0], [0, 1], "{error:?}");
     }
 }

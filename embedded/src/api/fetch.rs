@@ -180,7 +180,7 @@ impl<'a> Round<'a> {
         leadership: &Leadership,
         asked: &FetchPartition,
     ) -> Result<PartitionData, ResponseError> {
-        if let Some(diverging) = diverging(leadership, asked, partition.span().end) {
+        if let Some(diverging) = diverging(leadership, asked, partition) {
             // Nothing to wait for: the client has to go back first.
             self.has_errors = true;
             let span = partition.span();
@@ -227,8 +227,16 @@ fn refused(error: ResponseError) -> PartitionData {
 }
 
 /// Where the log parts from what a client says it has read last.
-fn diverging(leadership: &Leadership, asked: &FetchPartition, end_offset: i64) -> Option<EpochEndOffset> {
-    let end = leadership.end_of(asked.last_fetched_epoch, end_offset)?;
+fn diverging(
+    leadership: &Leadership,
+    asked: &FetchPartition,
+    partition: &Partition,
+) -> Option<EpochEndOffset> {
+    if asked.last_fetched_epoch < 0 {
+        // As consumers usually do not say.
+        return None;
+    }
+    let end = leadership.end_of(asked.last_fetched_epoch, partition.span().end)?;
     let parts = end.epoch < asked.last_fetched_epoch || end.offset < asked.fetch_offset;
     parts.then(|| EpochEndOffset::default().with_epoch(end.epoch).with_end_offset(end.offset))
 }

@@ -128,11 +128,14 @@ impl Writer<'_> {
         if let Err(error) = leadership.check(self.caller.node, ANY_EPOCH) {
             return Err(Refused::new(error, "another broker leads the partition"));
         }
+        if self.acks != ALL {
+            return Ok(());
+        }
         // As in Kafka, no more is asked for than the partition has.
         let replicas = leadership.replicas().len();
         let needed = usize::try_from(topic.behaviour().min_in_sync_replicas).unwrap_or(0).min(replicas);
         let in_sync = replicas - self.state.cluster.offline(leadership).len();
-        if self.acks == ALL && in_sync < needed {
+        if in_sync < needed {
             let message =
                 format!("{in_sync} of {replicas} replicas are live, and `min.insync.replicas` is {needed}");
             return Err(Refused::new(ResponseError::NotEnoughReplicas, message));

@@ -149,12 +149,15 @@ fn compact_length(bytes: &mut &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
 
+    /// A body, and the texts that it begins with.
+    type Case<'a> = (ApiKey, i16, &'a [u8], [Option<&'a str>; 2]);
+
     #[test]
     fn the_first_texts_of_a_body_are_read_without_the_rest() {
         let long = "x".repeat(200);
         let mut compact = BytesMut::from(&[0xc9, 0x01][..]);
         compact.extend_from_slice(long.as_bytes());
-        let cases: [(ApiKey, i16, &[u8], [Option<&str>; 2]); 7] = [
+        let cases: [Case<'_>; 7] = [
             (ApiKey::TxnOffsetCommit, 2, &[0, 1, b'a', 0, 2, b'b', b'c', 9], [Some("a"), Some("bc")]),
             (ApiKey::TxnOffsetCommit, 3, &[2, b'a', 3, b'b', b'c', 9], [Some("a"), Some("bc")]),
             (ApiKey::InitProducerId, 1, &[0xff, 0xff, 0, 0], [None, Some("")]),
