@@ -8,6 +8,7 @@ use kafka_protocol::messages::BrokerId;
 
 use crate::clock::{Stopwatch, wall_clock_ms};
 use crate::group::coordinator::Coordinator;
+use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
@@ -43,6 +44,7 @@ pub(crate) struct StateSettings {
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
+    pub(crate) groups: GroupSettings,
 }
 
 impl State {
@@ -50,7 +52,7 @@ impl State {
         let stopwatch = Stopwatch::start();
         Self {
             topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
-            groups: Coordinator::new(stopwatch),
+            groups: Coordinator::new(stopwatch, settings.groups),
             transactions: Transactions::default(),
             stopwatch,
             cluster_id: uuid::Uuid::new_v4().simple().to_string(),
@@ -71,6 +73,7 @@ impl State {
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
+            groups: GroupSettings::default(),
         });
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
@@ -112,6 +115,7 @@ impl State {
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
     pub(crate) fn tidy_up(&self) {
         self.topics.expire(wall_clock_ms());
+        self.groups.expire_offsets();
         let mut ledger = self.transactions.lock();
         let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
         self.tell(ended.iter());

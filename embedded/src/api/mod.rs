@@ -1,8 +1,10 @@
 //! What the broker answers: one file for each family of requests.
 
 mod configs;
+mod consumer_groups;
 mod fetch;
 mod group_admin;
+mod group_configs;
 mod group_offsets;
 mod groups;
 mod metadata;
@@ -66,7 +68,7 @@ pub(crate) async fn answer(
             request.answer(&response)?
         }
         ApiKey::SyncGroup => request.answer(&groups::sync(state, request.decode()?, version).await)?,
-        _ => match answer_about_groups(state, &request)? {
+        _ => match answer_about_groups(state, caller, &request)? {
             Some(answer) => answer,
             None => answer_at_once(state, &request)?,
         },
@@ -74,7 +76,11 @@ pub(crate) async fn answer(
     Ok(Some(answer))
 }
 
-fn answer_about_groups(state: &State, request: &Request) -> Result<Option<BytesMut>, Malformed> {
+fn answer_about_groups(
+    state: &State,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Option<BytesMut>, Malformed> {
     let version = request.version;
     let answer = match request.key {
         ApiKey::FindCoordinator => {
@@ -82,12 +88,20 @@ fn answer_about_groups(state: &State, request: &Request) -> Result<Option<BytesM
         }
         ApiKey::Heartbeat => request.answer(&groups::heartbeat(state, &request.decode()?))?,
         ApiKey::LeaveGroup => request.answer(&groups::leave(state, &request.decode()?, version))?,
-        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?))?,
+        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?, version))?,
         ApiKey::OffsetFetch => request.answer(&group_offsets::fetch(state, request.decode()?, version))?,
         ApiKey::OffsetDelete => request.answer(&group_offsets::delete(state, &request.decode()?))?,
         ApiKey::ListGroups => request.answer(&group_admin::list(state, &request.decode()?))?,
         ApiKey::DescribeGroups => {
             request.answer(&group_admin::describe(state, request.decode()?, version))?
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let decoded = request.decode()?;
+            let response = consumer_groups::heartbeat(state, caller, &request.client_id, &decoded, version);
+            request.answer(&response)?
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            request.answer(&consumer_groups::describe(state, request.decode()?))?
         }
         ApiKey::DeleteGroups => request.answer(&group_admin::delete(state, request.decode()?))?,
         _ => return Ok(None),
