@@ -214,3 +214,7 @@ fn described_member(
         .with_target_assignment(group.target_of(id).map(described).unwrap_or_default())
         .with_member_type(CONSUMER_MEMBER)
 }
+
+#[cfg(test)]
+#[path = "consumer_groups_tests.rs"]
+mod tests;

@@ -170,7 +170,8 @@ impl ClassicGroup {
         if !request.member_id.is_empty() {
             if self.announced.remove(&request.member_id).is_some() {
                 let id = request.member_id.clone();
-                return self.admit(now_ms, id, request, token);
+                self.admit(now_ms, id, request, token);
+                return Ok(());
             }
             self.check_identity(&request.member_id, request.instance.as_deref())?;
             self.rejoin(now_ms, request, token);
@@ -192,7 +193,8 @@ impl ClassicGroup {
             return Ok(());
         }
         let id = request.fresh_id.clone();
-        self.admit(now_ms, id, request, token)
+        self.admit(now_ms, id, request, token);
+        Ok(())
     }
 
     fn check_room(&self, member_id: &str) -> Result<(), ResponseError> {
@@ -220,13 +222,7 @@ impl ClassicGroup {
         }
     }
 
-    fn admit(
-        &mut self,
-        now_ms: u64,
-        id: String,
-        request: JoinRequest,
-        token: Token,
-    ) -> Result<(), ResponseError> {
+    fn admit(&mut self, now_ms: u64, id: String, request: JoinRequest, token: Token) {
         if let Some(instance) = &request.instance {
             self.instances.insert(instance.clone(), id.clone());
         }
@@ -246,7 +242,6 @@ impl ClassicGroup {
         self.members.insert(id.clone(), member);
         self.leader.get_or_insert(id);
         self.prepare(now_ms);
-        Ok(())
     }
 
     /// A member joins again: for a rebalance, because it wants something else, or because an answer was lost.

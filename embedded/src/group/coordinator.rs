@@ -135,7 +135,7 @@ impl Coordinator {
         instance: Option<&str>,
         epoch: i32,
     ) -> Result<(), Refused> {
-        debug_assert!(epoch < JOINING && epoch >= LEAVING_FOR_A_WHILE);
+        debug_assert!((LEAVING_FOR_A_WHILE..JOINING).contains(&epoch));
         let left = self.with(group_id, |group, _| {
             group.joined_consumer(false).and_then(|group| group.leave(member_id, instance, epoch))
         });

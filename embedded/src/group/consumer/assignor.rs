@@ -146,8 +146,12 @@ impl Uniform {
             self.fill(*topic);
         }
         // Every move lowers the sum of the squares of the loads, so this comes to an end.
-        while topics.iter().fold(false, |moved, topic| self.even_out(*topic) || moved) {}
-        self.assigned
+        loop {
+            let moved = topics.iter().filter(|topic| self.even_out(**topic)).count();
+            if moved == 0 {
+                return self.assigned;
+            }
+        }
     }
 
     fn fill(&mut self, topic: Uuid) {
@@ -168,18 +172,33 @@ impl Uniform {
         let (Some(slots), Some(members)) = (self.owners.get_mut(&topic), self.subscribers.get(&topic)) else {
             return false;
         };
-        let mut moved = false;
-        for (partition, slot) in (0..).zip(slots) {
-            let least = members.iter().copied().min_by_key(|&member| self.assigned[member].len());
-            let (Some(owner), Some(member)) = (*slot, least) else { continue };
-            if self.assigned[owner].len() > self.assigned[member].len() + 1 {
-                *slot = Some(member);
-                self.assigned[owner].remove(&(topic, partition));
-                self.assigned[member].insert((topic, partition));
-                moved = true;
-            }
+        let mut owned: HashMap<usize, Vec<i32>> = HashMap::new();
+        for (partition, owner) in (0..).zip(slots.iter()) {
+            owned.entry(owner.unwrap_or(usize::MAX)).or_default().push(partition);
         }
-        moved
+        // The first ones move first.
+        for partitions in owned.values_mut() {
+            partitions.reverse();
+        }
+        let mut moved = false;
+        loop {
+            let load = |member: &usize| self.assigned[*member].len();
+            let gives = |member: &usize| owned.get(member).is_some_and(|partitions| !partitions.is_empty());
+            let least = members.iter().copied().min_by_key(load);
+            let most = members.iter().copied().filter(gives).max_by_key(load);
+            let (Some(least), Some(most)) = (least, most) else { return moved };
+            if load(&most) <= load(&least) + 1 {
+                return moved;
+            }
+            let Some(partition) = owned.get_mut(&most).and_then(Vec::pop) else { return moved };
+            owned.entry(least).or_default().push(partition);
+            self.assigned[most].remove(&(topic, partition));
+            self.assigned[least].insert((topic, partition));
+            if let Some(slot) = usize::try_from(partition).ok().and_then(|place| slots.get_mut(place)) {
+                *slot = Some(least);
+            }
+            moved = true;
+        }
     }
 }
 

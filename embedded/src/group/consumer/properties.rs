@@ -48,6 +48,9 @@ struct Client {
     /// What it has been told, and not yet done.
     told: Option<Partitions>,
     heard_at_ms: u64,
+    topics: usize,
+    /// Whether an answer was lost, so that it has to say everything and be told everything.
+    asks_all: bool,
 }
 
 struct World {
@@ -109,8 +112,13 @@ impl World {
         let answer = self.group.heartbeat(self.now_ms, request, &self.topics, SESSION_MS);
         match answer {
             Ok(place) => {
-                let mut client =
-                    Client { epoch: place.epoch, instance, heard_at_ms: self.now_ms, ..Client::default() };
+                let mut client = Client {
+                    epoch: place.epoch,
+                    instance,
+                    heard_at_ms: self.now_ms,
+                    topics,
+                    ..Client::default()
+                };
                 client.told = place.assignment;
                 self.clients.insert(id, client);
             }
@@ -120,13 +128,19 @@ impl World {
 
     fn beat(&mut self, id: &str, loses_answer: bool) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        // A client that has work to do does not yet own what it is about to get.
-        let request = Heartbeat { owned: Some(client.owned.clone()), ..beat(id, client.epoch) };
+        // A client says what it owns when it has done what it was told, and nothing while it is about to.
+        let mut request = beat(id, client.epoch);
+        if client.asks_all {
+            client.told = None;
+            request = Heartbeat { epoch: client.epoch, ..join_as(id, &TOPICS[..=client.topics]) };
+        }
+        request.owned = client.told.is_none().then(|| client.owned.clone());
         match self.group.heartbeat(self.now_ms, request, &self.topics, SESSION_MS) {
-            Ok(_) if loses_answer => {}
+            Ok(_) if loses_answer => client.asks_all = true,
             Ok(place) => {
                 client.epoch = place.epoch;
                 client.heard_at_ms = self.now_ms;
+                client.asks_all = false;
                 client.told = place.assignment.or(client.told.take());
             }
             Err((ResponseError::FencedMemberEpoch, _)) => {
@@ -139,6 +153,7 @@ impl World {
                     client.epoch = place.epoch;
                     client.heard_at_ms = self.now_ms;
                     client.told = place.assignment;
+                    client.asks_all = false;
                 }
             }
             Err((ResponseError::UnknownMemberId, _)) => {
