@@ -137,10 +137,10 @@ fn three_members_come_and_go_and_nothing_is_lost_or_owned_twice() {
         let settings: Vec<_> = common.iter().chain(mode).chain(classic).copied().collect();
         let mut fleet = Fleet::default();
         let producer = broker.producer(&[("enable.idempotence", "true")]);
-        let mut produced = 0_usize;
+        let mut total = 0_usize;
         let mut step = |fleet: &mut Fleet, what: &str| {
             fleet.poll_until(&format!("{what} in {mode:?}"), Fleet::is_even);
-            produced += 5 * PARTITIONS;
+            total += 5 * PARTITIONS;
             broker.block_on(async {
                 for number in 0..5 * PARTITIONS {
                     let partition = i32::try_from(number % PARTITIONS).unwrap();
@@ -150,7 +150,7 @@ fn three_members_come_and_go_and_nothing_is_lost_or_owned_twice() {
                 producer.flush(PATIENCE).await.unwrap();
             });
             fleet.poll_until(&format!("{what}: records are missing in {mode:?}"), |fleet| {
-                fleet.seen.len() == produced
+                fleet.seen.len() == total
             });
         };
         for name in ["one", "two", "three"] {
@@ -217,7 +217,8 @@ fn the_settings_of_a_group_are_told_and_changed() {
     let admin = Admin::new(&broker.client()).unwrap();
     let group = ConfigResource::Group("fleet".to_owned());
     let described = || {
-        let described = broker.block_on(admin.describe_configs(&[group.clone()], PATIENCE)).unwrap();
+        let described =
+            broker.block_on(admin.describe_configs(std::slice::from_ref(&group), PATIENCE)).unwrap();
         let entries = described[0].1.as_ref().unwrap();
         let value =
             |entry: &kafka_boot_client::ConfigEntry| (entry.name.clone(), entry.value.clone().unwrap());

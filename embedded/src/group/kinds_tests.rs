@@ -48,7 +48,7 @@ fn consumer_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
     let request = Heartbeat {
         member_id: id.to_owned(),
         topics: Some(["a".to_owned()].into()),
-        owned: Some(Default::default()),
+        owned: Some(std::collections::BTreeSet::default()),
         ..Heartbeat::default()
     };
     let joined =
