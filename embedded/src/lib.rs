@@ -23,6 +23,7 @@ mod clock;
 mod error;
 mod group;
 mod log;
+mod security;
 mod server;
 mod state;
 mod txn;

@@ -7,16 +7,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::api::{self, Caller};
+use crate::security::{Reply, Session};
 use crate::state::State;
+use crate::wire::Malformed;
 use crate::wire::frame::{self, FrameBudget, FrameLimits};
-use crate::wire::{Malformed, Request};
 
 /// How often is looked for records that are no longer retained, and transactions that have been open for too long.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -92,27 +93,50 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self) {
-        let peer = self.peer;
-        if let Err(error) = self.answer_requests().await {
+    async fn run(self) {
+        let Self { mut stream, peer, state, limits, budget } = self;
+        let caller = Caller { host: format!("/{}", peer.ip()) };
+        let served = match stream.set_nodelay(true) {
+            Ok(()) => answer_requests(&mut stream, &caller, &state, &limits, &budget).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
             tracing::debug!(%peer, %error, "the embedded broker closed a connection");
         }
     }
+}
 
-    async fn answer_requests(&mut self) -> io::Result<()> {
-        self.stream.set_nodelay(true)?;
-        let caller = Caller { host: format!("/{}", self.peer.ip()) };
-        while let Some(frame) = frame::read(&mut self.stream, &self.limits, &self.budget).await? {
-            let bad = |Malformed(what)| io::Error::new(io::ErrorKind::InvalidData, what);
-            let request = Request::parse(frame.bytes.clone()).map_err(bad)?;
-            let answer = api::answer(&self.state, &caller, request).await.map_err(bad)?;
-            drop(frame);
-            if let Some(answer) = answer {
-                timeout(ANSWER_DEADLINE, self.stream.write_all(&answer))
-                    .await
-                    .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the answer was not taken"))??;
-            }
+/// Answers the requests of one connection, until it ends or has to be ended.
+pub(crate) async fn answer_requests<S>(
+    stream: &mut S,
+    caller: &Caller,
+    state: &State,
+    limits: &FrameLimits,
+    budget: &FrameBudget,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let bad = |Malformed(what)| io::Error::new(io::ErrorKind::InvalidData, what);
+    let mut session = Session::new(Arc::clone(&state.users), state.session_lifetime);
+    loop {
+        let limits = FrameLimits { max_bytes: session.max_bytes(limits.max_bytes), ..limits.clone() };
+        let Some(frame) = frame::read(stream, &limits, budget).await? else {
+            return Ok(());
+        };
+        let (answer, is_last) = match session.receive(frame.bytes.clone()).map_err(bad)? {
+            Reply::Pass(request) => (api::answer(state, caller, request).await.map_err(bad)?, false),
+            Reply::Answer(answer) => (Some(answer), false),
+            Reply::Last(answer) => (Some(answer), true),
+        };
+        drop(frame);
+        if let Some(answer) = answer {
+            timeout(ANSWER_DEADLINE, stream.write_all(&answer))
+                .await
+                .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the answer was not taken"))??;
         }
-        Ok(())
+        if is_last {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "the authentication failed"));
+        }
     }
 }

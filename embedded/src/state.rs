@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
@@ -11,6 +12,7 @@ use crate::group::coordinator::Coordinator;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
+use crate::security::Users;
 use crate::txn::{Ended, ProducerIdentity, Transactions};
 
 /// The one node there is.
@@ -32,17 +34,23 @@ pub(crate) struct State {
     pub(crate) port: u16,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
+    /// Who may connect; nobody has to say who it is where this is empty.
+    pub(crate) users: Arc<Users>,
+    /// How long an authentication holds.
+    pub(crate) session_lifetime: Option<Duration>,
     next_producer_id: AtomicI64,
 }
 
 /// What a [`State`] is made from.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct StateSettings {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
+    pub(crate) users: Users,
+    pub(crate) session_lifetime: Option<Duration>,
 }
 
 impl State {
@@ -58,6 +66,8 @@ impl State {
             port: settings.port,
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
+            users: Arc::new(settings.users),
+            session_lifetime: settings.session_lifetime,
             next_producer_id: AtomicI64::new(0),
         }
     }
@@ -71,6 +81,7 @@ impl State {
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
+            ..StateSettings::default()
         });
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());

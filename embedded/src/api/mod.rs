@@ -9,6 +9,7 @@ mod metadata;
 mod offsets;
 mod partitions;
 mod produce;
+mod sasl;
 mod topics;
 mod transactions;
 mod versions;
@@ -43,14 +44,11 @@ pub(crate) async fn answer(
     caller: &Caller,
     request: Request,
 ) -> Result<Option<BytesMut>, Malformed> {
-    let supported = versions::range_of(request.key).is_some_and(|range| range.contains(&request.version));
-    if request.key == ApiKey::ApiVersions && !supported {
+    let supported = check_version(&request);
+    if request.key == ApiKey::ApiVersions && supported.is_err() {
         return versions::of_another_time(&request).map(Some);
     }
-    if !supported {
-        let what = format!("{:?} version {} is not supported", request.key, request.version);
-        return Err(Malformed(what));
-    }
+    supported?;
     let version = request.version;
     let answer = match request.key {
         ApiKey::ApiVersions => request.answer(&versions::api_versions(&request.decode()?, version))?,
@@ -72,6 +70,13 @@ pub(crate) async fn answer(
         },
     };
     Ok(Some(answer))
+}
+
+/// Whether a request is of a version that was advertised.
+pub(crate) fn check_version(request: &Request) -> Result<(), Malformed> {
+    let Request { key, version, .. } = request;
+    let supported = versions::range_of(*key).is_some_and(|range| range.contains(version));
+    if supported { Ok(()) } else { Err(Malformed(format!("{key:?} version {version} is not supported"))) }
 }
 
 fn answer_about_groups(state: &State, request: &Request) -> Result<Option<BytesMut>, Malformed> {
@@ -114,6 +119,8 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
             request.answer(&transactions::add_offsets(state, &request.decode()?, version))
         }
         ApiKey::TxnOffsetCommit => request.answer(&transactions::commit_offsets(state, request.decode()?)),
+        ApiKey::SaslHandshake => request.answer(&sasl::handshake()),
+        ApiKey::SaslAuthenticate => request.answer(&sasl::authenticate()),
         ApiKey::EndTxn => request.answer(&transactions::end(state, &request.decode()?, version)),
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),

@@ -81,6 +81,10 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
             .with_client_software_name(name.clone())
             .with_client_software_version(name)
     });
+    prove(ApiKey::SaslHandshake, |_| SaslHandshakeRequest::default().with_mechanism(NAME));
+    prove(ApiKey::SaslAuthenticate, |_| {
+        SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"token"))
+    });
     prove(ApiKey::Metadata, |version| {
         let one = metadata_request::MetadataRequestTopic::default().with_name(Some(topic()));
         let one = if version >= 10 { one.with_topic_id(Uuid::new_v4()) } else { one };

@@ -42,6 +42,8 @@ pub(super) fn shape_of(key: ApiKey) -> Option<Shape> {
 
 static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::ApiVersions, shape(3, &[TEXT.since(3), TEXT.since(3)])),
+    (ApiKey::SaslHandshake, shape(NEVER, &[TEXT])),
+    (ApiKey::SaslAuthenticate, shape(2, &[BLOB])),
     (
         ApiKey::Metadata,
         shape(9, &[list(&[UUID.since(10), TEXT]), BOOL.since(4), BOOL.since(8).until(10), BOOL.since(8)]),
