@@ -21,6 +21,9 @@ mod broker;
 mod builder;
 mod clock;
 mod error;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod log;
 mod security;

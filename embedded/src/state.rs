@@ -13,7 +13,7 @@ use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
 use crate::security::Users;
-use crate::txn::{Ended, ProducerIdentity, Transactions};
+use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 
 /// The one node there is.
 pub(crate) const NODE_ID: BrokerId = BrokerId(1);
@@ -107,17 +107,17 @@ impl State {
         Ok(producer)
     }
 
-    /// Ends a transaction everywhere.
+    /// Ends a transaction everywhere, and says who its producer is from now on.
     pub(crate) fn end_transaction(
         &self,
         id: &str,
         producer: ProducerIdentity,
-        committed: bool,
-    ) -> Result<(), ResponseError> {
+        end: End,
+    ) -> Result<ProducerIdentity, ResponseError> {
         let mut ledger = self.transactions.lock();
-        let ended = ledger.end(id, producer, committed)?;
+        let (producer, ended) = ledger.end(id, producer, end, || self.new_producer_id())?;
         self.tell(ended.iter());
-        Ok(())
+        Ok(producer)
     }
 
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.

@@ -1,6 +1,7 @@
 //! What the broker answers: one file for each family of requests.
 
 mod configs;
+mod describe_transactions;
 mod fetch;
 mod group_admin;
 mod group_offsets;
@@ -14,7 +15,7 @@ mod topics;
 mod transactions;
 mod versions;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) use versions::SUPPORTED;
 
 use bytes::BytesMut;
@@ -118,7 +119,18 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
         ApiKey::AddOffsetsToTxn => {
             request.answer(&transactions::add_offsets(state, &request.decode()?, version))
         }
-        ApiKey::TxnOffsetCommit => request.answer(&transactions::commit_offsets(state, request.decode()?)),
+        ApiKey::TxnOffsetCommit => {
+            request.answer(&transactions::commit_offsets(state, request.decode()?, version))
+        }
+        ApiKey::DescribeTransactions => {
+            request.answer(&describe_transactions::describe(state, request.decode()?))
+        }
+        ApiKey::ListTransactions => {
+            request.answer(&describe_transactions::list(state, request.decode()?, version))
+        }
+        ApiKey::DescribeProducers => {
+            request.answer(&describe_transactions::producers(state, request.decode()?))
+        }
         ApiKey::SaslHandshake => request.answer(&sasl::handshake()),
         ApiKey::SaslAuthenticate => request.answer(&sasl::authenticate()),
         ApiKey::EndTxn => request.answer(&transactions::end(state, &request.decode()?, version)),

@@ -6,15 +6,30 @@ use kafka_protocol::messages::produce_response::{PartitionProduceResponse, Topic
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 
 use super::text;
+use super::transactions::abortable_for;
 use crate::clock::wall_clock_ms;
 use crate::log::batch::Batch;
 use crate::log::partition::Refused;
 use crate::log::topics::Topic;
 use crate::state::State;
-use crate::txn::Ledger;
+use crate::txn::{Ledger, ProducerIdentity};
 
 /// The first version with messages beside the codes of errors.
 const FIRST_WITH_MESSAGES: i16 = 8;
+
+/// The first version whose batches add their partition to the transaction by themselves.
+const FIRST_THAT_ADDS: i16 = 12;
+
+/// The first version that names topics by their ids.
+const FIRST_WITH_IDS: i16 = 13;
+
+/// A transaction's batch, and how its producer speaks.
+struct Transaction<'a> {
+    id: &'a str,
+    ledger: &'a mut Ledger,
+    state: &'a State,
+    version: i16,
+}
 
 /// Stores what it can, and says for each partition how that went; to a producer that wants to hear it.
 pub(super) fn produce(state: &State, request: ProduceRequest, version: i16) -> Option<ProduceResponse> {
@@ -26,17 +41,22 @@ pub(super) fn produce(state: &State, request: ProduceRequest, version: i16) -> O
     let mut transaction = transactional_id.as_ref().map(|id| (id.as_str(), state.transactions.lock()));
     let mut response = ProduceResponse::default();
     for wanted in request.topic_data {
-        let topic = state.topics.by_name(&wanted.name);
-        let mut answered = TopicProduceResponse::default().with_name(wanted.name);
+        let by_id = version >= FIRST_WITH_IDS;
+        let topic =
+            if by_id { state.topics.by_id(wanted.topic_id) } else { state.topics.by_name(&wanted.name) };
+        let mut answered =
+            TopicProduceResponse::default().with_name(wanted.name).with_topic_id(wanted.topic_id);
         for part in wanted.partition_data {
             let index = part.index;
             let outcome = if known_acks {
-                append(
-                    topic.as_deref(),
-                    part,
-                    now_ms,
-                    transaction.as_mut().map(|(id, ledger)| (*id, &mut **ledger)),
-                )
+                let transaction =
+                    transaction.as_mut().map(|(id, ledger)| Transaction { id, ledger, state, version });
+                match &topic {
+                    None if by_id => {
+                        Err(Refused::new(ResponseError::UnknownTopicId, "there is no topic of that id"))
+                    }
+                    topic => append(topic.as_deref(), part, now_ms, transaction),
+                }
             } else {
                 Err(Refused {
                     error: ResponseError::InvalidRequiredAcks,
@@ -57,7 +77,7 @@ fn append(
     topic: Option<&Topic>,
     part: PartitionProduceData,
     now_ms: i64,
-    transaction: Option<(&str, &mut Ledger)>,
+    transaction: Option<Transaction<'_>>,
 ) -> Result<PartitionProduceResponse, Refused> {
     let found = topic.and_then(|topic| Some((topic, topic.partition(part.index)?)));
     let Some((topic, partition)) = found else {
@@ -77,7 +97,7 @@ fn append(
 /// A transactional batch belongs to an open transaction that knows the partition.
 fn check_transaction(
     batch: &Batch,
-    transaction: Option<(&str, &mut Ledger)>,
+    transaction: Option<Transaction<'_>>,
     topic: &str,
     partition: i32,
 ) -> Result<(), Refused> {
@@ -86,7 +106,7 @@ fn check_transaction(
     }
     let checked = match transaction {
         None => Err(ResponseError::InvalidTxnState),
-        Some((id, ledger)) => ledger.check_partition(id, batch.producer(), topic, partition),
+        Some(transaction) => transaction.take(batch.producer(), topic, partition),
     };
     checked.map_err(|error| match error {
         // The name by which a producer knows it here.
@@ -95,6 +115,22 @@ fn check_transaction(
         }
         other => Refused::new(other, "the partition is in no open transaction of the producer"),
     })
+}
+
+impl Transaction<'_> {
+    /// Makes a partition part of the transaction, or has it be one already.
+    fn take(self, producer: ProducerIdentity, topic: &str, partition: i32) -> Result<(), ResponseError> {
+        let Self { id, ledger, state, version } = self;
+        let added = ledger.check_partition(id, producer, topic, partition);
+        if version < FIRST_THAT_ADDS || added != Err(ResponseError::InvalidTxnState) {
+            return added.map_err(|error| abortable_for(version, 11, error));
+        }
+        // Markers are stored beyond the limit, so nothing that ends with one may begin there.
+        if state.topics.are_full() {
+            return Err(ResponseError::PolicyViolation);
+        }
+        ledger.add_partitions(state.stopwatch.elapsed_ms(), id, producer, [(topic.to_owned(), partition)])
+    }
 }
 
 fn refusal(refused: Refused, version: i16) -> PartitionProduceResponse {

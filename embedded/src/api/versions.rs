@@ -4,14 +4,16 @@ use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+
+use kafka_protocol::protocol::StrBytes;
 
 use crate::wire::{Malformed, Request};
 
 /// Every API that is answered, with its oldest and its newest version.
 pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
-    (ApiKey::Produce, 3, 11),
+    (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 16),
     (ApiKey::ListOffsets, 1, 10),
     (ApiKey::Metadata, 0, 13),
@@ -29,13 +31,13 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::CreateTopics, 2, 7),
     (ApiKey::DeleteTopics, 1, 6),
     (ApiKey::DeleteRecords, 0, 2),
-    (ApiKey::InitProducerId, 0, 4),
+    (ApiKey::InitProducerId, 0, 5),
     (ApiKey::OffsetForLeaderEpoch, 2, 4),
     (ApiKey::SaslAuthenticate, 0, 2),
-    (ApiKey::AddPartitionsToTxn, 0, 3),
-    (ApiKey::AddOffsetsToTxn, 0, 3),
-    (ApiKey::EndTxn, 0, 3),
-    (ApiKey::TxnOffsetCommit, 0, 3),
+    (ApiKey::AddPartitionsToTxn, 0, 5),
+    (ApiKey::AddOffsetsToTxn, 0, 4),
+    (ApiKey::EndTxn, 0, 5),
+    (ApiKey::TxnOffsetCommit, 0, 5),
     (ApiKey::DescribeConfigs, 1, 4),
     (ApiKey::AlterConfigs, 0, 2),
     (ApiKey::CreatePartitions, 0, 3),
@@ -43,8 +45,17 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::DescribeProducers, 0, 0),
+    (ApiKey::DescribeTransactions, 0, 0),
+    (ApiKey::ListTransactions, 0, 1),
     (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
+
+/// The features that every part of a cluster has to agree on: their greatest level here, which is also the one in force.
+const FEATURES: &[(&str, i16)] = &[("transaction.version", 2)];
+
+/// Raised by Kafka with every change of the levels; there is none here.
+const FEATURES_EPOCH: i64 = 1;
 
 /// The versions of an API that are answered.
 pub(super) fn range_of(key: ApiKey) -> Option<RangeInclusive<i16>> {
@@ -56,13 +67,34 @@ pub(super) fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVer
     if version >= 3 && !named {
         return ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
     }
-    supported()
+    if version >= 3 { with_features(supported(), version) } else { supported() }
 }
 
 /// To a client from the future, in the version that every client reads.
 pub(super) fn of_another_time(request: &Request) -> Result<BytesMut, Malformed> {
     let response = supported().with_error_code(ResponseError::UnsupportedVersion.code());
     request.answer_in(0, &response)
+}
+
+fn with_features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
+    // Clients that know no version 4 cannot read a level of zero.
+    let least = i16::from(version < 4);
+    let supported = FEATURES.iter().map(|(name, level)| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_min_version(least)
+            .with_max_version(*level)
+    });
+    let finalized = FEATURES.iter().map(|(name, level)| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_min_version_level(*level)
+            .with_max_version_level(*level)
+    });
+    response
+        .with_supported_features(supported.collect())
+        .with_finalized_features(finalized.collect())
+        .with_finalized_features_epoch(FEATURES_EPOCH)
 }
 
 fn supported() -> ApiVersionsResponse {

@@ -139,10 +139,30 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
 fn the_shapes_of_transactions_are_those_of_the_encoder() {
     let id = || TransactionalId(NAME);
     prove(ApiKey::InitProducerId, |_| InitProducerIdRequest::default().with_transactional_id(Some(id())));
-    prove(ApiKey::AddPartitionsToTxn, |_| {
+    prove(ApiKey::DescribeTransactions, |_| {
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![id(), id()])
+    });
+    prove(ApiKey::ListTransactions, |_| {
+        ListTransactionsRequest::default()
+            .with_state_filters(vec![NAME])
+            .with_producer_id_filters(vec![ProducerId(1), ProducerId(2)])
+    });
+    prove(ApiKey::DescribeProducers, |_| {
+        let one = describe_producers_request::TopicRequest::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![1, 2]);
+        DescribeProducersRequest::default().with_topics(vec![one])
+    });
+    prove(ApiKey::AddPartitionsToTxn, |version| {
         let one = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
             .with_name(topic())
             .with_partitions(vec![1, 2]);
+        if version >= 4 {
+            let one = add_partitions_to_txn_request::AddPartitionsToTxnTransaction::default()
+                .with_transactional_id(id())
+                .with_topics(vec![one]);
+            return AddPartitionsToTxnRequest::default().with_transactions(vec![one]);
+        }
         AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(id())
             .with_v3_and_below_topics(vec![one])

@@ -76,7 +76,22 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     ),
     (ApiKey::OffsetForLeaderEpoch, shape(4, &[I32.since(3), list(&[TEXT, list(&[I32, I32, I32])])])),
     (ApiKey::DeleteRecords, shape(2, &[list(&[TEXT, list(&[I32, I64])]), I32])),
-    (ApiKey::AddPartitionsToTxn, shape(3, &[TEXT, I64, I16, list(&[TEXT, NUMBERS])])),
+    (
+        ApiKey::AddPartitionsToTxn,
+        shape(
+            3,
+            &[
+                list(&[TEXT, I64, I16, BOOL, list(&[TEXT, NUMBERS])]).since(4),
+                TEXT.until(3),
+                I64.until(3),
+                I16.until(3),
+                list(&[TEXT, NUMBERS]).until(3),
+            ],
+        ),
+    ),
+    (ApiKey::DescribeTransactions, shape(0, &[TEXTS])),
+    (ApiKey::ListTransactions, shape(0, &[TEXTS, Field::new(Kind::Plain(&Kind::Fixed(8))), I64.since(1)])),
+    (ApiKey::DescribeProducers, shape(0, &[list(&[TEXT, NUMBERS])])),
     (ApiKey::AddOffsetsToTxn, shape(3, &[TEXT, I64, I16, TEXT])),
     (ApiKey::EndTxn, shape(3, &[TEXT, I64, I16, BOOL])),
     (
