@@ -1,15 +1,18 @@
 //! What the broker answers: one file for each family of requests.
 
+mod acls;
 mod configs;
 mod describe_transactions;
 mod fetch;
 mod group_admin;
 mod group_offsets;
 mod groups;
+mod log_dirs;
 mod metadata;
 mod offsets;
 mod partitions;
 mod produce;
+mod resources;
 mod sasl;
 mod topics;
 mod transactions;
@@ -20,7 +23,9 @@ pub(crate) use versions::SUPPORTED;
 
 use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{
+    ApiKey, DescribeAclsRequest, DescribeClientQuotasRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::state::State;
@@ -131,9 +136,22 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
         ApiKey::DescribeProducers => {
             request.answer(&describe_transactions::producers(state, request.decode()?))
         }
-        ApiKey::SaslHandshake => request.answer(&sasl::handshake()),
-        ApiKey::SaslAuthenticate => request.answer(&sasl::authenticate()),
+        ApiKey::SaslHandshake => {
+            request.decode::<SaslHandshakeRequest>()?;
+            request.answer(&sasl::handshake())
+        }
+        ApiKey::SaslAuthenticate => {
+            request.decode::<SaslAuthenticateRequest>()?;
+            request.answer(&sasl::authenticate())
+        }
         ApiKey::EndTxn => request.answer(&transactions::end(state, &request.decode()?, version)),
+        _ => answer_about_administration(state, request),
+    }
+}
+
+fn answer_about_administration(state: &State, request: &Request) -> Result<BytesMut, Malformed> {
+    let version = request.version;
+    match request.key {
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),
         ApiKey::CreatePartitions => request.answer(&topics::create_partitions(state, request.decode()?)),
@@ -141,6 +159,21 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
         ApiKey::AlterConfigs => request.answer(&configs::alter(state, request.decode()?)),
         ApiKey::IncrementalAlterConfigs => {
             request.answer(&configs::alter_incrementally(state, request.decode()?))
+        }
+        ApiKey::ListConfigResources => request.answer(&resources::list(state, &request.decode()?, version)),
+        ApiKey::DescribeClientQuotas => {
+            request.decode::<DescribeClientQuotasRequest>()?;
+            request.answer(&resources::describe_quotas())
+        }
+        ApiKey::DescribeLogDirs => request.answer(&log_dirs::describe(state, request.decode()?, version)),
+        ApiKey::DescribeAcls => {
+            request.decode::<DescribeAclsRequest>()?;
+            request.answer(&acls::describe())
+        }
+        ApiKey::CreateAcls => request.answer(&acls::create(&request.decode()?)),
+        ApiKey::DeleteAcls => request.answer(&acls::delete(&request.decode()?)),
+        ApiKey::DescribeUserScramCredentials => {
+            request.answer(&acls::describe_users(state, request.decode()?))
         }
         other => Err(Malformed(format!("{other:?} is not supported"))),
     }

@@ -50,6 +50,10 @@ const NAMES: &[&str] = &[
     "\0",
 ];
 
+/// A handshake for PLAIN, and the right password.
+const LOG_IN: &[u8] = b"\0\0\0\x11\0\x11\0\x01\0\0\0\x07\xff\xff\0\x05PLAIN\
+    \0\0\0\x1b\0\x24\0\x01\0\0\0\x07\xff\xff\0\0\0\x0d\0alice\0secret";
+
 /// What a client says to authenticate.
 const TOKENS: &[&str] = &[
     "\0alice\0secret",
@@ -65,13 +69,15 @@ const TOKENS: &[&str] = &[
 ];
 
 pub(super) struct Inputs {
+    /// Whether the broker wants to know who asks.
+    guarded: bool,
     topic_ids: Vec<[u8; 16]>,
     kept: Vec<Vec<u8>>,
 }
 
 impl Inputs {
-    pub(super) fn new(topic_ids: Vec<[u8; 16]>) -> Self {
-        Self { topic_ids, kept: Vec::new() }
+    pub(super) fn new(topic_ids: Vec<[u8; 16]>, guarded: bool) -> Self {
+        Self { guarded, topic_ids, kept: Vec::new() }
     }
 
     pub(super) fn keep(&mut self, input: Vec<u8>) {
@@ -87,6 +93,9 @@ impl Inputs {
             return dice.bytes(length);
         }
         let mut input = Vec::new();
+        if self.guarded && !dice.one_in(4) {
+            input.extend(LOG_IN);
+        }
         for _ in 0..=dice.below(4) {
             let mut request = self.request(dice);
             if dice.one_in(2) {
@@ -116,7 +125,9 @@ impl Inputs {
         if key.request_header_version(version) >= 2 {
             request.put_u8(0);
         }
-        let mut source = Values { dice, topic_ids: &self.topic_ids };
+        // Most nulls are where none may be, so most requests do without.
+        let nulls = dice.one_in(4);
+        let mut source = Values { dice, nulls, topic_ids: &self.topic_ids };
         generate::body(key, version, &mut source, &mut request);
         request
     }
@@ -164,6 +175,7 @@ impl Inputs {
 /// Where the values of fields come from.
 struct Values<'a> {
     dice: &'a mut Dice,
+    nulls: bool,
     topic_ids: &'a [[u8; 16]],
 }
 
@@ -178,7 +190,7 @@ impl Source for Values<'_> {
     }
 
     fn is_null(&mut self) -> bool {
-        self.dice.one_in(12)
+        self.nulls && self.dice.one_in(8)
     }
 
     fn fixed(&mut self, size: usize) -> Vec<u8> {

@@ -59,8 +59,8 @@ pub struct Report {
     pub inputs: u64,
     /// Bytes of all inputs.
     pub input_bytes: u64,
-    /// Bytes of all answers.
-    pub answer_bytes: u64,
+    /// Requests that were answered.
+    pub answers: u64,
     /// The most that one input has had allocated, in bytes.
     pub most_allocated: usize,
 }
@@ -155,8 +155,9 @@ fn run_round(
     watched: &Watched,
 ) -> Result<(), Failure> {
     let mut dice = Dice::new(seed);
-    let target = Target::new(dice.one_in(4));
-    let mut inputs = input::Inputs::new(target.topic_ids());
+    let guarded = dice.one_in(4);
+    let target = Target::new(guarded);
+    let mut inputs = input::Inputs::new(target.topic_ids(), guarded);
     for number in 0..INPUTS_OF_A_ROUND {
         let input = inputs.next(&mut dice);
         let failure = |what| Failure { seed, number, what, input: input.clone() };
@@ -177,7 +178,7 @@ fn run_round(
         }
         report.inputs += 1;
         report.input_bytes += input.len() as u64;
-        report.answer_bytes += answered;
+        report.answers += answered;
         report.most_allocated = report.most_allocated.max(cost);
         inputs.keep(input);
         if dice.one_in(32) {
@@ -238,7 +239,8 @@ impl Target {
         self.state.topics.all().iter().map(|topic| topic.id.into_bytes()).collect()
     }
 
-    /// Sends the bytes over one connection, and reads until it ends or waits for too long. How much came back.
+    /// Sends the bytes over one connection, and reads until it ends or waits for too long. How many answers came
+    /// back.
     fn feed(&self, input: &[u8]) -> u64 {
         let (mut client, mut server) = tokio::io::duplex(64 * 1024);
         let (state, limits, budget) = (Arc::clone(&self.state), self.limits.clone(), self.budget.clone());
@@ -256,10 +258,11 @@ impl Target {
                 let _ = writing.shutdown().await;
             };
             let mut answered = 0;
-            let mut buffer = [0; 16 * 1024];
             let read = async {
-                while let Ok(count @ 1..) = reading.read(&mut buffer).await {
-                    answered += count as u64;
+                while let Ok(length) = reading.read_u32().await {
+                    let mut answer = (&mut reading).take(u64::from(length));
+                    let Ok(read) = tokio::io::copy(&mut answer, &mut tokio::io::sink()).await else { break };
+                    answered += u64::from(read == u64::from(length));
                 }
             };
             // Requests that wait for others are given up, as by a client that goes away.

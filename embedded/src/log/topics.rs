@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
-use super::budget::Budget;
+use super::budget::{Budget, Room};
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
 
@@ -179,6 +179,11 @@ impl Topics {
     }
 
     /// Whether nothing more can be stored.
+    /// What all records together may take up, and what of it is free.
+    pub(crate) fn room(&self) -> Room {
+        self.budget.room()
+    }
+
     pub(crate) fn are_full(&self) -> bool {
         self.budget.is_full()
     }

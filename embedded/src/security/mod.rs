@@ -9,7 +9,7 @@ mod session;
 mod users;
 
 pub(crate) use session::{Reply, Session};
-pub(crate) use users::Users;
+pub(crate) use users::{SCRAM_ITERATIONS, Users};
 
 use scram::Hash;
 

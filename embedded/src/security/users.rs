@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::scram::{Credential, Hash};
 
 /// Kafka's least, and the default of its tools.
-const SCRAM_ITERATIONS: u32 = 4_096;
+pub(crate) const SCRAM_ITERATIONS: u32 = 4_096;
 
 /// Users by name.
 #[derive(Clone, Default)]

@@ -295,6 +295,37 @@ fn the_shapes_of_administration_are_those_of_the_encoder() {
             .with_configs(vec![config]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![one])
     });
+    prove(ApiKey::DescribeAcls, |_| {
+        DescribeAclsRequest::default().with_resource_name_filter(Some(NAME)).with_host_filter(Some(NAME))
+    });
+    prove(ApiKey::CreateAcls, |_| {
+        let one = create_acls_request::AclCreation::default().with_resource_name(NAME).with_host(NAME);
+        CreateAclsRequest::default().with_creations(vec![one.clone(), one])
+    });
+    prove(ApiKey::DeleteAcls, |_| {
+        let one = delete_acls_request::DeleteAclsFilter::default().with_principal_filter(Some(NAME));
+        DeleteAclsRequest::default().with_filters(vec![one.clone(), one])
+    });
+    prove(ApiKey::DescribeLogDirs, |_| {
+        let one = describe_log_dirs_request::DescribableLogDirTopic::default()
+            .with_topic(topic())
+            .with_partitions(vec![1, 2]);
+        DescribeLogDirsRequest::default().with_topics(Some(vec![one]))
+    });
+    prove(ApiKey::DescribeClientQuotas, |_| {
+        let one = describe_client_quotas_request::ComponentData::default()
+            .with_entity_type(NAME)
+            .with_match(Some(NAME));
+        DescribeClientQuotasRequest::default().with_components(vec![one])
+    });
+    prove(ApiKey::DescribeUserScramCredentials, |_| {
+        let one = describe_user_scram_credentials_request::UserName::default().with_name(NAME);
+        DescribeUserScramCredentialsRequest::default().with_users(Some(vec![one]))
+    });
+    prove(ApiKey::ListConfigResources, |version| {
+        let request = ListConfigResourcesRequest::default();
+        if version >= 1 { request.with_resource_types(vec![2, 4]) } else { request }
+    });
     prove(ApiKey::DescribeCluster, |_| DescribeClusterRequest::default());
     prove(ApiKey::DescribeTopicPartitions, |_| {
         let one = describe_topic_partitions_request::TopicRequest::default().with_name(topic());

@@ -33,6 +33,7 @@ const NAMED_VALUES: Field = list(&[TEXT, TEXT]);
 const FETCH_PARTITION: &[Field] = &[I32, I32.since(9), I64, I32.since(12), I64.since(5), I32];
 const COMMITTED_PARTITION: &[Field] = &[I32, I64, I32.since(6), TEXT];
 const FETCHED_GROUP: &[Field] = &[TEXT, TEXT.since(9), I32.since(9), list(&[TEXT, NUMBERS])];
+const ACL_FILTER: &[Field] = &[I8, TEXT, I8, TEXT, TEXT, I8, I8];
 const CREATED_TOPIC: &[Field] = &[TEXT, I32, I16, list(&[I32, NUMBERS]), NAMED_VALUES];
 
 /// The shape of an API's request in all versions, or `None` for an API that is not answered.
@@ -143,6 +144,13 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::DescribeConfigs, shape(4, &[list(&[I8, TEXT, TEXTS]), BOOL, BOOL.since(3)])),
     (ApiKey::AlterConfigs, shape(2, &[list(&[I8, TEXT, NAMED_VALUES]), BOOL])),
     (ApiKey::IncrementalAlterConfigs, shape(1, &[list(&[I8, TEXT, list(&[TEXT, I8, TEXT])]), BOOL])),
+    (ApiKey::DescribeAcls, shape(2, ACL_FILTER)),
+    (ApiKey::CreateAcls, shape(2, &[list(&[I8, TEXT, I8, TEXT, TEXT, I8, I8])])),
+    (ApiKey::DeleteAcls, shape(2, &[list(ACL_FILTER)])),
+    (ApiKey::DescribeLogDirs, shape(2, &[list(&[TEXT, NUMBERS])])),
+    (ApiKey::DescribeClientQuotas, shape(1, &[list(&[TEXT, I8, TEXT]), BOOL])),
+    (ApiKey::DescribeUserScramCredentials, shape(0, &[list(&[TEXT])])),
+    (ApiKey::ListConfigResources, shape(0, &[Field::new(Kind::Plain(&Kind::Fixed(1))).since(1)])),
     (ApiKey::DescribeCluster, shape(0, &[BOOL, I8.since(1), BOOL.since(2)])),
     (
         ApiKey::DescribeTopicPartitions,
