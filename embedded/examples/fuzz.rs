@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Option<Options> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut options = Options { duration: Duration::from_secs(60), seed: now.as_secs() };
+    let mut options = Options { duration: Duration::from_mins(1), seed: now.as_secs() };
     while let Some(name) = arguments.next() {
         let value = arguments.next()?.parse().ok()?;
         match name.as_str() {

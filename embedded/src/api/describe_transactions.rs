@@ -65,7 +65,7 @@ fn start_time_ms(state: &State, known: &Described) -> i64 {
 
 pub(super) fn list(
     state: &State,
-    request: ListTransactionsRequest,
+    request: &ListTransactionsRequest,
     version: i16,
 ) -> ListTransactionsResponse {
     let unknown = request.state_filters.iter().filter(|name| !TxnState::NAMES.contains(&name.as_str()));

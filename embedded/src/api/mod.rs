@@ -131,7 +131,7 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
             request.answer(&describe_transactions::describe(state, request.decode()?))
         }
         ApiKey::ListTransactions => {
-            request.answer(&describe_transactions::list(state, request.decode()?, version))
+            request.answer(&describe_transactions::list(state, &request.decode()?, version))
         }
         ApiKey::DescribeProducers => {
             request.answer(&describe_transactions::producers(state, request.decode()?))

@@ -141,3 +141,7 @@ fn refusal(refused: Refused, version: i16) -> PartitionProduceResponse {
         .with_log_append_time_ms(-1)
         .with_error_message(message)
 }
+
+#[cfg(test)]
+#[path = "produce_tests.rs"]
+mod tests;

@@ -112,3 +112,28 @@ fn supported() -> ApiVersionsResponse {
     });
     ApiVersionsResponse::default().with_api_keys(apis.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_told_to_who_can_read_them() {
+        let named = |name: &'static str| StrBytes::from_static_str(name);
+        let ask = |version| {
+            let request = ApiVersionsRequest::default()
+                .with_client_software_name(named("test"))
+                .with_client_software_version(named("1"));
+            let response = api_versions(&request, version);
+            let levels = |feature: &SupportedFeatureKey| (feature.min_version, feature.max_version);
+            let transactions = named("transaction.version");
+            let supported =
+                response.supported_features.iter().find(|one| one.name == transactions).map(levels);
+            let finalized = response.finalized_features.iter().find(|one| one.name == transactions);
+            (supported, finalized.map(|one| one.max_version_level))
+        };
+        assert_eq!(ask(2), (None, None));
+        assert_eq!(ask(3), (Some((1, 2)), Some(2)), "a level of zero would not be understood");
+        assert_eq!(ask(4), (Some((0, 2)), Some(2)));
+    }
+}

@@ -1,6 +1,6 @@
 //! Numbers that look random and are the same for the same seed.
 
-/// A generator after Steele, Lea and Flood's SplitMix64.
+/// A generator after Steele, Lea and Flood's `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 

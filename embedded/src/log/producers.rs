@@ -97,7 +97,7 @@ impl Producers {
         };
         let producer = self.by_id.entry(batch.producer_id).or_insert_with(fresh);
         if producer.epoch != batch.producer_epoch {
-            *producer = fresh();
+            *producer = Producer { has_ended: producer.has_ended, ..fresh() };
         }
         producer.last_turn = self.turn;
         producer.last_timestamp = batch.max_timestamp;

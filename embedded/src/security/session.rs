@@ -92,8 +92,9 @@ impl Session {
         }
         let request = Request::parse(frame)?;
         match (&self.stage, request.key) {
-            (Stage::Open { until: Some(_) }, ApiKey::SaslHandshake)
-            | (Stage::Handshake, ApiKey::SaslHandshake) => self.shake_hands(&request),
+            (Stage::Open { until: Some(_) } | Stage::Handshake, ApiKey::SaslHandshake) => {
+                self.shake_hands(&request)
+            }
             (Stage::Open { until: Some(until) }, _) if Instant::now() >= *until => {
                 Err(Malformed("the authentication has expired, and was not renewed".to_owned()))
             }

@@ -155,7 +155,7 @@ fn after_the_oldest_handshake_tokens_come_as_they_are() {
 
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ends_has_to_be_renewed_by_the_same_user_in_the_same_way() {
-    let lifetime = Duration::from_secs(60);
+    let lifetime = Duration::from_mins(1);
     let mut session = session(Some(lifetime));
     for version in [1, 2] {
         assert_eq!(log_in(&mut session, version).session_lifetime_ms, 60_000);
