@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
@@ -13,7 +14,8 @@ use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
-use crate::txn::{Ended, ProducerIdentity, Transactions};
+use crate::security::Users;
+use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 
 /// The state of a broker.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub(crate) struct State {
     pub(crate) cluster_id: String,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
+    /// Who may connect; nobody has to say who it is where this is empty.
+    pub(crate) users: Arc<Users>,
+    /// How long an authentication holds.
+    pub(crate) session_lifetime: Option<Duration>,
     next_producer_id: AtomicI64,
 }
 
@@ -39,6 +45,25 @@ pub(crate) struct StateSettings {
     pub(crate) memory_limit_bytes: u64,
     pub(crate) recorded_requests: usize,
     pub(crate) groups: GroupSettings,
+    pub(crate) users: Users,
+    pub(crate) session_lifetime: Option<Duration>,
+}
+
+#[cfg(test)]
+impl StateSettings {
+    /// Of one broker that little fits in.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            cluster: Cluster::of(1),
+            default_partitions: 1,
+            creates_topics: true,
+            memory_limit_bytes: 1_000_000,
+            recorded_requests: 100,
+            groups: GroupSettings::default(),
+            users: Users::default(),
+            session_lifetime: None,
+        }
+    }
 }
 
 impl State {
@@ -56,6 +81,8 @@ impl State {
             controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
+            users: Arc::new(settings.users),
+            session_lifetime: settings.session_lifetime,
             next_producer_id: AtomicI64::new(0),
         }
     }
@@ -63,14 +90,7 @@ impl State {
     /// A broker of its own for a test, with these topics.
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
-        let state = Self::new(StateSettings {
-            cluster: Cluster::of(1),
-            default_partitions: 1,
-            creates_topics: true,
-            memory_limit_bytes: 1_000_000,
-            recorded_requests: 100,
-            groups: GroupSettings::default(),
-        });
+        let state = Self::new(StateSettings::for_tests());
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
             assert!(created.is_ok(), "{created:?}");
@@ -95,17 +115,17 @@ impl State {
         Ok(producer)
     }
 
-    /// Ends a transaction everywhere.
+    /// Ends a transaction everywhere, and says who its producer is from now on.
     pub(crate) fn end_transaction(
         &self,
         id: &str,
         producer: ProducerIdentity,
-        committed: bool,
-    ) -> Result<(), ResponseError> {
+        end: End,
+    ) -> Result<ProducerIdentity, ResponseError> {
         let mut ledger = self.transactions.lock();
-        let ended = ledger.end(id, producer, committed)?;
+        let (producer, ended) = ledger.end(id, producer, end, || self.new_producer_id())?;
         self.tell(ended.iter());
-        Ok(())
+        Ok(producer)
     }
 
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.

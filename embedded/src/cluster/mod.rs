@@ -157,7 +157,7 @@ impl Cluster {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 impl Cluster {
     /// Brokers that nobody listens for.
     pub(crate) fn of(count: i32) -> Self {

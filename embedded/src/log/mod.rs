@@ -4,7 +4,7 @@ pub(crate) mod batch;
 pub(crate) mod budget;
 mod codec;
 pub(crate) mod partition;
-mod producers;
+pub(crate) mod producers;
 pub(crate) mod settings;
 pub(crate) mod topics;
 mod visibility;

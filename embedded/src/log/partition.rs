@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::batch::{BadBatch, Batch, RecordInfo};
 use super::budget::Budget;
-use super::producers::{Producers, Verdict};
+use super::producers::{ActiveProducer, Producers, Verdict};
 use super::settings::Behaviour;
 use super::visibility::{Aborted, Visibility};
 use crate::cluster::leadership::Leadership;
@@ -210,7 +210,7 @@ impl Partition {
         log.budget.reserve_beyond_limit(cost(&marker));
         log.stored_bytes += cost(&marker);
         log.visibility.ended(producer, committed, marker.base_offset);
-        log.producers.fence(producer);
+        log.producers.ended(producer, now_ms);
         log.end_offset = marker.last_offset + 1;
         log.batches.push_back(marker);
         log.wake();
@@ -293,6 +293,21 @@ impl Partition {
         }
         log.start_at(offset);
         Some(log.start_offset)
+    }
+
+    /// The producers that are remembered, in the order of their ids.
+    pub(crate) fn producers(&self) -> Vec<ActiveProducer> {
+        let log = self.log();
+        let with_open = |active: ActiveProducer| ActiveProducer {
+            open_since_offset: log.visibility.open_since(active.producer.id),
+            ..active
+        };
+        log.producers.active().into_iter().map(with_open).collect()
+    }
+
+    /// What the records take up, in bytes.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.log().stored_bytes
     }
 
     /// Deletes what the topic no longer retains.

@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
-use super::budget::Budget;
+use super::budget::{Budget, Room};
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
 use crate::cluster::Cluster;
@@ -226,6 +226,11 @@ impl Topics {
     }
 
     /// Whether nothing more can be stored.
+    /// What all records together may take up, and what of it is free.
+    pub(crate) fn room(&self) -> Room {
+        self.budget.room()
+    }
+
     pub(crate) fn are_full(&self) -> bool {
         self.budget.is_full()
     }
