@@ -44,13 +44,10 @@ final class ConfigCases {
         String topic = script.topic("set", 1);
         String[] entity = {"--entity-type", "topics", "--entity-name", topic};
         script.tool(Tool.CONFIGS, with(entity, "--alter", "--add-config", "no.such=1")).ends(1)
-                .mask("(?s)(InvalidConfigurationException[^\\n]*|InvalidRequestException[^\\n]*).*", "$1")
-                .shows("Unknown topic config name: no.such");
+                .shows("InvalidConfigurationException");
         script.tool(Tool.CONFIGS, with(entity, "--alter", "--add-config", "retention.ms=abc")).ends(1)
-                .mask("(?s)(InvalidConfigurationException[^\\n]*|InvalidRequestException[^\\n]*).*", "$1")
-                .shows("retention.ms");
-        script.tool(Tool.CONFIGS, with(entity, "--alter", "--delete-config", "retention.ms")).ends(1)
-                .mask("(?s)(InvalidConfigurationException[^\\n]*).*", "$1").shows("Invalid config(s): retention.ms");
+                .shows("InvalidConfigurationException");
+        script.tool(Tool.CONFIGS, with(entity, "--alter", "--delete-config", "retention.ms")).shows("Completed");
         script.tool(Tool.CONFIGS, "--entity-type", "topics", "--entity-name", script.name("none"), "--describe")
                 .shows();
         script.say("setting of no topic: %s", script.failure(() -> alter(script, script.name("none"), "retention.ms",

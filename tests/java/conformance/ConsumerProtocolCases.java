@@ -3,11 +3,14 @@ package conformance;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.clients.admin.ConsumerGroupDescription;
 import org.apache.kafka.clients.admin.MemberDescription;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
 
 /** Groups of the new protocol (KIP-848), in which the broker assigns. */
 final class ConsumerProtocolCases {
@@ -18,20 +21,31 @@ final class ConsumerProtocolCases {
 
     static void addTo(List<Case> cases) {
         for (String assignor : List.of("uniform", "range")) {
-            cases.add(new Case("new protocol: three members come and go, " + assignor, script -> ClassicMemberCases
-                    .comeAndGo(script, ClassicMemberCases.with(NEW, "group.remote.assignor", assignor), "consumer")));
+            cases.add(protocol("three members come and go, " + assignor, script -> ClassicMemberCases
+                    .comeAndGo(script, ClassicMemberCases.with(NEW, "group.remote.assignor", assignor), assignor)));
         }
-        cases.add(new Case("new protocol: static members keep their partitions over a restart",
+        cases.add(protocol("static members keep their partitions over a restart",
                 script -> ClassicMemberCases.staticMembers(script, NEW)));
-        cases.add(new Case("new protocol: a static member's double is refused",
+        cases.add(protocol("a static member's double is refused",
                 script -> ClassicMemberCases.fenced(script, NEW)));
-        cases.add(new Case("new protocol: an assignor that is unknown", ConsumerProtocolCases::unknownAssignor));
-        cases.add(new Case("new protocol: described by Kafka's tools", ConsumerProtocolCases::tools));
-        cases.add(new Case("new protocol: a subscription by pattern", ConsumerProtocolCases::pattern));
-        cases.add(new Case("new protocol: commits", ConsumerProtocolCases::commits));
-        cases.add(new Case("new protocol: from classic and back, in an empty group", ConsumerProtocolCases::upgrade));
-        cases.add(new Case("new protocol: a classic member joins a group of the new protocol",
+        cases.add(protocol("an assignor that is unknown", ConsumerProtocolCases::unknownAssignor));
+        cases.add(protocol("described by Kafka's tools", ConsumerProtocolCases::tools));
+        cases.add(protocol("a subscription by pattern", ConsumerProtocolCases::pattern));
+        cases.add(protocol("commits", ConsumerProtocolCases::commits));
+        cases.add(protocol("from classic and back, in an empty group", ConsumerProtocolCases::upgrade));
+        cases.add(protocol("a classic member joins a group of the new protocol",
                 ConsumerProtocolCases::mixed));
+    }
+
+    /** A case in whose group the broker asks for heartbeats often, so that members soon hear of each other. */
+    private static Case protocol(String name, Case.Body body) {
+        return new Case("new protocol: " + name, script -> {
+            ConfigResource group = new ConfigResource(ConfigResource.Type.GROUP, script.name("group"));
+            AlterConfigOp often = new AlterConfigOp(
+                    new ConfigEntry("consumer.heartbeat.interval.ms", "300"), AlterConfigOp.OpType.SET);
+            script.admin().incrementalAlterConfigs(Map.of(group, List.of(often))).all().get();
+            body.run(script);
+        });
     }
 
     private static Map<String, Object> group(Script script) {
@@ -55,9 +69,11 @@ final class ConsumerProtocolCases {
         script.await("a stable group", () -> describe(script).groupState().toString().equals("Stable"));
         script.await("the commits", () -> ClassicMemberCases.committed(script, name) == 12);
         script.tool(Tool.CONSUMER_GROUPS, "--describe", "--group", name).sorted()
-                .mask("(?m) <uuid> /127.0.0.1 [ab]$", " <member>").shows("12", "LAG");
+                .mask("(?m) [0-2] 2 2 0 \\S{22} /127.0.0.1 [ab]$", " <low> 2 2 0 <member>")
+                .mask("(?m) [3-5] 2 2 0 \\S{22} /127.0.0.1 [ab]$", " <high> 2 2 0 <member>").shows("<high> 2 2 0", "LAG");
         script.tool(Tool.CONSUMER_GROUPS, "--describe", "--group", name, "--state").shows("uniform Stable 2");
-        script.tool(Tool.CONSUMER_GROUPS, "--describe", "--group", name, "--members").sorted().shows("a 3", "b 3");
+        script.tool(Tool.CONSUMER_GROUPS, "--describe", "--group", name, "--members").mask("\\S{22} /", "<id> /").sorted()
+                .shows("<id> /127.0.0.1 a 3", "<id> /127.0.0.1 b 3");
         script.tool(Tool.CONSUMER_GROUPS, "--list", "--type", "consumer").sorted().silent().shows(name);
         ConsumerGroupDescription found = describe(script);
         script.say("%s, %s, %s, simple %s", found.type(), found.groupState(), found.partitionAssignor(),

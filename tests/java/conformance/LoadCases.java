@@ -118,7 +118,7 @@ final class LoadCases {
         List<JsonNode> events = new ArrayList<>();
         ObjectMapper json = new ObjectMapper();
         for (String line : text.lines().filter(each -> each.startsWith("{")).toList()) {
-            events.add(json.readTree(line));
+            events.add(json.readTree(line.replace("<now>", "0")));
         }
         return events;
     }

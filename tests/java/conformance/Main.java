@@ -17,13 +17,16 @@ import java.util.concurrent.Future;
  */
 public final class Main {
     /** Cases mostly wait for brokers, so some may run side by side; each has its topics and groups to itself. */
-    private static final int AT_ONCE = 4;
+    private static final int AT_ONCE = 6;
 
     private Main() {
     }
 
     static List<Case> cases() {
         List<Case> cases = new ArrayList<>();
+        // Those that wait longest come first.
+        ConsumerProtocolCases.addTo(cases);
+        ClassicMemberCases.addTo(cases);
         TopicCases.addTo(cases);
         ConfigCases.addTo(cases);
         ConsoleCases.addTo(cases);
@@ -34,8 +37,6 @@ public final class Main {
         LoadCases.addTo(cases);
         ProducerCases.addTo(cases);
         TransactionCases.addTo(cases);
-        ClassicMemberCases.addTo(cases);
-        ConsumerProtocolCases.addTo(cases);
         return cases;
     }
 
@@ -66,6 +67,7 @@ public final class Main {
                     answers.println(text);
                     answers.flush();
                 }
+                return null;
             }));
         }
         for (Future<?> each : running) {

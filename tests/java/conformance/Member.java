@@ -23,6 +23,7 @@ final class Member implements AutoCloseable, ConsumerRebalanceListener {
     private final SortedSet<Integer> assigned = new TreeSet<>();
     private final List<String> values = new ArrayList<>();
     private final SortedSet<Integer> revoked = new TreeSet<>();
+    private final boolean ordered;
     private volatile boolean leaving;
     private volatile CloseOptions.GroupMembershipOperation farewell = CloseOptions.GroupMembershipOperation.DEFAULT;
     private volatile Throwable failure;
@@ -33,6 +34,11 @@ final class Member implements AutoCloseable, ConsumerRebalanceListener {
         config.put("client.id", client);
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", "false");
+        ordered = !"consumer".equals(settings.get("group.protocol"));
+        if (ordered) {
+            // So that a member soon hears of a rebalance; in the new protocol the broker says how often it is asked.
+            config.putIfAbsent("heartbeat.interval.ms", "300");
+        }
         consumer = new KafkaConsumer<>(config, new StringDeserializer(), new StringDeserializer());
         thread = new Thread(() -> poll(topic), client);
         thread.setDaemon(true);
@@ -101,6 +107,11 @@ final class Member implements AutoCloseable, ConsumerRebalanceListener {
 
     synchronized List<String> values() {
         return new ArrayList<>(values);
+    }
+
+    /** Whether the place in the order of the members, and so the share of each assignor, is always the same. */
+    boolean isOrdered() {
+        return ordered;
     }
 
     Throwable failure() {

@@ -12,14 +12,19 @@ final class Normal {
     private static final Pattern TOPIC_ID = Pattern.compile("TopicId: [A-Za-z0-9_-]{22}");
     private static final Pattern MILLISECONDS = Pattern.compile("(?<![0-9.])[0-9]{13}(?![0-9])");
     private static final Pattern BLANKS = Pattern.compile("[ \\t]+");
+    // The kind of an error is compared; each broker explains it in its own words.
+    private static final Pattern REASON = Pattern.compile("(org\\.apache\\.kafka\\.common\\.errors\\.\\w+Exception): [^\\n]*");
+    private static final Pattern STACK = Pattern.compile("\\s+at [\\w.$/]+.*\\(.*\\)|\\s+\\.\\.\\. \\d+ more");
     private static final long DAY_MS = 86_400_000;
 
     private Normal() {
     }
 
     static String of(String text, String bootstrap) {
-        String done = text.replace("\r", "").replace(bootstrap, "<broker>");
+        String done = text.lines().filter(line -> !STACK.matcher(line).matches()).collect(Collectors.joining("\n"));
+        done = done.replace(bootstrap, "<broker>");
         done = done.replace(bootstrap.substring(bootstrap.lastIndexOf(':') + 1), "<port>");
+        done = REASON.matcher(done).replaceAll("$1: <reason>");
         done = UUID.matcher(done).replaceAll("<uuid>");
         done = TOPIC_ID.matcher(done).replaceAll("TopicId: <id>");
         done = MILLISECONDS.matcher(done).replaceAll(Normal::withoutNow);

@@ -105,7 +105,7 @@ final class OffsetCases {
         script.fill(topic, 1, 3, System.currentTimeMillis());
         Path file = offsetFile(topic, 0, 99, script.name("none"), 0, 1);
         script.tool(Tool.DELETE_RECORDS, "--offset-json-file", file.toString(), "--command-config", noRetries(file))
-                .sorted().mask(file.getParent().toString() + "[^ \\n]*", "<file>").shows(topic);
+                .sorted().mask(file.getParent().toString() + "[^ \\n]*", "<file>").mask("Call\\(callName.*", "<call>").shows(topic);
         TopicPartition partition = new TopicPartition(topic, 0);
         script.say("beyond the end: %s", script.failure(() -> script.admin()
                 .deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(99))).all().get()));

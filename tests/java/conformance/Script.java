@@ -4,6 +4,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -31,11 +32,13 @@ final class Script implements AutoCloseable {
 
     Script(String bootstrap, String name) {
         this.bootstrap = bootstrap;
-        this.prefix = "cf-" + name.replaceAll("[^a-z0-9]+", "-") + "-";
+        this.prefix = "cf-" + name.toLowerCase().replaceAll("[^a-z0-9]+", "-") + "-";
     }
 
     /** What must hold does not. */
     static final class Expectation extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
         Expectation(String message) {
             super(message);
         }
@@ -75,7 +78,7 @@ final class Script implements AutoCloseable {
     final class Run {
         private final Tool tool;
         private final List<String> args = new ArrayList<>();
-        private final Map<String, String> masks = new HashMap<>();
+        private final Map<String, String> masks = new LinkedHashMap<>();
         private String input = "";
         private boolean sorted;
         private boolean silent;
@@ -101,6 +104,11 @@ final class Script implements AutoCloseable {
         Run mask(String expression, String replacement) {
             masks.put(expression, replacement);
             return this;
+        }
+
+        /** The reason for a refusal is in the broker's own words; the cases of the admin client compare its kind. */
+        Run wordedByBroker() {
+            return mask("(?m)^(Error while executing topic command) : .*", "$1 : <reason>");
         }
 
         /** The output is for the checks of the case alone. */
@@ -139,18 +147,22 @@ final class Script implements AutoCloseable {
             } catch (Throwable other) {
                 throw new IllegalStateException(other);
             }
-            String output = Normal.of(ending.text(), bootstrap);
-            for (Map.Entry<String, String> mask : masks.entrySet()) {
-                output = output.replaceAll(mask.getKey(), mask.getValue());
-            }
+            String output = masked(Normal.of(ending.text(), bootstrap));
             output = sorted ? Normal.sorted(output) : output;
             if (!silent) {
-                say("$ " + command());
+                say("$ " + masked(command()));
                 say(output);
                 say("exit: " + ending.code());
             }
             check(ending.code() == code, "%s ended with %d:\n%s", command(), ending.code(), output);
             return output;
+        }
+
+        private String masked(String text) {
+            for (Map.Entry<String, String> mask : masks.entrySet()) {
+                text = text.replaceAll(mask.getKey(), mask.getValue());
+            }
+            return text;
         }
 
         private String command() {

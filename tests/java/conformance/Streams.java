@@ -7,8 +7,10 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.apache.kafka.common.utils.Exit;
 
 /**
@@ -21,18 +23,20 @@ final class Streams {
 
     private final ByteArrayOutputStream written = new ByteArrayOutputStream();
     private final InputStream input;
+    private final List<Runnable> hooks = new CopyOnWriteArrayList<>();
+    private volatile boolean silenced;
+    private volatile int code;
 
     private Streams(String input) {
         this.input = new ByteArrayInputStream(input.getBytes(StandardCharsets.UTF_8));
     }
 
     /** Thrown where a tool would have ended its process. */
-    static final class Ended extends Error {
-        final int code;
+    private static final class Ended extends Error {
+        private static final long serialVersionUID = 1;
 
-        Ended(int code, String message) {
-            super(message, null, false, false);
-            this.code = code;
+        Ended() {
+            super("the tool has ended", null, false, false);
         }
     }
 
@@ -65,12 +69,20 @@ final class Streams {
             }
         });
         Exit.Procedure exit = (code, message) -> {
-            throw new Ended(code, message);
+            Streams own = own();
+            if (own != null) {
+                own.ends(code);
+            }
+            throw new Ended();
         };
         Exit.setExitProcedure(exit);
         Exit.setHaltProcedure(exit);
-        // A tool's hook would run when all cases are over, and wait for a tool that has long ended.
-        Exit.setShutdownHookAdder((name, hook) -> { });
+        Exit.setShutdownHookAdder((name, hook) -> {
+            Streams own = own();
+            if (own != null) {
+                own.hooks.add(hook);
+            }
+        });
     }
 
     /** Runs a program to its end. What it writes on its two output streams comes in one text, in order. */
@@ -78,15 +90,28 @@ final class Streams {
         ThreadGroup group = Thread.currentThread().getThreadGroup();
         Streams own = new Streams(input);
         RUNNING.put(group, own);
-        int code = 0;
         try {
-            program.main();
-        } catch (Ended ended) {
-            code = ended.code;
+            try {
+                program.main();
+            } catch (Ended ended) {
+                // Its code is noted.
+            }
+            own.silenced = false;
+            for (Runnable hook : own.hooks) {
+                hook.run();
+            }
         } finally {
             RUNNING.remove(group);
         }
-        return new Ending(code, own.text());
+        return new Ending(own.code, own.text());
+    }
+
+    /** From here on a real process would be gone, but some tools catch what is thrown in its place, and report it. */
+    private void ends(int with) {
+        if (!silenced) {
+            code = with;
+        }
+        silenced = true;
     }
 
     private String text() {
@@ -109,7 +134,7 @@ final class Streams {
         @Override
         public void write(byte[] bytes, int from, int length) {
             Streams own = own();
-            if (own != null) {
+            if (own != null && !own.silenced) {
                 synchronized (own.written) {
                     own.written.write(bytes, from, length);
                 }

@@ -4,6 +4,9 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.net.URL;
 import java.net.URLClassLoader;
+import net.sourceforge.argparse4j.inf.ArgumentParser;
+import org.apache.kafka.server.util.ThroughputThrottler;
+import org.apache.kafka.tools.VerifiableProducer;
 
 /** The programs that come with Kafka, by the names of their scripts. */
 enum Tool {
@@ -39,11 +42,24 @@ enum Tool {
 
     void main(String... args) throws Throwable {
         try {
+            if (this == VERIFIABLE_PRODUCER) {
+                produceVerifiably(args);
+                return;
+            }
             Method main = fresh().getMethod("main", String[].class);
             main.invoke(null, (Object) args);
         } catch (InvocationTargetException thrown) {
             throw thrown.getCause();
         }
+    }
+
+    /** Its main method leaves its end, and what it says then, to a hook that only the end of the process calls. */
+    private static void produceVerifiably(String... args) throws Exception {
+        Method parser = VerifiableProducer.class.getDeclaredMethod("argParser");
+        parser.setAccessible(true);
+        VerifiableProducer producer = VerifiableProducer.createFromArgs((ArgumentParser) parser.invoke(null), args);
+        producer.run(new ThroughputThrottler(-1, System.currentTimeMillis()));
+        producer.close();
     }
 
     /** The console consumer counts its records in a static field, so each run of it is of a class of its own. */

@@ -281,7 +281,7 @@ final class TransactionCases {
         script.tool(Tool.TRANSACTIONS, "list", "--transactional-id-pattern", id).mask("(?m)^(\\S+) \\d+ \\d+ ", "$1 <node> <pid> ")
                 .shows("CompleteCommit");
         script.tool(Tool.TRANSACTIONS, "describe", "--transactional-id", script.name("none")).ends(1)
-                .shows("TransactionalIdNotFoundException");
+                .shows("the ID could not be found");
         ProducerState state = script.admin().describeProducers(List.of(new TopicPartition(topic, 0))).all().get()
                 .get(new TopicPartition(topic, 0)).activeProducers().get(0);
         script.say("last sequence %d, open from %s", state.lastSequence(), state.currentTransactionStartOffset());
