@@ -1,6 +1,6 @@
 //! The embedded broker as a process of its own, which a test can kill and freeze like a real one.
 //!
-//! `embedded-broker <port> <data directory>`; stops on `SIGTERM`.
+//! `embedded-broker <port> [<data directory>]`; stops on `SIGTERM`.
 
 use std::error::Error;
 
@@ -10,8 +10,10 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [port, _data_directory] = arguments.as_slice() else {
-        return Err("usage: embedded-broker <port> <data directory>".into());
+    let (port, _data_directory) = match arguments.as_slice() {
+        [port] => (port, None),
+        [port, data_directory] => (port, Some(data_directory)),
+        _ => return Err("usage: embedded-broker <port> [<data directory>]".into()),
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let broker = EmbeddedBroker::builder()
