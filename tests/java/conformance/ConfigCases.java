@@ -67,8 +67,9 @@ final class ConfigCases {
             found.put(entry.name(), entry);
         }
         for (ConfigEntry entry : found.values()) {
-            script.say("%s = %s (%s, %s%s%s)", entry.name(), entry.value(), entry.source(), entry.type(),
-                    entry.isReadOnly() ? ", read-only" : "", entry.isSensitive() ? ", sensitive" : "");
+            script.say("%s = %s (%s, %s%s%s) %s", entry.name(), entry.value(), entry.source(), entry.type(),
+                    entry.isReadOnly() ? ", read-only" : "", entry.isSensitive() ? ", sensitive" : "",
+                    entry.synonyms().stream().map(each -> each.name() + "=" + each.value()).toList());
         }
         script.same("1234567", found.get("retention.ms").value(), "retention.ms");
         script.check(found.size() > 25, "only %d settings", found.size());
