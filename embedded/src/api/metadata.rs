@@ -40,7 +40,9 @@ pub(super) fn metadata(state: &State, request: MetadataRequest, version: i16) ->
 }
 
 fn look_up(state: &State, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
-    let Some(name) = asked.name else {
+    // A client that asks by id may send an empty name along.
+    let by_name = asked.topic_id.is_nil();
+    let Some(name) = asked.name.filter(|_| by_name) else {
         let missing = || {
             MetadataResponseTopic::default()
                 .with_error_code(ResponseError::UnknownTopicId.code())
