@@ -13,11 +13,11 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::text;
+use super::{Caller, text};
 use crate::log::broker_names::broker_name_of;
 use crate::log::settings::{BROKER_SETTINGS, Setting, Settings, TOPIC_SETTINGS};
 use crate::log::topics::Denied;
-use crate::state::{NODE_ID, State};
+use crate::state::State;
 
 /// Kinds of resources.
 const TOPIC: i8 = 2;
@@ -47,13 +47,17 @@ pub(super) fn source_of(settings: &Settings, setting: &Setting) -> i8 {
     }
 }
 
-pub(super) fn describe(state: &State, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) fn describe(
+    state: &State,
+    caller: &Caller,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match describe_one(state, &resource, synonyms) {
+        match describe_one(state, caller, &resource, synonyms) {
             Ok(configs) => result.with_configs(configs),
             Err((error, message)) => {
                 result.with_error_code(error.code()).with_error_message(Some(text(message)))
@@ -65,6 +69,7 @@ pub(super) fn describe(state: &State, request: DescribeConfigsRequest) -> Descri
 
 fn describe_one(
     state: &State,
+    caller: &Caller,
     resource: &DescribeConfigsResource,
     synonyms: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Denied> {
@@ -78,8 +83,8 @@ fn describe_one(
         }
         BROKER if resource.resource_name.is_empty() => Ok(described_defaults(synonyms)),
         BROKER => {
-            check_broker(&resource.resource_name)?;
-            let describe = |setting: &Setting| described_broker_setting(state, setting);
+            check_broker(caller, &resource.resource_name)?;
+            let describe = |setting: &Setting| described_broker_setting(state, caller, setting);
             Ok(BROKER_SETTINGS.iter().filter(wanted).map(describe).collect())
         }
         other => Err(unknown_kind(other)),
@@ -130,10 +135,16 @@ fn described_topic_setting(
         .with_synonyms(origins)
 }
 
-fn described_broker_setting(state: &State, setting: &Setting) -> DescribeConfigsResourceResult {
+fn described_broker_setting(
+    state: &State,
+    caller: &Caller,
+    setting: &Setting,
+) -> DescribeConfigsResourceResult {
     let value = match setting.name {
         "auto.create.topics.enable" => state.creates_topics.to_string(),
         "num.partitions" => state.default_partitions.to_string(),
+        "broker.id" | "node.id" => caller.node.0.to_string(),
+        "default.replication.factor" => state.cluster.default_replication.to_string(),
         _ => setting.default.to_owned(),
     };
     DescribeConfigsResourceResult::default()
@@ -145,18 +156,19 @@ fn described_broker_setting(state: &State, setting: &Setting) -> DescribeConfigs
 }
 
 /// Replaces all that was set.
-pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(super) fn alter(state: &State, caller: &Caller, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
-            topic_settings(state, &resource.resource_name)?;
-            let mut settings = Settings::default();
-            for config in &resource.configs {
-                let value = config.value.as_deref().unwrap_or_default();
-                settings.set(&config.name, value).map_err(invalid)?;
-            }
-            store(state, &resource.resource_name, settings, request.validate_only);
-            Ok(())
-        });
+        let outcome =
+            check_topic_kind(caller, resource.resource_type, &resource.resource_name).and_then(|()| {
+                topic_settings(state, &resource.resource_name)?;
+                let mut settings = Settings::default();
+                for config in &resource.configs {
+                    let value = config.value.as_deref().unwrap_or_default();
+                    settings.set(&config.name, value).map_err(invalid)?;
+                }
+                store(state, &resource.resource_name, settings, request.validate_only);
+                Ok(())
+            });
         let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
             .with_error_code(code)
@@ -170,17 +182,19 @@ pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigs
 /// Changes only what is named; all of a resource's changes, or none.
 pub(super) fn alter_incrementally(
     state: &State,
+    caller: &Caller,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
-            let mut settings = topic_settings(state, &resource.resource_name)?;
-            for config in &resource.configs {
-                change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
-            }
-            store(state, &resource.resource_name, settings, request.validate_only);
-            Ok(())
-        });
+        let outcome =
+            check_topic_kind(caller, resource.resource_type, &resource.resource_name).and_then(|()| {
+                let mut settings = topic_settings(state, &resource.resource_name)?;
+                for config in &resource.configs {
+                    change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
+                }
+                store(state, &resource.resource_name, settings, request.validate_only);
+                Ok(())
+            });
         let (code, message) = told(outcome);
         Altered::default()
             .with_error_code(code)
@@ -227,23 +241,23 @@ fn topic_settings(state: &State, name: &str) -> Result<Settings, Denied> {
     state.topics.by_name(name).map(|topic| topic.settings()).ok_or_else(unknown)
 }
 
-fn check_topic_kind(kind: i8, name: &str) -> Result<(), Denied> {
+fn check_topic_kind(caller: &Caller, kind: i8, name: &str) -> Result<(), Denied> {
     match kind {
         TOPIC => Ok(()),
         BROKER => {
-            check_broker(name)?;
+            check_broker(caller, name)?;
             Err(invalid("the settings of the embedded broker cannot be changed".to_owned()))
         }
         other => Err(unknown_kind(other)),
     }
 }
 
-fn check_broker(name: &str) -> Result<(), Denied> {
+fn check_broker(caller: &Caller, name: &str) -> Result<(), Denied> {
     // No name stands for the defaults of all brokers.
-    if name.is_empty() || name == NODE_ID.0.to_string() {
+    if name.is_empty() || name == caller.node.0.to_string() {
         return Ok(());
     }
-    let message = format!("there is no broker `{name}`; the only one is `{}`", NODE_ID.0);
+    let message = format!("this is broker `{}`; ask broker `{name}` for its own settings", caller.node.0);
     Err((ResponseError::InvalidRequest, message))
 }
 

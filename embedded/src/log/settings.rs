@@ -39,6 +39,8 @@ pub(crate) struct Behaviour {
     /// How far from the broker's time a producer's may be, in either direction.
     pub(crate) timestamp_before_max_ms: i64,
     pub(crate) timestamp_after_max_ms: i64,
+    /// Live replicas without which a write that is to reach all of them is refused.
+    pub(crate) min_in_sync_replicas: i64,
     /// Negative: without end.
     pub(crate) retention_ms: i64,
     /// Negative: without limit.
@@ -224,6 +226,7 @@ impl Settings {
             max_batch_bytes: number("max.message.bytes"),
             timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
+            min_in_sync_replicas: number("min.insync.replicas"),
             retention_ms: number("retention.ms"),
             retention_bytes: number("retention.bytes"),
         }

@@ -42,7 +42,7 @@ mod tests {
 
     /// A batch with this time; what is in it does not matter here.
     fn batch_of(timestamp: i64) -> Batch {
-        Batch::marker(0, timestamp, ProducerIdentity { id: 1, epoch: 0 }, true)
+        Batch::marker(0, 0, timestamp, ProducerIdentity { id: 1, epoch: 0 }, true)
     }
 
     fn behaviour_with(name: &str, value: &str) -> Behaviour {
