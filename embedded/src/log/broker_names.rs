@@ -31,3 +31,23 @@ pub(crate) fn broker_name_of(topic_setting: &str) -> Option<&'static str> {
     };
     Some(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::settings::{BROKER_SETTINGS, TOPIC_SETTINGS};
+
+    #[test]
+    fn where_both_are_told_the_broker_and_the_topic_have_the_same_default() {
+        let mut told_by_both = 0;
+        for topic_setting in TOPIC_SETTINGS {
+            let name = broker_name_of(topic_setting.name);
+            if let Some(of_broker) = BROKER_SETTINGS.iter().find(|setting| Some(setting.name) == name) {
+                assert_eq!(of_broker.default, topic_setting.default, "{}", topic_setting.name);
+                told_by_both += 1;
+            }
+        }
+        assert_eq!(told_by_both, 3);
+        assert_eq!(broker_name_of("retention.ms"), None, "the broker counts in hours");
+    }
+}
