@@ -13,7 +13,7 @@ use crate::group::coordinator::Coordinator;
 use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
-use crate::log::topics::{Denied, Topic, Topics};
+use crate::log::topics::{Denied, Topic, Topics, check_name};
 use crate::security::Users;
 use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 
@@ -76,7 +76,7 @@ impl State {
             groups: Coordinator::new(stopwatch.clone(), settings.groups),
             transactions: Transactions::default(),
             stopwatch,
-            cluster_id: uuid::Uuid::new_v4().simple().to_string(),
+            cluster_id: cluster_id_of(uuid::Uuid::new_v4()),
             cluster,
             controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
@@ -159,6 +159,7 @@ impl State {
         if let Some(topic) = self.topics.by_name(name) {
             return Ok(topic);
         }
+        check_name(name).map_err(|(error, _)| error)?;
         if !may_create || !self.creates_topics {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
@@ -186,5 +187,25 @@ impl State {
         settings: Settings,
     ) -> Result<Arc<Topic>, Denied> {
         self.topics.create(name, partitions, settings)
+    }
+}
+
+/// A cluster's id as Kafka writes it: 16 bytes in 22 of the 64 characters that need no escape in a URL.
+fn cluster_id_of(id: uuid::Uuid) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // The last character has four bits of padding.
+    let bits = |at: u32| if at < 21 { id.as_u128() >> (122 - 6 * at) } else { id.as_u128() << 4 };
+    (0..22).map(|at| char::from(CHARACTERS[(bits(at) & 63) as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_id_is_written_as_kafka_writes_it() {
+        // What Kafka's own `Uuid` makes of these bytes.
+        let id = uuid::Uuid::from_u128(0x6b61_666b_612d_626f_6f74_2d74_6573_7473);
+        assert_eq!(cluster_id_of(id), "a2Fma2EtYm9vdC10ZXN0cw");
     }
 }

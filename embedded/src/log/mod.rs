@@ -1,10 +1,12 @@
 //! Topics, and the logs of their partitions: record batches, kept as the bytes that arrived.
 
 pub(crate) mod batch;
+pub(crate) mod broker_names;
 pub(crate) mod budget;
 mod codec;
 pub(crate) mod partition;
 pub(crate) mod producers;
 pub(crate) mod settings;
+mod timestamps;
 pub(crate) mod topics;
 mod visibility;

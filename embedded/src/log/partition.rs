@@ -16,6 +16,7 @@ use super::batch::{BadBatch, Batch, RecordInfo};
 use super::budget::Budget;
 use super::producers::{ActiveProducer, Producers, Verdict};
 use super::settings::Behaviour;
+use super::timestamps;
 use super::visibility::{Aborted, Visibility};
 use crate::cluster::leadership::Leadership;
 use crate::txn::ProducerIdentity;
@@ -169,6 +170,7 @@ impl Partition {
     ) -> Result<Appended, Refused> {
         let batch = checked(records, topic)?;
         deny(&batch)?;
+        timestamps::check(&batch, topic, now_ms)?;
         let mut log = self.log();
         if batch.is_idempotent() {
             match log.producers.judge(&batch) {

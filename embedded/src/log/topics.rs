@@ -281,7 +281,7 @@ impl Catalogue {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Denied> {
+pub(crate) fn check_name(name: &str) -> Result<(), Denied> {
     let valid = !name.is_empty()
         && name.len() <= MAX_NAME_BYTES
         && !matches!(name, "." | "..")
