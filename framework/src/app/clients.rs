@@ -15,7 +15,6 @@ use crate::error::{StartError, StartErrorKind};
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
 const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
-const FETCH_WAIT: &str = "fetch.wait.max.ms";
 
 /// Refuses settings that librdkafka does not know, or was built without.
 pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
@@ -37,13 +36,13 @@ fn is_built(feature: &str, built_in: &BTreeSet<String>) -> bool {
 }
 
 /// Makes the clients of every cluster.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     settings: Arc<Settings>,
     embedded_servers: Option<String>,
 }
 
 impl Clients {
-    pub(super) fn new(settings: Arc<Settings>, embedded: Option<&Embedded>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, embedded: Option<&Embedded>) -> Self {
         Self { settings, embedded_servers: embedded.map(|embedded| embedded.bootstrap_servers().to_owned()) }
     }
 
@@ -53,6 +52,13 @@ impl Clients {
         if config.get(STATISTICS_INTERVAL).is_none() {
             config.set(STATISTICS_INTERVAL, STATISTICS_INTERVAL_MS);
         }
+        config
+    }
+
+    /// The client settings of one who only looks, in no group that anybody else is in.
+    pub(crate) fn reader(&self, cluster: Option<&str>, group: &str) -> ClientConfig {
+        let mut config = self.config(&self.settings.admin_client(cluster).unwrap_or_default(), cluster);
+        config.set("group.id", group);
         config
     }
 
@@ -111,10 +117,6 @@ impl Clients {
         }
         if let Some(servers) = self.embedded_servers.as_deref().filter(|_| self.is_embedded(cluster)) {
             config.set("bootstrap.servers", servers);
-            if config.get(FETCH_WAIT).is_some() {
-                // The embedded cluster answers an empty fetch only after the whole wait, also when records come meanwhile.
-                config.set(FETCH_WAIT, "10");
-            }
         }
         config
     }

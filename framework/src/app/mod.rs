@@ -2,11 +2,16 @@
 
 mod builder;
 mod clients;
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(not(feature = "embedded"))]
+#[path = "without_embedded.rs"]
 mod embedded;
 mod entry;
 mod plan;
 mod report;
 mod running;
+mod seams;
 mod signals;
 mod startup;
 mod topics;
@@ -14,3 +19,7 @@ mod topics;
 pub use builder::App;
 pub use entry::{IntoApp, run_main};
 pub use running::{Ended, RunningApp};
+pub(crate) use clients::Clients;
+pub(crate) use embedded::Embedded;
+pub(crate) use running::Parts;
+pub(crate) use seams::{Prepared, Seams};

@@ -5,20 +5,21 @@ use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tracing::{info, warn};
+use tracing::{Dispatch, info, warn};
 
 use crate::app::App;
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
+use crate::app::seams::Prepared;
 use crate::app::running::RunningApp;
 use crate::app::signals::Signals;
 use crate::app::topics;
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::PlanContext;
+use crate::handler::{BeanDescriptor, PlanContext};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
@@ -28,7 +29,7 @@ use crate::schedule::{JobSpec, Scheduler};
 const FAILURES_MAX: usize = 4;
 
 /// Starts everything, in order.
-pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
+pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
     let began = Instant::now();
     let settings = Settings::load(app.options.clone())?;
     if app.logging {
@@ -39,7 +40,10 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     let settings = Arc::new(settings);
     report::tell(&settings, &plan);
 
-    let embedded = start_embedded(&settings)?;
+    let embedded = match app.seams.embedded.take() {
+        Some(kept) => Some(kept),
+        None => start_embedded(&settings).await?,
+    };
     let clients = Clients::new(Arc::clone(&settings), embedded.as_deref());
     let listeners = Arc::new(ListenerRegistry::default());
     let scheduler = Arc::new(Scheduler::new());
@@ -50,18 +54,27 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     beans.share(Arc::clone(&health));
     let templates = clients.make_beans(&mut beans)?;
     add_beans_by_hand(&app, &mut beans)?;
-    beans::build(&mut beans, &app.bean_functions).await?;
+    let replaced = |function: &&'static BeanDescriptor| app.seams.is_replaced(&(function.key)());
+    let bean_functions: Vec<_> =
+        app.bean_functions.iter().copied().filter(|function| !replaced(function)).collect();
+    beans::build(&mut beans, &bean_functions).await?;
     for template in &templates {
         template.set_listener(&beans);
     }
 
     let told_to_stop = tokio::select! {
-        declared = topics::declare(&settings, &beans, embedded.as_deref()) => declared.map(|()| false)?,
+        declared = topics::declare(&settings, &beans) => declared.map(|()| false)?,
         () = told_to_stop(app.signals.as_deref()) => true,
     };
     let beans = Arc::new(beans);
+    if let Some(prepare) = app.seams.prepare.take() {
+        let planned = plan.listeners.iter().map(|listener| listener.settings.clone()).collect();
+        let prepared =
+            Prepared { settings: Arc::clone(&settings), beans: Arc::clone(&beans), listeners: planned };
+        prepare(prepared).await?;
+    }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
-    let containers = make_containers(plan.listeners, &beans, &clients, &escalate)?;
+    let containers = make_containers(plan.listeners, &beans, &clients, &escalate, app.seams.log.as_ref())?;
     listeners.set_containers(containers);
     let jobs = plan.jobs.into_iter().map(|job| {
         let context = PlanContext::new(&beans, job.descriptor.id);
@@ -79,7 +92,9 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     }
     until_assigned(&listeners, &settings, app.signals.as_deref()).await;
     health.set_ready();
-    scheduler.start().await;
+    if !app.seams.idle_jobs {
+        scheduler.start().await;
+    }
     let stopping = watch::Sender::new(false);
     let health_task = tokio::spawn(watch_health(Arc::clone(&health), stopping.subscribe()));
     info!(took = ?began.elapsed(), listeners = listeners.containers().len(), jobs = scheduler.list().len(), "started");
@@ -98,11 +113,14 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     })
 }
 
-fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
+async fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
     let kafka = settings.kafka();
     let wanted = kafka.bootstrap_servers.is_embedded()
         || kafka.clusters.values().any(|cluster| cluster.bootstrap_servers.is_embedded());
-    wanted.then(|| Embedded::start(&kafka.embedded).map(Arc::new)).transpose()
+    if !wanted {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Embedded::start(&kafka.embedded).await?)))
 }
 
 fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
@@ -112,13 +130,16 @@ fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
         );
         return Err(StartError::new(StartErrorKind::Bean, message));
     }
-    for (key, bean) in &app.beans {
+    for (key, bean) in app.beans.iter().filter(|(key, _)| !app.seams.is_replaced(key)) {
         if beans.insert(*key, bean.clone()).is_some() {
             let message = format!(
                 "bean {key} given by hand replaces one of the framework's; name it with `named_bean`"
             );
             return Err(StartError::new(StartErrorKind::Bean, message));
         }
+    }
+    for (key, bean) in &app.seams.replaced {
+        beans.insert(*key, bean.clone());
     }
     Ok(())
 }
@@ -128,6 +149,7 @@ fn make_containers(
     beans: &Arc<Beans>,
     clients: &Clients,
     escalate: &mpsc::Sender<String>,
+    log: Option<&Dispatch>,
 ) -> Result<Vec<Arc<Container>>, StartError> {
     let mut containers = Vec::new();
     for PlannedListener { descriptor, settings } in planned {
@@ -141,6 +163,7 @@ fn make_containers(
             blocking: descriptor.blocking,
             handler: handler.into(),
             runtime: Handle::current(),
+            log: log.cloned(),
         };
         containers.push(Arc::new(Container::new(spec, escalate.clone())));
     }

@@ -15,7 +15,7 @@ use kafka_boot_client::{ClientConfig, Consumer, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Dispatch, Instrument, error, info, info_span, warn};
 
 use super::committer::CommitPlan;
 use super::consumer_state::{
@@ -80,6 +80,8 @@ pub(crate) struct ListenerSpec {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) client: ClientConfig,
     pub(crate) runtime: Handle,
+    /// Where the poll threads log, if not where everybody does.
+    pub(crate) log: Option<Dispatch>,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -299,8 +301,10 @@ impl Worker {
         let subscription = subscription(&self.spec.settings);
         let exits = self.exits.clone();
         let of_thread = Arc::clone(&shared);
+        let log = self.spec.log.clone();
         let spawned =
             std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
+                let _log = log.as_ref().map(tracing::dispatcher::set_default);
                 let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     poll(of_thread, &client, &subscription)
                 }));
