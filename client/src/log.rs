@@ -35,9 +35,8 @@ pub(crate) struct ClientLog {
 
 impl Default for ClientLog {
     fn default() -> Self {
-        let subscriber = dispatcher::get_default(|current| {
-            (!current.is::<NoSubscriber>()).then(|| current.clone())
-        });
+        let subscriber =
+            dispatcher::get_default(|current| (!current.is::<NoSubscriber>()).then(|| current.clone()));
         Self { limiter: RateLimiter::default(), subscriber }
     }
 }

@@ -17,9 +17,9 @@ mod startup;
 mod topics;
 
 pub use builder::App;
-pub use entry::{IntoApp, run_main};
-pub use running::{Ended, RunningApp};
 pub(crate) use clients::Clients;
 pub(crate) use embedded::Embedded;
+pub use entry::{IntoApp, run_main};
 pub(crate) use running::Parts;
+pub use running::{Ended, RunningApp};
 pub(crate) use seams::{Prepared, Seams};

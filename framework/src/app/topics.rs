@@ -54,10 +54,7 @@ async fn declare_on(admin: &Admin, topic: &TopicProperties, deadline: Instant) -
             Err(error) => error,
         };
         let may_pass = error.is_retriable()
-            || matches!(
-                error.kind(),
-                ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout
-            );
+            || matches!(error.kind(), ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout);
         if !may_pass || Instant::now() >= deadline {
             let message = format!("declared topic `{}` could not be brought about", topic.name);
             return Err(StartError::new(StartErrorKind::Kafka, message).with_source(error));

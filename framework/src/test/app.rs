@@ -129,7 +129,11 @@ impl TestApp {
     /// # Panics
     /// As [`send`](Self::send), and if it cannot be written as JSON.
     #[track_caller]
-    pub fn send_json<T: Serialize + ?Sized>(&self, topic: &str, value: &T) -> impl Future<Output = SendResult> + '_ {
+    pub fn send_json<T: Serialize + ?Sized>(
+        &self,
+        topic: &str,
+        value: &T,
+    ) -> impl Future<Output = SendResult> + '_ {
         let json = match serde_json::to_vec(value) {
             Ok(json) => json,
             Err(error) => panic!("the value cannot be written as JSON: {error}"),
@@ -193,7 +197,9 @@ impl TestApp {
         async move {
             let decode = |record: &Record<Option<Bytes>>| match record.decode() {
                 Ok(value) => value,
-                Err(error) => fail(at, format_args!("{record} is no `{}`: {error}", std::any::type_name::<T>())),
+                Err(error) => {
+                    fail(at, format_args!("{record} is no `{}`: {error}", std::any::type_name::<T>()))
+                }
             };
             records.await.iter().map(decode).collect()
         }
@@ -263,7 +269,10 @@ impl TestApp {
     /// # Panics
     /// If it does not hold in time; at once if a listener has failed.
     #[track_caller]
-    pub fn wait_until<'a>(&'a self, mut condition: impl FnMut() -> bool + 'a) -> impl Future<Output = ()> + 'a {
+    pub fn wait_until<'a>(
+        &'a self,
+        mut condition: impl FnMut() -> bool + 'a,
+    ) -> impl Future<Output = ()> + 'a {
         self.wait_until_async(async move || condition())
     }
 
@@ -307,7 +316,11 @@ impl TestApp {
     /// # Panics
     /// If it cannot be looked up.
     #[track_caller]
-    pub fn committed(&self, listener_or_group: &str, topic: &str) -> impl Future<Output = BTreeMap<i32, i64>> + '_ {
+    pub fn committed(
+        &self,
+        listener_or_group: &str,
+        topic: &str,
+    ) -> impl Future<Output = BTreeMap<i32, i64>> + '_ {
         let at = Caller::caller();
         let (name, topic) = (listener_or_group.to_owned(), topic.to_owned());
         let parts = self.parts();
@@ -321,7 +334,9 @@ impl TestApp {
             let look_up = committed_of_topic(parts.clone(), cluster, group, topic);
             match self.session.spawned(look_up).await {
                 Some(Ok(committed)) => committed,
-                Some(Err(error)) => fail(at, format_args!("the commits of `{name}` could not be looked up: {error}")),
+                Some(Err(error)) => {
+                    fail(at, format_args!("the commits of `{name}` could not be looked up: {error}"))
+                }
                 None => fail(at, format_args!("the commits of `{name}` could not be looked up")),
             }
         }
@@ -460,7 +475,8 @@ impl TestApp {
                 start: partition.from,
                 end: Some(partition.end),
             };
-            let read = self.session.blocking(move || reader::read(config, &[span], Instant::now() + QUESTION));
+            let read =
+                self.session.blocking(move || reader::read(config, &[span], Instant::now() + QUESTION));
             if !matches!(read.await, Some(Ok(records)) if records.is_empty()) {
                 return false;
             }
@@ -478,7 +494,8 @@ impl TestApp {
         });
         let partitions = spans.await.ok_or("the look-up was cut off")??;
         let starts = self.session.starts();
-        let span = |partition: TopicPartition| Span { start: starts.of("", &partition), partition, end: None };
+        let span =
+            |partition: TopicPartition| Span { start: starts.of("", &partition), partition, end: None };
         let spans: Vec<Span> = partitions.into_iter().map(span).collect();
         let config = self.session.reader_config("").ok_or("the application was never started")?;
         let read = self.session.blocking(move || reader::read(config, &spans, deadline)).await;
@@ -508,7 +525,8 @@ async fn committed_of_topic(
     let admin = parts.beans.named::<Admin>(&cluster).map_err(|error| error.to_string())?;
     let known = offsets::partitions(&admin).await.map_err(|error| error.to_string())?;
     let partitions = known.get(&topic).cloned().unwrap_or_default();
-    let committed = offsets::committed(&admin, &group, &partitions).await.map_err(|error| error.to_string())?;
+    let committed =
+        offsets::committed(&admin, &group, &partitions).await.map_err(|error| error.to_string())?;
     Ok(committed.into_iter().map(|(partition, offset)| (partition.partition, offset)).collect())
 }
 

@@ -73,7 +73,8 @@ impl TestAppBuilder {
         let thread = std::thread::current();
         Self {
             name: thread.name().unwrap_or("test").to_owned(),
-            directory: std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from("."), PathBuf::from),
+            directory: std::env::var_os("CARGO_MANIFEST_DIR")
+                .map_or_else(|| PathBuf::from("."), PathBuf::from),
             profile: None,
             documents: Vec::new(),
             properties: Vec::new(),

@@ -99,12 +99,16 @@ pub(super) async fn prepare(
         if !is_shared {
             continue;
         }
-        let all: Vec<TopicPartition> =
-            known.into_iter().filter(|(topic, _)| !topic.starts_with("__")).flat_map(|(_, all)| all).collect();
+        let all: Vec<TopicPartition> = known
+            .into_iter()
+            .filter(|(topic, _)| !topic.starts_with("__"))
+            .flat_map(|(_, all)| all)
+            .collect();
         let ends = ends(&admin, &all).await.map_err(failed("look up where the topics end"))?;
         for listener in listeners {
             let of_group = ends.iter().filter(|(partition, _)| {
-                listener.topic_pattern.is_some() || listener.topics.iter().any(|topic| **topic == *partition.topic)
+                listener.topic_pattern.is_some()
+                    || listener.topics.iter().any(|topic| **topic == *partition.topic)
             });
             let pinned: Vec<_> =
                 of_group.map(|(partition, end)| PartitionOffset::new(partition.clone(), *end)).collect();

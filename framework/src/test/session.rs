@@ -70,7 +70,8 @@ struct State {
 impl Session {
     pub(super) fn new(builder: TestAppBuilder) -> Result<Self, StartError> {
         let servers = builder.own_property(SERVERS_KEY).or_else(|| builder.own_variable(SERVERS_VARIABLE));
-        let shared_servers = servers.filter(|servers| *servers != BootstrapServers::EMBEDDED).map(str::to_owned);
+        let shared_servers =
+            servers.filter(|servers| *servers != BootstrapServers::EMBEDDED).map(str::to_owned);
         let servers = shared_servers.clone().unwrap_or_else(|| BootstrapServers::EMBEDDED.to_owned());
         let timeout = format!("{}ms", builder.timeout.as_millis());
         let mut properties = vec![
@@ -81,8 +82,9 @@ impl Session {
         let settings = Settings::load(builder.load_options(&properties))?;
         // A test reaches no cluster but its own.
         let clusters = settings.kafka().clusters.keys();
-        properties
-            .extend(clusters.map(|name| (format!("kafka.clusters.{name}.bootstrap-servers"), servers.clone())));
+        properties.extend(
+            clusters.map(|name| (format!("kafka.clusters.{name}.bootstrap-servers"), servers.clone())),
+        );
 
         let log = TestLog::default();
         let subscriber = observe::capturing(settings.logging(), log.clone());
@@ -100,8 +102,7 @@ impl Session {
             .map_err(|error| {
                 StartError::new(StartErrorKind::Other, "the test's runtime did not start").with_source(error)
             })?;
-        let group_suffix =
-            if shared_servers.is_some() { real_broker::group_suffix() } else { String::new() };
+        let group_suffix = if shared_servers.is_some() { real_broker::group_suffix() } else { String::new() };
         Ok(Self {
             builder,
             properties,
@@ -131,7 +132,8 @@ impl Session {
     pub(super) async fn take_turn(&self) -> Result<(), StartError> {
         let Some(servers) = self.shared_servers.clone() else { return Ok(()) };
         let turn = self.handle.spawn_blocking(move || real_broker::take_turn(&servers, TURN_LIMIT)).await;
-        let turn = turn.map_err(|error| StartError::new(StartErrorKind::Other, "no turn").with_source(error))??;
+        let turn =
+            turn.map_err(|error| StartError::new(StartErrorKind::Other, "no turn").with_source(error))??;
         self.state().turn = Some(turn);
         Ok(())
     }
@@ -229,12 +231,18 @@ impl Session {
     }
 
     /// Runs a future on the test's own runtime, so that it needs nothing of the caller's.
-    pub(super) async fn spawned<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub(super) async fn spawned<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         self.handle.spawn(future).await.ok()
     }
 
     /// Runs what blocks, on a thread for that.
-    pub(super) async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
         self.handle.spawn_blocking(work).await.ok()
     }
 
@@ -275,7 +283,8 @@ impl Session {
         }
         // The caller may be inside a runtime, where nothing may block.
         let ended = std::thread::scope(|scope| scope.spawn(|| self.finish_here(is_failed)).join());
-        let (unclean, shown) = ended.unwrap_or_else(|_| (Some("the end of the test panicked".to_owned()), String::new()));
+        let (unclean, shown) =
+            ended.unwrap_or_else(|_| (Some("the end of the test panicked".to_owned()), String::new()));
         if !shown.is_empty() {
             // The test's thread, whose output the test runner shows when the test fails.
             eprint!("{shown}");
@@ -324,19 +333,26 @@ impl Session {
         let name = &self.builder.name;
         let log = self.log.text();
         let log = if log.is_empty() { "(nothing)\n".to_owned() } else { log };
-        format!("---- log of the application under test `{name}` ----\n{log}---- its state at the end of the test ----\n{state}----\n")
+        format!(
+            "---- log of the application under test `{name}` ----\n{log}---- its state at the end of the test ----\n{state}----\n"
+        )
     }
 
     fn state_text(&self) -> String {
         let Some(parts) = self.state().parts.clone() else { return "not started\n".to_owned() };
         let mut text = format!("health: {}\n", parts.health.report());
         for listener in parts.listeners.list() {
-            let assigned: Vec<String> = listener.assigned.iter().map(|list| format!("[{}]", list.join(", "))).collect();
+            let assigned: Vec<String> =
+                listener.assigned.iter().map(|list| format!("[{}]", list.join(", "))).collect();
             let (id, state, group) = (&listener.id, &listener.state, listener.settings.group_id());
             let topics = listener.settings.topics.iter().chain(&listener.settings.topic_pattern);
             let topics = topics.map(String::as_str).collect::<Vec<_>>().join(", ");
             // Writing to a string does not fail.
-            drop(writeln!(text, "listener `{id}`: {state}; topics {topics}; group `{group}`; consumers {}", assigned.join(" ")));
+            drop(writeln!(
+                text,
+                "listener `{id}`: {state}; topics {topics}; group `{group}`; consumers {}",
+                assigned.join(" ")
+            ));
         }
         for job in parts.scheduler.list() {
             drop(writeln!(text, "job `{}`: {} runs, {} failed", job.settings.id, job.runs, job.failures));
@@ -350,12 +366,10 @@ impl Session {
             return "stopped\n".to_owned();
         }
         let (parts, starts) = (parts.clone(), self.starts());
-        let look_up = self.handle.spawn(async move {
-            tokio::time::timeout(LOOK_UP, settled::open(&parts, &starts)).await
-        });
-        let on_own_thread = std::thread::scope(|scope| {
-            scope.spawn(|| self.handle.block_on(look_up)).join()
-        });
+        let look_up = self
+            .handle
+            .spawn(async move { tokio::time::timeout(LOOK_UP, settled::open(&parts, &starts)).await });
+        let on_own_thread = std::thread::scope(|scope| scope.spawn(|| self.handle.block_on(look_up)).join());
         match on_own_thread {
             Ok(Ok(Ok(Ok(open)))) if open.is_empty() => "settled: nothing is open\n".to_owned(),
             Ok(Ok(Ok(Ok(open)))) => open.iter().fold(String::new(), |mut text, partition| {

@@ -69,7 +69,9 @@ impl fmt::Display for Unsettled {
                 for partition in open {
                     write!(f, "\n  {partition}")?;
                 }
-                error.as_ref().map_or(Ok(()), |error| write!(f, "\n  the offsets could not be looked up: {error}"))
+                error
+                    .as_ref()
+                    .map_or(Ok(()), |error| write!(f, "\n  the offsets could not be looked up: {error}"))
             }
         }
     }
