@@ -18,7 +18,6 @@ mod topics;
 
 pub use builder::App;
 pub(crate) use clients::Clients;
-pub(crate) use embedded::Embedded;
 pub use entry::{IntoApp, run_main};
 pub(crate) use running::Parts;
 pub use running::{Ended, RunningApp};

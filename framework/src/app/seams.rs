@@ -14,7 +14,7 @@ use crate::error::StartError;
 
 /// What is done when topics are declared and clients are there, and before the first listener starts.
 pub(crate) type Prepare =
-    Box<dyn FnOnce(Prepared) -> BoxFuture<'static, Result<(), StartError>> + Send + 'static>;
+    Box<dyn FnOnce(Prepared) -> BoxFuture<'static, Result<(), StartError>> + Send + Sync + 'static>;
 
 /// What a [`Prepare`] is given.
 pub(crate) struct Prepared {

@@ -128,6 +128,7 @@ pub(crate) struct ContainerView {
     pub(crate) assigned: Vec<Vec<TopicPartition>>,
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
+    pub(crate) is_without_topics: bool,
 }
 
 impl Container {
@@ -188,6 +189,11 @@ impl Container {
         }
     }
 
+    /// Whether it listens to a pattern that no topic matches yet.
+    pub(crate) fn is_unmatched(&self) -> bool {
+        self.spec.settings.topic_pattern.is_some() && self.view().is_without_topics
+    }
+
     async fn send(&self, command: Command) {
         // An error means that the container's task is gone: there is nobody to command.
         drop(self.commands.send(command).await);
@@ -201,6 +207,7 @@ impl Container {
             all.assigned.push(view.assigned.clone());
             all.disconnected_since = all.disconnected_since.or(view.disconnected_since);
             all.commit_overdue |= view.commit_overdue;
+            all.is_without_topics |= view.is_without_topics;
         }
         all
     }

@@ -82,6 +82,11 @@ impl ListenerRegistry {
         topics
     }
 
+    /// Whether the listener of this id can have no assignment yet, because no topic matches its pattern.
+    pub(crate) fn is_unmatched(&self, id: &str) -> bool {
+        self.find(id).is_ok_and(|container| container.is_unmatched())
+    }
+
     /// All listeners, in the order of their ids.
     pub fn list(&self) -> Vec<ListenerInfo> {
         self.containers().iter().map(|container| info(container)).collect()

@@ -62,6 +62,8 @@ pub struct TestApp {
     parts: Option<Parts>,
     /// Whether its drop ends the test; else whoever made it does.
     is_owner: bool,
+    /// What the test has set since.
+    timeout: Option<Duration>,
 }
 
 impl TestApp {
@@ -71,11 +73,11 @@ impl TestApp {
     }
 
     pub(super) fn managed(session: Arc<Session>) -> Self {
-        Self { session, parts: None, is_owner: false }
+        Self { session, parts: None, is_owner: false, timeout: None }
     }
 
     pub(super) fn owning(session: Arc<Session>) -> Self {
-        Self { session, parts: None, is_owner: true }
+        Self { session, parts: None, is_owner: true, timeout: None }
     }
 
     pub(super) async fn started(mut self) -> Result<Self, StartError> {
@@ -98,7 +100,12 @@ impl TestApp {
     }
 
     fn timeout(&self) -> Duration {
-        self.session.builder.timeout
+        self.timeout.unwrap_or(self.session.builder.timeout)
+    }
+
+    /// How long each call may wait from here on.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = Some(timeout);
     }
 
     /// Sends a value without a key; returns when the broker has it.

@@ -25,6 +25,8 @@ use crate::test::settled;
 
 const SERVERS_KEY: &str = "kafka.bootstrap-servers";
 const SERVERS_VARIABLE: &str = "KAFKA_BOOTSTRAP_SERVERS";
+/// How long start and stop may take where a test's own waits are to be shorter.
+const START_MIN: Duration = Duration::from_secs(10);
 /// The application's own threads; a test does little at once.
 const WORKERS: usize = 2;
 /// How long what a handler left on the runtime may hold up the end of a test.
@@ -73,7 +75,7 @@ impl Session {
         let shared_servers =
             servers.filter(|servers| *servers != BootstrapServers::EMBEDDED).map(str::to_owned);
         let servers = shared_servers.clone().unwrap_or_else(|| BootstrapServers::EMBEDDED.to_owned());
-        let timeout = format!("{}ms", builder.timeout.as_millis());
+        let timeout = format!("{}ms", builder.timeout.max(START_MIN).as_millis());
         let mut properties = vec![
             (SERVERS_KEY.to_owned(), servers.clone()),
             ("lifecycle.startup-timeout".to_owned(), timeout.clone()),
@@ -193,12 +195,13 @@ impl Session {
         let listeners = parts.listeners.list().into_iter();
         let waiting: Vec<String> = listeners
             .filter(|listener| listener.state == ListenerState::Starting)
+            .filter(|listener| !parts.listeners.is_unmatched(&listener.id))
             .map(|listener| format!("`{}`", listener.id))
             .collect();
         if waiting.is_empty() {
             return Ok(());
         }
-        let timeout = self.builder.timeout;
+        let timeout = self.builder.timeout.max(START_MIN);
         let message = format!("no assignment within {timeout:?} for the listeners {}", waiting.join(", "));
         Err(StartError::new(StartErrorKind::Kafka, message))
     }
@@ -348,14 +351,14 @@ impl Session {
             let topics = listener.settings.topics.iter().chain(&listener.settings.topic_pattern);
             let topics = topics.map(String::as_str).collect::<Vec<_>>().join(", ");
             // Writing to a string does not fail.
-            drop(writeln!(
+            let _ = writeln!(
                 text,
                 "listener `{id}`: {state}; topics {topics}; group `{group}`; consumers {}",
                 assigned.join(" ")
-            ));
+            );
         }
         for job in parts.scheduler.list() {
-            drop(writeln!(text, "job `{}`: {} runs, {} failed", job.settings.id, job.runs, job.failures));
+            let _ = writeln!(text, "job `{}`: {} runs, {} failed", job.settings.id, job.runs, job.failures);
         }
         text.push_str(&self.open_text(&parts));
         text
@@ -373,7 +376,7 @@ impl Session {
         match on_own_thread {
             Ok(Ok(Ok(Ok(open)))) if open.is_empty() => "settled: nothing is open\n".to_owned(),
             Ok(Ok(Ok(Ok(open)))) => open.iter().fold(String::new(), |mut text, partition| {
-                drop(writeln!(text, "open: {partition}"));
+                let _ = writeln!(text, "open: {partition}");
                 text
             }),
             _ => "what is open could not be looked up\n".to_owned(),

@@ -1,12 +1,12 @@
 //! The keys of `#[kafka_boot::test]`. Unlike those of handlers they hold paths and expressions, for a test is code.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Expr, Lit, LitBool, LitInt, LitStr, Path, Token, parenthesized, token};
+use syn::{Expr, Lit, LitBool, LitInt, LitStr, Path, Token, token};
 
 use crate::context::Context;
 use crate::text;
@@ -140,24 +140,15 @@ fn parse_value(key: &str, name: &Ident, example: &str, input: ParseStream<'_>) -
         |what: &str| syn::Error::new(name.span(), format!("`{name}` takes {what}, as in `{example}`"));
     match key {
         "listeners" | "jobs" | "bean_functions" => {
-            let content = content(input).ok_or_else(|| needs("functions in parentheses"))?;
-            let paths = Punctuated::<Path, Token![,]>::parse_terminated(&content)?;
-            Ok(Value::Paths(paths.into_iter().collect()))
+            Ok(Value::Paths(items(input).ok_or_else(|| needs("functions in parentheses"))??))
         }
-        "beans" => {
-            let content = content(input).ok_or_else(|| needs("values in parentheses"))?;
-            let beans = Punctuated::<BeanValue, Token![,]>::parse_terminated(&content)?;
-            Ok(Value::Beans(beans.into_iter().collect()))
-        }
+        "beans" => Ok(Value::Beans(items(input).ok_or_else(|| needs("values in parentheses"))??)),
         "properties" => {
-            let content = content(input).ok_or_else(|| needs("a table in parentheses"))?;
-            let pairs = Punctuated::<Property, Token![,]>::parse_terminated(&content)?;
+            let pairs: Vec<Property> = items(input).ok_or_else(|| needs("a table in parentheses"))??;
             Ok(Value::Properties(pairs.into_iter().map(|pair| (pair.key, pair.value)).collect()))
         }
         "topics" => {
-            let content = content(input).ok_or_else(|| needs("names in parentheses"))?;
-            let topics: Vec<LitStr> =
-                Punctuated::<LitStr, Token![,]>::parse_terminated(&content)?.into_iter().collect();
+            let topics: Vec<LitStr> = items(input).ok_or_else(|| needs("names in parentheses"))??;
             for topic in &topics {
                 text::topic(&topic.value()).map_err(|message| syn::Error::new(topic.span(), message))?;
             }
@@ -190,17 +181,18 @@ fn parse_value(key: &str, name: &Ident, example: &str, input: ParseStream<'_>) -
     }
 }
 
-/// The inside of `key(…)`, if that is what follows.
-fn content<'a>(input: ParseStream<'a>) -> Option<syn::parse::ParseBuffer<'a>> {
+/// The items of `key(…)`, if that is what follows.
+fn items<T: Parse>(input: ParseStream<'_>) -> Option<syn::Result<Vec<T>>> {
     if !input.peek(token::Paren) {
         return None;
     }
-    let inside = || {
-        let content;
-        parenthesized!(content in input);
-        Ok::<_, syn::Error>(content)
+    let parse = || {
+        let group: Group = input.parse()?;
+        // Apart from the rest, so that a mistake in it is one error.
+        let items = Punctuated::<T, Token![,]>::parse_terminated.parse2(group.stream())?;
+        Ok(items.into_iter().collect())
     };
-    inside().ok()
+    Some(parse())
 }
 
 fn parse_equals(input: ParseStream<'_>) -> Option<syn::Result<Token![=]>> {

@@ -1,0 +1,21 @@
+//! A module of tests beside the handlers, with the names of the standard prelude taken.
+
+#![deny(warnings)]
+
+#[allow(dead_code)]
+struct Result;
+#[allow(dead_code)]
+struct Option;
+
+mod tests {
+    use kafka_boot::TestApp as App;
+    #[allow(unused_imports)]
+    use kafka_boot::TestApp;
+
+    #[kafka_boot::test(topics("orders"), limit = 5000)]
+    pub(crate) async fn orders(r#app: TestApp) {
+        let _: &App = &app;
+    }
+}
+
+fn main() {}
