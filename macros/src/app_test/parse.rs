@@ -107,9 +107,10 @@ fn step(builder: &Ident, name: &Ident, value: &Value) -> TokenStream {
             quote_spanned!(span=> .#method(::kafka_boot::#list![#(#paths),*]))
         }
         Value::Beans(beans) => {
-            let beans = beans.iter().map(|BeanValue { name, value }| match name {
-                Some(name) => quote_spanned!(value.span()=> .named_bean(#name, #value)),
-                None => quote_spanned!(value.span()=> .bean(#value)),
+            let beans = beans.iter().map(|BeanValue { name, value }| {
+                let method = Ident::new(if name.is_some() { "named_bean" } else { "bean" }, span);
+                let name = name.iter();
+                quote_spanned!(value.span()=> .#method(#(#name,)* #value))
             });
             quote!(#(#beans)*)
         }
