@@ -70,6 +70,8 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     let mut ids: Vec<&str> = app.listeners.iter().map(|listener| listener.id).collect();
     if app.seams.is_part {
         ids.extend(inventory::iter::<RegisteredListener>().map(|found| found.0.id));
+        ids.sort_unstable();
+        ids.dedup();
     }
     if let Err(unknown) = settings.check_listener_ids(&ids) {
         errors.extend(unknown);
@@ -77,6 +79,8 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     let mut ids: Vec<&str> = app.jobs.iter().map(|job| job.id).collect();
     if app.seams.is_part {
         ids.extend(inventory::iter::<RegisteredJob>().map(|found| found.0.id));
+        ids.sort_unstable();
+        ids.dedup();
     }
     if let Err(unknown) = settings.check_job_ids(&ids) {
         errors.extend(unknown);

@@ -121,6 +121,7 @@ impl TestAppBuilder {
     }
 
     /// Sets one key, over everything else: `property("kafka.listeners.consume.concurrency", 2)`.
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and texts are given as they are written")]
     pub fn property(mut self, key: impl Into<String>, value: impl ToString) -> Self {
         self.properties.push((key.into(), value.to_string()));
         self
