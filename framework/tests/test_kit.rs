@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use kafka_boot::prelude::*;
 use kafka_boot::{HealthStatus, ListenerRegistry, ListenerState, Unsettled};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 /// What the handlers saw, in this test's application only.
 #[derive(Default)]
@@ -151,6 +153,32 @@ async fn the_configuration_is_the_tests_own(app: TestApp) {
     assert_eq!(app.bean::<Seen>().all().len(), 6);
 }
 
+/// The end of a transaction is an offset that no handler is given, so nothing is ever committed past it.
+#[kafka_boot::test(listeners(on_order))]
+async fn the_ends_of_transactions_leave_nothing_open(app: TestApp) -> Result<()> {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", app.bootstrap_servers());
+    config.set("transactional.id", format!("kit-{}", std::process::id()));
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create()?;
+    let patience = Duration::from_secs(10);
+    producer.init_transactions(patience)?;
+    for (value, commits) in [("pears", true), ("plums", false)] {
+        producer.begin_transaction()?;
+        let record = BaseRecord::<(), str>::to("orders").partition(0).payload(value);
+        producer.send(record).map_err(|(error, _)| error)?;
+        producer.flush(patience)?;
+        if commits {
+            producer.commit_transaction(patience)?;
+        } else {
+            producer.abort_transaction(patience)?;
+        }
+    }
+    app.settled().await;
+    assert_eq!(app.bean::<Seen>().all(), ["pears"]);
+    assert_eq!(app.values::<String>("orders").await, ["pears"]);
+    Ok(())
+}
+
 #[kafka_boot::test(topics("region-eu", "region-us"))]
 async fn topics_that_a_pattern_is_to_match_are_there_from_the_start(app: TestApp) {
     app.send("region-us", "rain").await;
@@ -202,14 +230,17 @@ async fn a_failure_that_the_test_wants_is_none(app: TestApp) {
     assert!(matches!(app.try_settled().await, Err(Unsettled::Failed(_))));
 }
 
-/// Runs what the attribute would, and returns the message with which the test fails.
+/// Runs what the attribute would, on a broker of its own in any case, and returns the message with which the test fails.
 fn failure_of<F, Fut>(test: F) -> String
 where
     F: FnOnce(TestApp) -> Fut,
     Fut: Future,
     Fut::Output: kafka_boot::TestOutcome,
 {
-    let builder = TestApp::builder().property("kafka.supervision.restarts", 0).limit(Duration::from_secs(50));
+    let builder = TestApp::builder()
+        .property("kafka.bootstrap-servers", "embedded")
+        .property("kafka.supervision.restarts", 0)
+        .limit(Duration::from_secs(50));
     let run = || kafka_boot::__private::run_test(builder, test);
     let payload = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).unwrap_err();
     match payload.downcast_ref::<String>() {
