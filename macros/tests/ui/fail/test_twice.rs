@@ -1,8 +1,6 @@
-use kafka_boot::prelude::*;
-
 #[kafka_boot::test]
 #[test]
-async fn orders(app: TestApp) {
+async fn orders(app: kafka_boot::TestApp) {
     drop(app);
 }
 

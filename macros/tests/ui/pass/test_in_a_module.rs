@@ -8,13 +8,9 @@ struct Result;
 struct Option;
 
 mod tests {
-    use kafka_boot::TestApp as App;
-    #[allow(unused_imports)]
-    use kafka_boot::TestApp;
-
     #[kafka_boot::test(topics("orders"), limit = 5000)]
-    pub(crate) async fn orders(r#app: TestApp) {
-        let _: &App = &app;
+    pub(crate) async fn orders(r#app: kafka_boot::TestApp) {
+        app.settled().await;
     }
 }
 
