@@ -35,6 +35,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<()> {
 /// let app = TestApp::builder()
+///     .without_discovery()
 ///     .listeners(kafka_boot::listeners![on_order])
 ///     .property("kafka.listeners.on_order.concurrency", 2)
 ///     .bean(Mutex::new(Vec::<String>::new()))
