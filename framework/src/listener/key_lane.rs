@@ -19,10 +19,10 @@ use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::key_queues::{Entry, KeyQueues};
@@ -370,7 +370,7 @@ impl KeyLane {
         self.at_work -= 1;
         self.idle_permits += 1;
         let attempt = self.attempts[entry.index()];
-        self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started));
+        self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
         match outcome {
             Ok(()) => self.done(entry, self.shared.ack.is_manual()),
             Err(fault) => self.failed(entry, attempt.number, fault),
@@ -483,7 +483,7 @@ impl KeyLane {
         let next_retry = self.retries.peek().map(|Reverse((due, _))| *due);
         let retry = async {
             match next_retry {
-                Some(due) => tokio::time::sleep_until(due.into()).await,
+                Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };

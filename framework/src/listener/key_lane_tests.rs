@@ -166,13 +166,13 @@ impl Bench {
     }
 
     /// Lets the lane finish all that it was given.
-    async fn finish(self) -> Self {
+    async fn finish(mut self) -> Self {
         let (nobody, _) = mpsc::channel(1);
-        let mut rest = Self { chunks: nobody, ..self };
-        (&mut rest.task).await.unwrap();
-        rest.look();
-        assert_eq!(rest.ends, 1, "the end is reported once");
-        rest
+        drop(std::mem::replace(&mut self.chunks, nobody));
+        (&mut self.task).await.unwrap();
+        self.look();
+        assert_eq!(self.ends, 1, "the end is reported once");
+        self
     }
 }
 
@@ -321,7 +321,7 @@ async fn a_lane_told_to_stop_finishes_what_is_at_work() {
 #[tokio::test(start_paused = true)]
 async fn an_aborted_lane_gives_its_permits_back() {
     let shared = Setup { at_work_max: 2, ..Setup::default() }.shared();
-    let hung = Bench::start(&shared, |_, _| std::future::pending::<Outcome>());
+    let mut hung = Bench::start(&shared, |_, _| std::future::pending::<Outcome>());
     hung.give(&[Some("a"), Some("b"), Some("c")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(shared.permits.semaphore.available_permits(), 0);
@@ -329,8 +329,11 @@ async fn an_aborted_lane_gives_its_permits_back() {
     waiting.give(&[Some("a"), Some("b")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     hung.task.abort();
-    let waiting = waiting.finish().await;
-    assert_eq!(waiting.settled, every(0..2));
+    assert!((&mut hung.task).await.is_err());
+    // Both report to the same box.
+    hung.until_settled(2).await;
+    assert_eq!((hung.settled, hung.ends), (every(0..2), 1));
+    waiting.finish().await;
     assert_eq!(shared.permits.semaphore.available_permits(), 2);
 }
 

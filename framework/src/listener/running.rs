@@ -104,10 +104,11 @@ impl<F: Future, T: Copy> Running<F, T> {
     ) -> usize {
         if self.to_poll.is_empty() {
             std::mem::swap(&mut self.to_poll, &mut *self.woken.lock());
+            // They are taken from the end: who was woken first goes first.
+            self.to_poll.reverse();
         }
         let first = self.to_poll.len().saturating_sub(max);
         let mut count = 0;
-        // The list has no order that matters: one wakes with the other, and each is polled before any of it twice.
         while self.to_poll.len() > first {
             let Some(place) = self.to_poll.pop() else { break };
             count += 1;

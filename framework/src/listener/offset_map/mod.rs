@@ -238,7 +238,8 @@ fn bits_of(base: i64, offset: i64) -> u64 {
 
 /// How many bytes are left for the body within a text of `max_bytes`.
 fn body_room(base: i64, max_bytes: usize) -> usize {
-    let content = max_bytes.saturating_sub(PREFIX.len()) / 4 * 3;
+    let characters = max_bytes.saturating_sub(PREFIX.len());
+    let content = characters / 4 * 3 + [0, 0, 1, 2][characters % 4];
     content.saturating_sub(1 + varint_length(base.unsigned_abs()) + CHECKSUM_BYTES)
 }
 

@@ -13,6 +13,7 @@ use kafka_boot::prelude::*;
     ack_time = "5s",
     concurrency = 3,
     max_poll_records = 500,
+    ordering = "key",
     max_in_flight = 16,
     auto_startup = false,
     cluster = "east",
