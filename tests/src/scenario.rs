@@ -10,12 +10,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kafka_boot::OffsetMap;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use crate::kafka::{Kafka, quiet_client};
+use crate::kafka::Kafka;
 use crate::ledger::{Entry, Produced, ProducerLedger, load, now_ns};
 use crate::observer::{Observer, Sample, look, members};
 use crate::oracle::{
@@ -310,19 +307,8 @@ impl<'k> Scenario<'k> {
 
     /// How many records beyond the group's committed offsets the commits' metadata tells to be done.
     pub fn finished_beyond(&self) -> Result<u64> {
-        let mut config = quiet_client(self.kafka.bootstrap_servers());
-        let client: BaseConsumer = config.set("group.id", &self.group).set("enable.auto.commit", "false").create()?;
-        let mut asked = TopicPartitionList::new();
-        asked.add_partition_range(&self.topic, 0, self.partitions - 1);
-        let committed = client.committed_offsets(asked, Duration::from_secs(10))?;
-        let mut finished = 0;
-        for element in committed.elements() {
-            let Offset::Offset(offset) = element.offset() else { continue };
-            let map = OffsetMap::decode(offset, element.metadata())
-                .map_err(|error| Error::new(ErrorKind::Parse, format!("{}: {error}", element.metadata())))?;
-            finished += map.map_or(0, |map| map.len());
-        }
-        Ok(finished)
+        let finished = |sample: &Sample| sample.finished.as_ref().map_or(0, kafka_boot::OffsetMap::len);
+        Ok(self.look()?.iter().map(finished).sum())
     }
 
     /// Ends the observation and reads the ledgers.

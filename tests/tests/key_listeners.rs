@@ -46,7 +46,13 @@ impl Seen {
     }
 }
 
-#[kafka_listener(id = "by-key", topic = "${test.topic}", group = "${test.topic}", ordering = "key", max_in_flight = 16)]
+#[kafka_listener(
+    id = "by-key",
+    topic = "${test.topic}",
+    group = "${test.topic}",
+    ordering = "key",
+    max_in_flight = 16
+)]
 async fn by_key(record: Record<String>, seen: Bean<Arc<Seen>>) -> Result<()> {
     if record.key_str() == Some("key-3") {
         return Err("this key is poisoned".into());
@@ -55,7 +61,13 @@ async fn by_key(record: Record<String>, seen: Bean<Arc<Seen>>) -> Result<()> {
     seen.add(&record)
 }
 
-#[kafka_listener(id = "plain", topic = "${test.topic}", group = "${test.topic}", ordering = "key", max_in_flight = 8)]
+#[kafka_listener(
+    id = "plain",
+    topic = "${test.topic}",
+    group = "${test.topic}",
+    ordering = "key",
+    max_in_flight = 8
+)]
 fn plain(record: Record<String>, seen: Bean<Arc<Seen>>) -> Result<()> {
     std::thread::sleep(Duration::from_millis(1));
     seen.add(&record)
@@ -70,7 +82,13 @@ fn app(listeners: kafka_boot::App, seen: &Arc<Seen>, options: LoadOptions) -> ka
     listeners.without_discovery().without_logging().load_options(options).bean(Arc::clone(seen))
 }
 
-async fn start(kafka: &Kafka, topic: &str, which: kafka_boot::App, seen: &Arc<Seen>, more: &[&str]) -> RunningApp {
+async fn start(
+    kafka: &Kafka,
+    topic: &str,
+    which: kafka_boot::App,
+    seen: &Arc<Seen>,
+    more: &[&str],
+) -> RunningApp {
     let topic = format!("test.topic={topic}");
     let arguments = std::iter::once(topic.as_str()).chain(more.iter().copied());
     app(which, seen, options(kafka, arguments)).start().await.unwrap()
@@ -112,7 +130,8 @@ async fn plain_functions_keep_the_order_of_each_key() {
     Seeding::new(&topic, 2_000).keys(20).produce(kafka.bootstrap_servers()).unwrap();
     let seen = Arc::new(Seen::default());
     // Little room for bytes: partitions are paused and resumed all the time.
-    let more = ["kafka.listeners.plain.max-in-flight-bytes=64KiB", "kafka.listeners.plain.max-poll-records=20"];
+    let more =
+        ["kafka.listeners.plain.max-in-flight-bytes=64KiB", "kafka.listeners.plain.max-poll-records=20"];
     let app = start(kafka, &topic, App::new().listeners(listeners![plain]), &seen, &more).await;
     eventually_async(DEADLINE, "all to be done", || async { seen.count() == 2_000 }).await;
     assert_eq!(app.stop().await, Ended::Clean);
@@ -151,17 +170,31 @@ async fn metadata_that_is_not_an_offset_map_is_ignored() {
 #[tokio::test]
 async fn combinations_that_make_no_sense_do_not_start() {
     let cases: [(kafka_boot::App, &str, &str); 4] = [
-        (App::new().listeners(listeners![batches]), "batches.ordering=key", "takes a batch, and its ordering"),
-        (App::new().listeners(listeners![batches]), "batches.ordering=none", "takes a batch, and its ordering"),
+        (
+            App::new().listeners(listeners![batches]),
+            "batches.ordering=key",
+            "takes a batch, and its ordering",
+        ),
+        (
+            App::new().listeners(listeners![batches]),
+            "batches.ordering=none",
+            "takes a batch, and its ordering",
+        ),
         (App::new().listeners(listeners![plain]), "plain.max-in-flight=2000", "above 1024"),
-        (App::new().listeners(listeners![by_key]), "by-key.concurrency=17", "must not be less than `concurrency`"),
+        (
+            App::new().listeners(listeners![by_key]),
+            "by-key.concurrency=17",
+            "must not be less than `concurrency`",
+        ),
     ];
     let mut messages = BTreeSet::new();
     for (which, setting, expected) in cases {
-        let arguments = ["kafka.bootstrap-servers=localhost:1", "test.topic=t", &format!("kafka.listeners.{setting}")]
-            .map(|argument| format!("--{argument}"))
-            .to_vec();
-        let options = LoadOptions { arguments, own_sections: vec!["test".to_owned()], ..LoadOptions::default() };
+        let arguments =
+            ["kafka.bootstrap-servers=localhost:1", "test.topic=t", &format!("kafka.listeners.{setting}")]
+                .map(|argument| format!("--{argument}"))
+                .to_vec();
+        let options =
+            LoadOptions { arguments, own_sections: vec!["test".to_owned()], ..LoadOptions::default() };
         let error = app(which, &Arc::default(), options).start().await.err().unwrap().to_string();
         assert!(error.contains(expected), "{setting}: {error}");
         messages.insert(error);

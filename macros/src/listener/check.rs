@@ -116,7 +116,9 @@ fn check_modes(context: &Context, listener: &Listener) {
 
 fn check_ordering(context: &Context, listener: &Listener) {
     let entries = &listener.entries;
-    let (Some(ordering), Some(entry)) = (entries.known_text("ordering"), entries.get("ordering")) else { return };
+    let (Some(ordering), Some(entry)) = (entries.known_text("ordering"), entries.get("ordering")) else {
+        return;
+    };
     if ordering == "partition" {
         return;
     }

@@ -122,7 +122,12 @@ fn what_only_start_can_know_is_left_to_start() {
         (quote!(topic = "a"), &with_ack),
         (quote!(topic = "a", commit = "sync"), &with_ack),
         (quote!(topic = "a", ack_mode = "${mode}"), &with_ack),
-        (quote!(topic = "a", ordering = "${ordering}"), &quote!(async fn f(batch: Batch<String>) {})),
+        (
+            quote!(topic = "a", ordering = "${ordering}"),
+            &quote!(
+                async fn f(batch: Batch<String>) {}
+            ),
+        ),
         (quote!(topic = "a", ordering = "key", max_in_flight = 256), &plain),
         (quote!(topic = "a", ack_mode = "${mode}", ack_count = 5), &plain),
         (quote!(topic = "a", commit = "async", ack_mode = "manual-immediate"), &with_ack),
