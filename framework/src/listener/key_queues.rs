@@ -267,7 +267,7 @@ mod tests {
                 model.started.remove(&offset);
                 prop_assert!(model.settled.insert(offset));
             }
-            prop_assert_eq!(model.settled.len() as i64, next);
+            prop_assert_eq!(i64::try_from(model.settled.len()).unwrap(), next);
             prop_assert_eq!((queues.len(), queues.keys()), (0, 0));
         }
     }

@@ -20,6 +20,7 @@ const CHUNK_SHARE: u64 = 16;
 
 /// The limits of one consumer.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "each is a limit, named as such")]
 pub(crate) struct Room {
     /// Records of one partition dispatched and not settled.
     pub(crate) records_max: usize,

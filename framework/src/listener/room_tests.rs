@@ -95,8 +95,9 @@ proptest! {
             let view = lane((open.len(), 0), usize::try_from(total - given).unwrap(), 0);
             if !next.records.is_empty() && room.has_for(&view, &next, &tracker) {
                 // The one exception is a lane that has nothing open: it always goes on.
-                open.extend(given..given + next.records.len() as i64);
-                given += next.records.len() as i64;
+                let end = next.records.last().map_or(given, |last| last.offset() + 1);
+                open.extend(given..end);
+                given = end;
             }
             for _ in 0..2 {
                 if !open.is_empty() {

@@ -291,6 +291,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::iter;
 
     const SLOT: Slot = Slot(1);
 
@@ -371,7 +372,7 @@ mod tests {
         assert_eq!(committable(&tracker, SLOT), None);
         let offer = tracker.offer(SLOT, true).unwrap();
         assert_eq!((offer.offset, offer.mark), (5, 3));
-        assert_eq!(tracker.settled_beyond(SLOT), Some(OffsetMap::from_done(5, [6..10])));
+        assert_eq!(tracker.settled_beyond(SLOT), Some(OffsetMap::from_done(5, iter::once(6..10))));
         tracker.committed(offer);
         assert_eq!(tracker.offer(SLOT, true), None);
     }
