@@ -4,14 +4,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::BrokerId;
 use tokio::net::TcpListener;
 
 use crate::broker::EmbeddedBroker;
+use crate::cluster::{Cluster, Node};
 use crate::error::StartError;
 use crate::log::settings::Settings;
 use crate::server::ServerLimits;
 use crate::state::{State, StateSettings};
 use crate::wire::frame::FrameLimits;
+
+/// More than enough to spread over, and few enough to listen for.
+const MAX_BROKERS: u16 = 100;
+
+/// Replicas of a partition on a cluster of at least so many brokers.
+const USUAL_REPLICAS: u16 = 3;
 
 /// Settings of an [`EmbeddedBroker`], each with a default that fits tests.
 #[derive(Debug, Clone)]
@@ -19,6 +27,9 @@ use crate::wire::frame::FrameLimits;
 pub struct EmbeddedBrokerBuilder {
     address: IpAddr,
     port: u16,
+    brokers: u16,
+    replication_factor: Option<u16>,
+    recorded_requests: usize,
     advertised_host: Option<String>,
     partitions: i32,
     creates_topics: bool,
@@ -34,6 +45,9 @@ impl Default for EmbeddedBrokerBuilder {
         Self {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
+            brokers: 1,
+            replication_factor: None,
+            recorded_requests: 10_000,
             advertised_host: None,
             partitions: 1,
             creates_topics: true,
@@ -58,6 +72,38 @@ impl EmbeddedBrokerBuilder {
     /// The port to listen on. Default: `0`, which is any that is free.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// How many brokers there are, from 1 to 100; their ids are 1, 2 and so on. Default: 1. With a [`port`](Self::port),
+    /// the first listens on it, and each of the others on the next one.
+    ///
+    /// ```
+    /// # use kafka_boot_embedded::EmbeddedBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = EmbeddedBroker::builder().brokers(3).start().await?;
+    /// assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn brokers(mut self, brokers: u16) -> Self {
+        self.brokers = brokers;
+        self
+    }
+
+    /// Replicas of a partition for which nobody says how many. Default: one on each broker, and at most 3, so that
+    /// every partition stays available while one broker is stopped.
+    pub fn replication_factor(mut self, replicas: u16) -> Self {
+        self.replication_factor = Some(replicas);
+        self
+    }
+
+    /// How many of the latest requests are kept for [`Control::requests`](crate::control::Control::requests) and
+    /// [`Control::wait_for`](crate::control::Control::wait_for), once somebody may ask. Default: 10 000, which take some
+    /// megabytes.
+    pub fn recorded_requests(mut self, requests: usize) -> Self {
+        self.recorded_requests = requests;
         self
     }
 
@@ -119,20 +165,14 @@ impl EmbeddedBrokerBuilder {
     /// The address cannot be listened on, or a setting or a topic makes no sense.
     pub async fn start(self) -> Result<EmbeddedBroker, StartError> {
         self.check()?;
-        let wanted = SocketAddr::new(self.address, self.port);
-        let failed = |error| StartError::listen(wanted, error);
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let host = self.advertised_host.unwrap_or_else(|| match address.ip() {
-            ip if ip.is_unspecified() => "localhost".to_owned(),
-            ip => ip.to_string(),
-        });
+        let (nodes, listeners) = self.listen().await?;
+        let replication = self.replication_factor.unwrap_or(self.brokers.min(USUAL_REPLICAS));
         let state = State::new(StateSettings {
-            host,
-            port: address.port(),
+            cluster: Cluster::new(nodes, usize::from(replication)),
             default_partitions: self.partitions,
             creates_topics: self.creates_topics,
             memory_limit_bytes: self.memory_limit_bytes,
+            recorded_requests: self.recorded_requests,
         });
         for (name, partitions) in &self.topics {
             state.create_topic(name, *partitions, Settings::default()).map_err(|(_, why)| {
@@ -147,7 +187,49 @@ impl EmbeddedBrokerBuilder {
                 arrival: Duration::from_secs(30),
             },
         };
-        Ok(EmbeddedBroker::run(listener, Arc::new(state), limits))
+        Ok(EmbeddedBroker::run(listeners, Arc::new(state), limits))
+    }
+
+    async fn listen(&self) -> Result<(Vec<Node>, Vec<(BrokerId, TcpListener)>), StartError> {
+        let (mut nodes, mut listeners) = (Vec::new(), Vec::new());
+        for index in 0..self.brokers {
+            // Checked to fit; 0 is any port for each of them.
+            let port = if self.port == 0 { 0 } else { self.port.saturating_add(index) };
+            let wanted = SocketAddr::new(self.address, port);
+            let failed = |error| StartError::listen(wanted, error);
+            let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            let host = self.advertised_host.clone().unwrap_or_else(|| match address.ip() {
+                ip if ip.is_unspecified() => "localhost".to_owned(),
+                ip => ip.to_string(),
+            });
+            let id = BrokerId(i32::from(index) + 1);
+            nodes.push(Node::new(id, host, address.port()));
+            listeners.push((id, listener));
+        }
+        Ok((nodes, listeners))
+    }
+
+    fn check_brokers(&self) -> Result<(), StartError> {
+        let brokers = self.brokers;
+        if !(1..=MAX_BROKERS).contains(&brokers) {
+            let message = format!("`brokers` is {brokers}, and has to be from 1 to {MAX_BROKERS}");
+            return Err(StartError::setting(message));
+        }
+        if let Some(replicas) = self.replication_factor.filter(|replicas| !(1..=brokers).contains(replicas)) {
+            let message = format!(
+                "`replication_factor` is {replicas}, and has to be from 1 to the number of brokers, which is {brokers}"
+            );
+            return Err(StartError::setting(message));
+        }
+        if self.port != 0 && self.port.checked_add(brokers - 1).is_none() {
+            let message = format!(
+                "`port` is {}, and {brokers} brokers need as many ports from there on; choose a lower one, or `0`",
+                self.port
+            );
+            return Err(StartError::setting(message));
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), StartError> {
@@ -162,6 +244,7 @@ impl EmbeddedBrokerBuilder {
             );
             return Err(StartError::setting(message));
         }
+        self.check_brokers()?;
         if self.partitions < 1 {
             let message = format!("`partitions` is {}, and has to be at least 1", self.partitions);
             return Err(StartError::setting(message));

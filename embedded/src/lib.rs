@@ -1,8 +1,8 @@
 //! A Kafka broker in one process, in memory, for development and tests.
 //!
 //! It speaks Kafka's protocol on a TCP port, so every client works with it as it is, and it starts in milliseconds, with
-//! nothing to install. It is no replacement for Apache Kafka in production: there is one broker, and what it holds is
-//! gone with it. What it answers, and in which versions, is listed in the crate's README.
+//! nothing to install. It is no replacement for Apache Kafka in production: all of its brokers are in one process, and what
+//! they hold is gone with it. [`control`] has it do to clients what real clusters do: stop, move, fail, lag. What it answers, and in which versions, is listed in the crate's README.
 //!
 //! ```
 //! use kafka_boot_embedded::EmbeddedBroker;
@@ -20,6 +20,8 @@ mod api;
 mod broker;
 mod builder;
 mod clock;
+mod cluster;
+pub mod control;
 mod error;
 mod group;
 mod log;

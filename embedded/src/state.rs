@@ -4,20 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::BrokerId;
 
-use crate::clock::{Stopwatch, wall_clock_ms};
+use crate::clock::Stopwatch;
+use crate::cluster::Cluster;
+use crate::control::Controls;
 use crate::group::coordinator::Coordinator;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
 use crate::txn::{Ended, ProducerIdentity, Transactions};
-
-/// The one node there is.
-pub(crate) const NODE_ID: BrokerId = BrokerId(1);
-
-/// The one epoch there is: a leader never changes.
-pub(crate) const LEADER_EPOCH: i32 = 0;
 
 /// The state of a broker.
 #[derive(Debug)]
@@ -26,10 +21,9 @@ pub(crate) struct State {
     pub(crate) groups: Coordinator,
     pub(crate) transactions: Transactions,
     pub(crate) stopwatch: Stopwatch,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) controls: Controls,
     pub(crate) cluster_id: String,
-    /// Where clients are told to connect to.
-    pub(crate) host: String,
-    pub(crate) port: u16,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     next_producer_id: AtomicI64,
@@ -38,24 +32,26 @@ pub(crate) struct State {
 /// What a [`State`] is made from.
 #[derive(Debug)]
 pub(crate) struct StateSettings {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) cluster: Cluster,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
+    pub(crate) recorded_requests: usize,
 }
 
 impl State {
     pub(crate) fn new(settings: StateSettings) -> Self {
         let stopwatch = Stopwatch::start();
+        let cluster = Arc::new(settings.cluster);
+        let budget = Arc::new(Budget::new(settings.memory_limit_bytes));
         Self {
-            topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
-            groups: Coordinator::new(stopwatch),
+            topics: Topics::new(budget, Arc::clone(&cluster)),
+            groups: Coordinator::new(stopwatch.clone()),
             transactions: Transactions::default(),
             stopwatch,
             cluster_id: uuid::Uuid::new_v4().simple().to_string(),
-            host: settings.host,
-            port: settings.port,
+            cluster,
+            controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
             next_producer_id: AtomicI64::new(0),
@@ -66,11 +62,11 @@ impl State {
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
         let state = Self::new(StateSettings {
-            host: "localhost".to_owned(),
-            port: 9092,
+            cluster: Cluster::of(1),
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
+            recorded_requests: 100,
         });
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
@@ -111,7 +107,7 @@ impl State {
 
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
     pub(crate) fn tidy_up(&self) {
-        self.topics.expire(wall_clock_ms());
+        self.topics.expire(self.stopwatch.wall_ms());
         let mut ledger = self.transactions.lock();
         let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
         self.tell(ended.iter());
@@ -123,7 +119,7 @@ impl State {
             for (topic, index) in &ended.partitions {
                 // A topic may have been deleted meanwhile.
                 if let Some(partition) = self.topics.partition(topic, *index) {
-                    partition.end_transaction(wall_clock_ms(), ended.producer, ended.committed);
+                    partition.end_transaction(self.stopwatch.wall_ms(), ended.producer, ended.committed);
                 }
             }
             for group in &ended.groups {

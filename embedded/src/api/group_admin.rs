@@ -11,7 +11,8 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{code_of, text};
+use super::{Caller, code_of, text};
+use crate::cluster::Coordinated;
 use crate::group::{Group, GroupState};
 use crate::state::State;
 
@@ -24,7 +25,7 @@ const CONSUMER: &str = "consumer";
 /// The first version in which an unknown group is an error.
 const FIRST_WITH_NOT_FOUND: i16 = 6;
 
-pub(super) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResponse {
+pub(super) fn list(state: &State, caller: &Caller, request: &ListGroupsRequest) -> ListGroupsResponse {
     let wanted = |filter: &[StrBytes], value: &str| {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(value))
     };
@@ -35,17 +36,24 @@ pub(super) fn list(state: &State, request: &ListGroupsRequest) -> ListGroupsResp
             .with_protocol_type(text(group.protocol_type()))
             .with_group_state(text(name))
             .with_group_type(text(CLASSIC));
-        (wanted(&request.states_filter, name) && wanted(&request.types_filter, CLASSIC)).then_some(listed)
+        let here = state.cluster.coordinates(caller.node, Coordinated::Group, id);
+        (here && wanted(&request.states_filter, name) && wanted(&request.types_filter, CLASSIC))
+            .then_some(listed)
     });
     ListGroupsResponse::default().with_groups(listed.into_iter().flatten().collect())
 }
 
 pub(super) fn describe(
     state: &State,
+    caller: &Caller,
     request: DescribeGroupsRequest,
     version: i16,
 ) -> DescribeGroupsResponse {
     let groups = request.groups.into_iter().map(|id| {
+        if !state.cluster.coordinates(caller.node, Coordinated::Group, &id) {
+            let error = ResponseError::NotCoordinator.code();
+            return DescribedGroup::default().with_group_id(id).with_error_code(error);
+        }
         let described = state.groups.with(&id, |group, _| described(group));
         described.unwrap_or_else(|| unknown(version)).with_group_id(id)
     });
@@ -80,9 +88,10 @@ fn described(group: &Group) -> DescribedGroup {
         .with_members(members.collect())
 }
 
-pub(super) fn delete(state: &State, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+pub(super) fn delete(state: &State, caller: &Caller, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
-        let result = state.groups.delete(&id);
+        let here = state.cluster.coordinates(caller.node, Coordinated::Group, &id);
+        let result = if here { state.groups.delete(&id) } else { Err(ResponseError::NotCoordinator) };
         DeletableGroupResult::default().with_error_code(code_of(&result)).with_group_id(id)
     });
     DeleteGroupsResponse::default().with_results(results.collect())

@@ -18,7 +18,8 @@ use kafka_protocol::messages::{
 };
 
 use super::group_admin::subscribes;
-use super::{NONE, code_of, text};
+use super::{Caller, NONE, code_of, text};
+use crate::cluster::Coordinated;
 use crate::group::{CommittedOffset, Group};
 use crate::state::State;
 
@@ -128,7 +129,12 @@ fn standing(
     Ok(group.offsets.get(topic, index).cloned().unwrap_or_else(nothing_committed))
 }
 
-pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+pub(super) fn fetch(
+    state: &State,
+    caller: &Caller,
+    request: OffsetFetchRequest,
+    version: i16,
+) -> OffsetFetchResponse {
     if version < 8 {
         let asked = request
             .topics
@@ -152,6 +158,10 @@ pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) ->
         return OffsetFetchResponse::default().with_topics(topics.collect());
     }
     let groups = request.groups.into_iter().map(|group| {
+        if !state.cluster.coordinates(caller.node, Coordinated::Group, &group.group_id) {
+            let error = ResponseError::NotCoordinator.code();
+            return OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(error);
+        }
         let asked = group
             .topics
             .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());

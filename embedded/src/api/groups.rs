@@ -12,10 +12,11 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Caller, NONE, code_of, text};
+use super::{Caller, NOBODY, NONE, code_of, text};
+use crate::cluster::{Coordinated, Node};
 use crate::group::member::{Answer, Joined};
 use crate::group::{Departure, JoinRequest, SyncRequest};
-use crate::state::{NODE_ID, State};
+use crate::state::State;
 
 /// What a coordinator coordinates, in `FindCoordinator`.
 const GROUPS: i8 = 0;
@@ -29,38 +30,50 @@ pub(super) fn find_coordinator(
     request: FindCoordinatorRequest,
     version: i16,
 ) -> FindCoordinatorResponse {
-    let known = matches!(request.key_type, GROUPS | TRANSACTIONS);
-    let refusal = (!known).then_some((
-        ResponseError::InvalidRequest.code(),
-        "the embedded broker coordinates consumer groups and transactions",
-    ));
+    let what = match request.key_type {
+        GROUPS => Some(Coordinated::Group),
+        TRANSACTIONS => Some(Coordinated::Transaction),
+        _ => None,
+    };
     if version >= 4 {
-        let coordinators = request.coordinator_keys.into_iter().map(|key| match refusal {
-            None => Coordinator::default()
-                .with_key(key)
-                .with_node_id(NODE_ID)
-                .with_host(text(&state.host))
-                .with_port(i32::from(state.port)),
-            Some((code, message)) => Coordinator::default()
-                .with_key(key)
-                .with_node_id((-1).into())
-                .with_port(-1)
-                .with_error_code(code)
-                .with_error_message(Some(text(message))),
+        let coordinators = request.coordinator_keys.into_iter().map(|key| {
+            match place_of(state, what, &key) {
+                Ok(node) => Coordinator::default()
+                    .with_node_id(node.id)
+                    .with_host(text(&node.host))
+                    .with_port(i32::from(node.port)),
+                Err((error, message)) => Coordinator::default()
+                    .with_node_id(NOBODY)
+                    .with_port(-1)
+                    .with_error_code(error.code())
+                    .with_error_message(Some(text(message))),
+            }
+            .with_key(key)
         });
         return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
     }
-    match refusal {
-        None => FindCoordinatorResponse::default()
-            .with_node_id(NODE_ID)
-            .with_host(text(&state.host))
-            .with_port(i32::from(state.port)),
-        Some((code, message)) => FindCoordinatorResponse::default()
-            .with_node_id((-1).into())
+    match place_of(state, what, &request.key) {
+        Ok(node) => FindCoordinatorResponse::default()
+            .with_node_id(node.id)
+            .with_host(text(&node.host))
+            .with_port(i32::from(node.port)),
+        Err((error, message)) => FindCoordinatorResponse::default()
+            .with_node_id(NOBODY)
             .with_port(-1)
-            .with_error_code(code)
+            .with_error_code(error.code())
             .with_error_message((version >= 1).then(|| text(message))),
     }
+}
+
+fn place_of<'a>(
+    state: &'a State,
+    what: Option<Coordinated>,
+    key: &str,
+) -> Result<&'a Node, (ResponseError, &'static str)> {
+    let unknown =
+        (ResponseError::InvalidRequest, "the embedded broker coordinates consumer groups and transactions");
+    let gone = (ResponseError::CoordinatorNotAvailable, "no broker is there to coordinate it");
+    state.cluster.coordinator(what.ok_or(unknown)?, key).ok_or(gone)
 }
 
 pub(super) async fn join(

@@ -572,6 +572,17 @@ impl Group {
         sessions.chain(self.announced.values().copied()).chain(self.round_ends_ms).min()
     }
 
+    /// Ends a member's session now, as if its time had passed. `false` if there is no such member.
+    pub(crate) fn expire_member(&mut self, now_ms: u64, id: &str) -> bool {
+        if !self.members.contains_key(id) {
+            return false;
+        }
+        self.remove(id);
+        self.rebalance_after_loss(now_ms);
+        self.complete_if_all_joined(now_ms);
+        true
+    }
+
     /// Lets time pass: ends sessions, and rounds that took too long.
     pub(crate) fn tick(&mut self, now_ms: u64) {
         self.announced.retain(|_, until| *until > now_ms);

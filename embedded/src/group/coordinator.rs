@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::error::ResponseError;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep_until;
 
 use super::member::{Answer, Token};
 use super::{Group, JoinRequest, SyncRequest};
@@ -129,7 +128,7 @@ impl Coordinator {
             let next = self.tick();
             let sleep = async {
                 match next {
-                    Some(deadline) => sleep_until(self.stopwatch.instant_of(deadline)).await,
+                    Some(deadline) => self.stopwatch.sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             };
@@ -141,7 +140,7 @@ impl Coordinator {
     }
 
     /// Lets every group whose time has come act, and says when the next one's comes.
-    fn tick(&self) -> Option<u64> {
+    pub(crate) fn tick(&self) -> Option<u64> {
         let mut inner = self.inner();
         let now_ms = self.stopwatch.elapsed_ms();
         let mut answers = Vec::new();

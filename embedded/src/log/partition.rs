@@ -5,10 +5,11 @@
 //! 3. What is stored is counted in the broker's budget until it is deleted.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
 use tokio::sync::Notify;
 
 use super::batch::{BadBatch, Batch, RecordInfo};
@@ -16,17 +17,23 @@ use super::budget::Budget;
 use super::producers::{Producers, Verdict};
 use super::settings::Behaviour;
 use super::visibility::{Aborted, Visibility};
+use crate::cluster::leadership::Leadership;
 use crate::txn::ProducerIdentity;
 
 /// One partition of a topic.
 #[derive(Debug)]
-pub(crate) struct Partition(Mutex<Log>);
+pub(crate) struct Partition {
+    log: Mutex<Log>,
+    /// Locked before the log, and while a record is appended, so that each is of the epoch that it says.
+    leadership: RwLock<Leadership>,
+}
 
 #[derive(Debug)]
 struct Log {
     batches: VecDeque<Batch>,
     start_offset: i64,
     end_offset: i64,
+    leader_epoch: i32,
     stored_bytes: u64,
     budget: Arc<Budget>,
     producers: Producers,
@@ -94,21 +101,52 @@ impl Refused {
 }
 
 impl Partition {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self(Mutex::new(Log {
+    pub(crate) fn new(budget: Arc<Budget>, leadership: Leadership) -> Self {
+        let log = Log {
             batches: VecDeque::new(),
             start_offset: 0,
             end_offset: 0,
+            leader_epoch: leadership.epoch(),
             stored_bytes: 0,
             budget,
             producers: Producers::default(),
             visibility: Visibility::default(),
             waiting: Vec::new(),
-        }))
+        };
+        Self { log: Mutex::new(log), leadership: RwLock::new(leadership) }
+    }
+
+    /// Who leads, for as long as it is looked at: the leader does not change before the guard is dropped.
+    pub(crate) fn leadership(&self) -> RwLockReadGuard<'_, Leadership> {
+        self.leadership.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Elects another leader if the one there is is not live.
+    pub(crate) fn elect(&self, is_live: impl Fn(BrokerId) -> bool) {
+        self.change_leader(|leadership, end| {
+            leadership.elect(end, is_live);
+        });
+    }
+
+    /// Has a replica lead, in a new epoch, which is returned.
+    pub(crate) fn move_leader(&self, to: BrokerId) -> i32 {
+        self.change_leader(|leadership, end| leadership.become_led_by(Some(to), end))
+    }
+
+    fn change_leader(&self, change: impl FnOnce(&mut Leadership, i64)) -> i32 {
+        let mut leadership = self.leadership.write().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log();
+        change(&mut leadership, log.end_offset);
+        if log.leader_epoch != leadership.epoch() {
+            log.leader_epoch = leadership.epoch();
+            // Fetches that wait here have to ask elsewhere.
+            log.wake();
+        }
+        leadership.epoch()
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -121,7 +159,7 @@ impl Partition {
         log.visibility.stable_end(log.end_offset)
     }
 
-    /// Stores the one batch that a producer sent, unless it is denied, and wakes who waits for it.
+    /// Stores the one batch that a producer sent, in the leader's epoch, unless it is denied, and wakes who waits for it.
     pub(crate) fn append(
         &self,
         records: Bytes,
@@ -150,7 +188,7 @@ impl Partition {
             }
         }
         log.make_room(cost(&batch), topic, now_ms)?;
-        let placed = batch.placed(log.end_offset, topic.log_append_time.then_some(now_ms));
+        let placed = batch.placed(log.end_offset, log.leader_epoch, topic.log_append_time.then_some(now_ms));
         if placed.is_idempotent() {
             log.producers.remember(&placed);
         }
@@ -168,7 +206,7 @@ impl Partition {
     /// is what lets others go on.
     pub(crate) fn end_transaction(&self, now_ms: i64, producer: ProducerIdentity, committed: bool) {
         let mut log = self.log();
-        let marker = Batch::marker(log.end_offset, now_ms, producer, committed);
+        let marker = Batch::marker(log.end_offset, log.leader_epoch, now_ms, producer, committed);
         log.budget.reserve_beyond_limit(cost(&marker));
         log.stored_bytes += cost(&marker);
         log.visibility.ended(producer, committed, marker.base_offset);

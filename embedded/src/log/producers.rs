@@ -137,7 +137,7 @@ mod tests {
         for (what, batch, expected) in story {
             assert_eq!(producers.judge(&batch), expected, "{what}");
             if expected == Verdict::Store {
-                let placed = batch.placed(next_offset, None);
+                let placed = batch.placed(next_offset, 0, None);
                 next_offset = placed.last_offset + 1;
                 producers.remember(&placed);
             }

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use super::budget::Budget;
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
+use crate::cluster::Cluster;
 
 /// Partitions of all topics together. Each takes a few hundred bytes when empty.
 const MAX_PARTITIONS: usize = 20_000;
@@ -36,7 +38,11 @@ struct TopicState {
 pub(crate) struct Topics {
     catalogue: RwLock<Catalogue>,
     budget: Arc<Budget>,
+    cluster: Arc<Cluster>,
 }
+
+/// On which brokers a partition is, the first of them preferred as its leader.
+pub(crate) type Replicas = Vec<BrokerId>;
 
 #[derive(Debug, Default)]
 struct Catalogue {
@@ -55,6 +61,10 @@ impl Topic {
 
     pub(crate) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
         self.state().partitions.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.state().partitions.clone()
     }
 
     pub(crate) fn partition_count(&self) -> i32 {
@@ -84,8 +94,8 @@ impl Topic {
 }
 
 impl Topics {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self { catalogue: RwLock::default(), budget }
+    pub(crate) fn new(budget: Arc<Budget>, cluster: Arc<Cluster>) -> Self {
+        Self { catalogue: RwLock::default(), budget, cluster }
     }
 
     fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
@@ -118,17 +128,34 @@ impl Topics {
         self.catalogue().check_new(name, partitions)
     }
 
-    /// Creates a topic, unless there is one.
+    /// Creates a topic, unless there is one, with as many replicas as is usual.
     pub(crate) fn create(
         &self,
         name: &str,
         partitions: i32,
         settings: Settings,
     ) -> Result<Arc<Topic>, Denied> {
+        self.check_new(name, partitions)?;
+        self.create_placed(name, self.placed(partitions, self.cluster.default_replication), settings)
+    }
+
+    /// So many partitions with so many replicas each, in turn on the brokers.
+    pub(crate) fn placed(&self, partitions: i32, replication: usize) -> Vec<Replicas> {
+        let count = usize::try_from(partitions).unwrap_or(0);
+        (0..count).map(|index| self.cluster.place(index, replication)).collect()
+    }
+
+    /// Creates a topic, unless there is one, with its partitions on these brokers.
+    pub(crate) fn create_placed(
+        &self,
+        name: &str,
+        replicas: Vec<Replicas>,
+        settings: Settings,
+    ) -> Result<Arc<Topic>, Denied> {
         let mut catalogue = self.catalogue_mut();
-        catalogue.check_new(name, partitions)?;
+        catalogue.check_new(name, i32::try_from(replicas.len()).unwrap_or(i32::MAX))?;
         let behaviour = settings.behaviour();
-        let partitions: Vec<_> = (0..partitions).map(|_| self.new_partition()).collect();
+        let partitions: Vec<_> = replicas.into_iter().map(|replicas| self.new_partition(replicas)).collect();
         catalogue.partitions += partitions.len();
         let topic = Arc::new(Topic {
             name: name.to_owned(),
@@ -154,8 +181,15 @@ impl Topics {
         }
     }
 
-    /// Lets a topic grow to so many partitions, or only says whether it could.
-    pub(crate) fn grow(&self, topic: &Topic, total: i32, validate_only: bool) -> Result<(), Denied> {
+    /// Lets a topic grow to so many partitions, on these brokers or on those whose turn it is, or only says whether it
+    /// could.
+    pub(crate) fn grow(
+        &self,
+        topic: &Topic,
+        total: i32,
+        replicas: Option<Vec<Replicas>>,
+        validate_only: bool,
+    ) -> Result<(), Denied> {
         let mut catalogue = self.catalogue_mut();
         let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
         let wanted = usize::try_from(total).unwrap_or(0);
@@ -170,12 +204,17 @@ impl Topics {
             return Ok(());
         }
         catalogue.partitions += wanted - present;
-        state.partitions.resize_with(wanted, || self.new_partition());
+        let replication = state.partitions[0].leadership().replicas().len();
+        let mut assigned = replicas.unwrap_or_default().into_iter();
+        for index in present..wanted {
+            let replicas = assigned.next().unwrap_or_else(|| self.cluster.place(index, replication));
+            state.partitions.push(self.new_partition(replicas));
+        }
         Ok(())
     }
 
-    fn new_partition(&self) -> Arc<Partition> {
-        Arc::new(Partition::new(Arc::clone(&self.budget)))
+    fn new_partition(&self, replicas: Replicas) -> Arc<Partition> {
+        Arc::new(Partition::new(Arc::clone(&self.budget), self.cluster.new_leadership(replicas)))
     }
 
     /// Whether nothing more can be stored.
@@ -230,7 +269,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Arc::new(Budget::new(1_000)))
+        Topics::new(Arc::new(Budget::new(1_000)), Arc::new(Cluster::of(3)))
     }
 
     fn create(topics: &Topics, name: &str, partitions: i32) -> Result<Arc<Topic>, ResponseError> {
@@ -273,10 +312,10 @@ mod tests {
     fn a_topic_grows_and_never_shrinks() {
         let topics = topics();
         let topic = create(&topics, "orders", 2).unwrap();
-        topics.grow(&topic, 3, true).unwrap();
+        topics.grow(&topic, 3, None, true).unwrap();
         assert_eq!(topic.partition_count(), 2);
-        topics.grow(&topic, 3, false).unwrap();
+        topics.grow(&topic, 3, None, false).unwrap();
         assert_eq!(topic.partition_count(), 3);
-        assert_eq!(topics.grow(&topic, 3, false).unwrap_err().0, ResponseError::InvalidPartitions);
+        assert_eq!(topics.grow(&topic, 3, None, false).unwrap_err().0, ResponseError::InvalidPartitions);
     }
 }

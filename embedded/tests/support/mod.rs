@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_boot_client::{
     ClientConfig, Consumer, ConsumerEvent, PartitionOffset, Producer, ProducerLimits, ProducerRecord,
@@ -14,10 +15,16 @@ use tokio::runtime::Runtime;
 /// Long enough for a machine under load; every wait ends as soon as its condition holds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The time of the first record that is produced, in milliseconds: about now, since much older ones are not retained.
+pub(crate) static FIRST_MS: LazyLock<i64> = LazyLock::new(|| {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+});
+
 /// A broker on a runtime of its own, as a test that blocks needs it.
 pub(crate) struct Running {
     runtime: Runtime,
-    broker: EmbeddedBroker,
+    pub(crate) broker: EmbeddedBroker,
 }
 
 impl Running {
@@ -71,7 +78,7 @@ impl Running {
                     .partition(partition)
                     .key(value.to_string())
                     .payload(value.to_string())
-                    .timestamp(1_700_000_000_000 + i64::from(value));
+                    .timestamp(*FIRST_MS + i64::from(value));
                 drop(producer.enqueue(record).await.unwrap());
             }
             producer.flush(PATIENCE).await.unwrap();
