@@ -140,6 +140,8 @@ pub struct KeyLane {
     /// Permits taken: of handlers at work, and those not used yet.
     at_work: usize,
     idle_permits: usize,
+    /// Waited for, and to be used: handed on to the next lane that waits, one permit would go round for ever.
+    granted_permits: usize,
     /// Records that wait for their next attempt.
     retries: BinaryHeap<Reverse<(Instant, Entry)>>,
     /// Records that wait for their commit, by how many were settled with them.
@@ -170,7 +172,7 @@ impl std::fmt::Debug for KeyLane {
 
 impl Drop for KeyLane {
     fn drop(&mut self) {
-        self.shared.permits.give_back(self.at_work + self.idle_permits);
+        self.shared.permits.give_back(self.at_work + self.idle_permits + self.granted_permits);
         self.shared.retrying.fetch_sub(self.retries.len(), Ordering::Relaxed);
     }
 }
@@ -197,6 +199,7 @@ impl KeyLane {
             attempts: Vec::new(),
             at_work: 0,
             idle_permits: 0,
+            granted_permits: 0,
             retries: BinaryHeap::new(),
             uncommitted: VecDeque::new(),
             settled_count: 0,
@@ -314,7 +317,9 @@ impl KeyLane {
         }
         let mut started = 0;
         while started < TURN_MAX && self.queues.has_ready() && !self.is_ending() {
-            if self.idle_permits > 0 {
+            if self.granted_permits > 0 {
+                self.granted_permits -= 1;
+            } else if self.idle_permits > 0 {
                 self.idle_permits -= 1;
             } else if !self.shared.permits.try_take() {
                 break;
@@ -331,6 +336,8 @@ impl KeyLane {
                 Err(fault) => self.concluded(entry, Err(fault)),
             }
         }
+        // A lane that ends has no use for what it was granted.
+        self.idle_permits += std::mem::take(&mut self.granted_permits);
         self.release_idle();
         started
     }
@@ -492,7 +499,7 @@ impl KeyLane {
             () = self.control.changed() => return,
             () = woken => return,
             () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending => {
-                self.idle_permits += 1;
+                self.granted_permits += 1;
                 return;
             }
             chunk = self.chunks.recv(), if !self.is_closed && !is_ending => chunk,

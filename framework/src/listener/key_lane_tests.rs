@@ -337,6 +337,30 @@ async fn an_aborted_lane_gives_its_permits_back() {
     assert_eq!(shared.permits.semaphore.available_permits(), 2);
 }
 
+/// The clock stands still while a permit goes round: the test would never end.
+#[tokio::test(start_paused = true)]
+async fn lanes_that_share_one_permit_take_turns() {
+    let shared = Setup { at_work_max: 1, ..Setup::default() }.shared();
+    let lanes: Vec<Bench> = (0..4)
+        .map(|_| {
+            Bench::start(&shared, |_, _| async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                Ok(())
+            })
+        })
+        .collect();
+    let began = tokio::time::Instant::now();
+    for lane in &lanes {
+        lane.give(&[Some("a"), Some("b"), Some("c")], 0).await;
+    }
+    for lane in lanes {
+        drop(lane.chunks);
+        lane.task.await.unwrap();
+    }
+    assert!(began.elapsed() >= Duration::from_millis(60), "one at a time");
+    assert_eq!(shared.permits.semaphore.available_permits(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_record_waits_for_the_commit_of_the_one_before_it_in_its_key() {
     let setup = Setup { ack: AckMode::Record, wait_for_commit: true, ..Setup::default() };
