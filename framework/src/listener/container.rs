@@ -38,9 +38,9 @@ const COMMANDS_MAX: usize = 16;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How many records of a partition may wait in its lane without order at least: the more there are, the more keys can be
-/// handled at once.
-const QUEUED_RECORDS_MIN: usize = 4096;
+/// How many records of a partition may wait in its lane without order at least. The more there are, the more keys can be
+/// handled at once; and a pause throws away what the client has fetched ahead, so it must not come several times a second.
+const QUEUED_RECORDS_MIN: usize = 16384;
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, TryAcquireError, mpsc};
@@ -39,8 +40,10 @@ use crate::record::{Chunk, RecordView};
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
 /// task, so that its timers and channels are not told to wait for the next turn.
 const TURN_MAX: usize = 64;
-/// How many settled records are worth waking the poll thread for.
-const REPORT_MIN: usize = 64;
+/// How many settled records are worth waking the poll thread for: there is room for others.
+const ANNOUNCE_MIN: usize = 256;
+/// How often what is done counts as a batch while other records wait for their keys.
+const BOUNDARY_INTERVAL: Duration = Duration::from_millis(100);
 /// The hash under which records without a key follow one another.
 const NO_KEY: u64 = 0;
 
@@ -153,6 +156,9 @@ pub struct KeyLane {
     batches_done: u32,
     /// Something was reported since the poll thread was last told that nothing is left to start.
     owes_boundary: bool,
+    boundary_at: Instant,
+    /// How many were reported since the poll thread was last woken.
+    unannounced: usize,
     /// No more chunks will come.
     is_closed: bool,
     /// A record was given up on.
@@ -207,6 +213,8 @@ impl KeyLane {
             handled: 0,
             batches_done: 0,
             owes_boundary: false,
+            boundary_at: Instant::now(),
+            unannounced: 0,
             is_closed: false,
             is_failing: false,
             now: Instant::now(),
@@ -457,19 +465,30 @@ impl KeyLane {
     /// Tells the poll thread what is done, and wakes it if that is worth it.
     fn report(&mut self, is_pausing: bool) {
         self.shared.metrics.handled.increment(std::mem::take(&mut self.handled));
-        let is_starving = is_pausing && !self.queues.has_ready() && self.chunks.is_empty();
         let is_waited_for = matches!(self.shared.ack, AckMode::Record | AckMode::ManualImmediate);
         let batches = std::mem::take(&mut self.batches_done);
         if batches > 0 || !self.unreported.is_empty() {
-            let is_urgent = is_pausing && is_waited_for || self.unreported.len() >= REPORT_MIN;
+            self.unannounced += self.unreported.len();
+            let is_urgent = is_pausing && is_waited_for || self.unannounced >= ANNOUNCE_MIN;
+            if is_urgent {
+                self.unannounced = 0;
+            }
             self.shared.settlements.settle_each(self.slot, &mut self.unreported, batches, is_urgent);
             self.owes_boundary = true;
         }
-        if is_starving && self.owes_boundary {
+        let is_due = self.queues.len() == self.at_work || self.now >= self.boundary_at;
+        if is_pausing && is_due && self.owes_boundary && self.is_starving() {
             // With nothing left to start, what is done is a batch, whatever is still at work.
             self.shared.settlements.boundary(self.slot, 0, true);
             self.owes_boundary = false;
+            self.unannounced = 0;
+            self.boundary_at = self.now + BOUNDARY_INTERVAL;
         }
+    }
+
+    /// Whether nothing is left to start before something at work ends.
+    fn is_starving(&self) -> bool {
+        !self.queues.has_ready() && self.chunks.is_empty()
     }
 
     fn release_idle(&mut self) {
@@ -487,9 +506,11 @@ impl KeyLane {
     /// Waits until there is something to do.
     async fn wait(&mut self, woken: impl Future<Output = ()> + Send) {
         let is_ending = self.is_ending();
-        let next_retry = self.retries.peek().map(|Reverse((due, _))| *due);
-        let retry = async {
-            match next_retry {
+        let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
+        let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
+        let next_due = next_retry.into_iter().chain(boundary).min();
+        let due = async {
+            match next_due {
                 Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
@@ -503,7 +524,7 @@ impl KeyLane {
                 return;
             }
             chunk = self.chunks.recv(), if !self.is_closed && !is_ending => chunk,
-            () = retry, if !is_ending => return,
+            () = due => return,
         };
         match chunk {
             Some(chunk) => self.add(chunk),
