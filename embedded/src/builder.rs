@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use crate::broker::EmbeddedBroker;
 use crate::cluster::{Cluster, Node};
 use crate::error::StartError;
+use crate::group::settings::{GroupSettings, milliseconds};
 use crate::log::settings::Settings;
 use crate::server::ServerLimits;
 use crate::state::{State, StateSettings};
@@ -35,6 +36,7 @@ pub struct EmbeddedBrokerBuilder {
     creates_topics: bool,
     topics: Vec<(String, i32)>,
     memory_limit_bytes: u64,
+    groups: GroupSettings,
     max_request_bytes: usize,
     max_connections: usize,
     idle_timeout: Duration,
@@ -53,6 +55,7 @@ impl Default for EmbeddedBrokerBuilder {
             creates_topics: true,
             topics: Vec::new(),
             memory_limit_bytes: 256 * 1024 * 1024,
+            groups: GroupSettings::default(),
             max_request_bytes: 16 * 1024 * 1024,
             max_connections: 2_048,
             idle_timeout: Duration::from_mins(10),
@@ -139,6 +142,27 @@ impl EmbeddedBrokerBuilder {
         self
     }
 
+    /// How often members of groups of the new protocol (`group.protocol=consumer`) give a sign of life, Kafka's
+    /// `group.consumer.heartbeat.interval.ms`. Default: 5 s. A rebalance takes a few of them, so a test wants less.
+    pub fn consumer_heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.groups.heartbeat_interval_ms = milliseconds(interval);
+        self
+    }
+
+    /// After how long a silence such a member is none any more, Kafka's `group.consumer.session.timeout.ms`.
+    /// Default: 45 s. Members of the classic protocol say it themselves.
+    pub fn consumer_session_timeout(mut self, timeout: Duration) -> Self {
+        self.groups.session_timeout_ms = milliseconds(timeout);
+        self
+    }
+
+    /// How long committed offsets are kept of a group that has no members, or of topics that its members do not consume;
+    /// Kafka's `offsets.retention.minutes`. Default: 7 days.
+    pub fn offsets_retention(mut self, retention: Duration) -> Self {
+        self.groups.offsets_retention_ms = milliseconds(retention);
+        self
+    }
+
     /// The longest request that is accepted, in bytes; a longer one closes its connection. Default: 16 MiB. All
     /// connections together hold at most four times as much.
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
@@ -173,6 +197,7 @@ impl EmbeddedBrokerBuilder {
             creates_topics: self.creates_topics,
             memory_limit_bytes: self.memory_limit_bytes,
             recorded_requests: self.recorded_requests,
+            groups: self.groups,
         });
         for (name, partitions) in &self.topics {
             state.create_topic(name, *partitions, Settings::default()).map_err(|(_, why)| {
@@ -249,6 +274,7 @@ impl EmbeddedBrokerBuilder {
             let message = format!("`partitions` is {}, and has to be at least 1", self.partitions);
             return Err(StartError::setting(message));
         }
+        self.groups.check().map_err(StartError::setting)?;
         if self.max_connections == 0 {
             return Err(StartError::setting("`max_connections` is 0, and has to be at least 1".to_owned()));
         }

@@ -9,6 +9,7 @@ use crate::clock::Stopwatch;
 use crate::cluster::Cluster;
 use crate::control::Controls;
 use crate::group::coordinator::Coordinator;
+use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
@@ -37,6 +38,7 @@ pub(crate) struct StateSettings {
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
     pub(crate) recorded_requests: usize,
+    pub(crate) groups: GroupSettings,
 }
 
 impl State {
@@ -46,7 +48,7 @@ impl State {
         let budget = Arc::new(Budget::new(settings.memory_limit_bytes));
         Self {
             topics: Topics::new(budget, Arc::clone(&cluster)),
-            groups: Coordinator::new(stopwatch.clone()),
+            groups: Coordinator::new(stopwatch.clone(), settings.groups),
             transactions: Transactions::default(),
             stopwatch,
             cluster_id: uuid::Uuid::new_v4().simple().to_string(),
@@ -67,6 +69,7 @@ impl State {
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
             recorded_requests: 100,
+            groups: GroupSettings::default(),
         });
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
@@ -108,6 +111,7 @@ impl State {
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
     pub(crate) fn tidy_up(&self) {
         self.topics.expire(self.stopwatch.wall_ms());
+        self.groups.expire_offsets();
         let mut ledger = self.transactions.lock();
         let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
         self.tell(ended.iter());

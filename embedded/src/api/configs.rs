@@ -6,6 +6,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as Altered;
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
@@ -13,7 +14,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::{Caller, text};
+use super::{Caller, group_configs, text};
 use crate::log::settings::{BROKER_SETTINGS, Setting, Settings, TOPIC_SETTINGS};
 use crate::log::topics::Denied;
 use crate::state::State;
@@ -21,6 +22,7 @@ use crate::state::State;
 /// Kinds of resources.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// Where a value comes from.
 const SET_ON_TOPIC: i8 = 1;
@@ -76,6 +78,10 @@ fn describe_one(
             check_broker(caller, &resource.resource_name)?;
             let describe = |setting: &Setting| described_broker_setting(state, caller, setting);
             Ok(BROKER_SETTINGS.iter().filter(wanted).map(describe).collect())
+        }
+        GROUP => {
+            let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| &**key == name));
+            Ok(group_configs::describe(state, &resource.resource_name, wanted, synonyms))
         }
         other => Err(unknown_kind(other)),
     }
@@ -156,15 +162,11 @@ pub(super) fn alter_incrementally(
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let outcome =
-            check_topic_kind(caller, resource.resource_type, &resource.resource_name).and_then(|()| {
-                let mut settings = topic_settings(state, &resource.resource_name)?;
-                for config in &resource.configs {
-                    change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
-                }
-                store(state, &resource.resource_name, settings, request.validate_only);
-                Ok(())
-            });
+        let outcome = if resource.resource_type == GROUP {
+            alter_group(state, &resource, request.validate_only)
+        } else {
+            alter_topic(state, caller, &resource, request.validate_only)
+        };
         let (code, message) = told(outcome);
         Altered::default()
             .with_error_code(code)
@@ -173,6 +175,37 @@ pub(super) fn alter_incrementally(
             .with_resource_name(resource.resource_name)
     });
     IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+fn alter_topic(
+    state: &State,
+    caller: &Caller,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Denied> {
+    check_topic_kind(caller, resource.resource_type, &resource.resource_name)?;
+    let mut settings = topic_settings(state, &resource.resource_name)?;
+    for config in &resource.configs {
+        change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
+    }
+    store(state, &resource.resource_name, settings, validate_only);
+    Ok(())
+}
+
+fn alter_group(state: &State, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Denied> {
+    let mut changes = Vec::new();
+    for config in &resource.configs {
+        let name = config.name.as_str();
+        let value = match (config.config_operation, config.value.as_deref()) {
+            (SET, Some(value)) => Some(value),
+            (DELETE, _) => None,
+            (SET, None) => return Err(invalid(format!("`{name}` has no value"))),
+            (APPEND | SUBTRACT, _) => return Err(invalid(format!("`{name}` is no list"))),
+            (other, _) => return Err(unknown_operation(other, name)),
+        };
+        changes.push((name, value));
+    }
+    group_configs::alter(state, &resource.resource_name, changes.into_iter(), validate_only)
 }
 
 fn change(
@@ -186,8 +219,12 @@ fn change(
         SET => settings.set(name, needed()?).map_err(invalid),
         DELETE => settings.unset(name).map_err(invalid),
         APPEND | SUBTRACT => settings.change_list(name, needed()?, operation == APPEND).map_err(invalid),
-        other => Err((ResponseError::InvalidRequest, format!("unknown operation {other} on `{name}`"))),
+        other => Err(unknown_operation(other, name)),
     }
+}
+
+fn unknown_operation(operation: i8, name: &str) -> Denied {
+    (ResponseError::InvalidRequest, format!("unknown operation {operation} on `{name}`"))
 }
 
 fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) {

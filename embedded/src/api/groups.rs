@@ -165,6 +165,9 @@ pub(super) async fn sync(state: &State, request: SyncGroupRequest, version: i16)
         protocol: request.protocol_name.map(|name| name.to_string()),
         assignments: assignments.map(|one| (one.member_id.to_string(), one.assignment)).collect(),
     };
+    if request.group_id.is_empty() {
+        return SyncGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     match state.groups.sync(&request.group_id, sync).await {
         Answer::Synced(synced) => {
             let names = version >= 5;
@@ -182,33 +185,43 @@ pub(super) async fn sync(state: &State, request: SyncGroupRequest, version: i16)
 
 pub(super) fn heartbeat(state: &State, request: &HeartbeatRequest) -> HeartbeatResponse {
     let instance = request.group_instance_id.as_deref();
-    let result = state
-        .groups
-        .with(&request.group_id, |group, now_ms| {
-            group.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
-        })
-        .unwrap_or(Err(ResponseError::UnknownMemberId));
+    let result = if request.group_id.is_empty() {
+        Err(ResponseError::InvalidGroupId)
+    } else {
+        let beaten = state.groups.with(&request.group_id, |group, now_ms| {
+            let classic = group.classic_mut().ok_or(ResponseError::UnknownMemberId)?;
+            classic.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
+        });
+        beaten.unwrap_or(Err(ResponseError::UnknownMemberId))
+    };
     HeartbeatResponse::default().with_error_code(code_of(&result))
 }
 
 pub(super) fn leave(state: &State, request: &LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
-    let leave_one = |member: &MemberIdentity| {
-        let who = Departure {
-            member_id: member.member_id.to_string(),
-            instance: member.group_instance_id.as_ref().map(ToString::to_string),
-        };
-        let left = state.groups.with(&request.group_id, |group, now_ms| group.leave(now_ms, &who));
-        code_of(&left.unwrap_or(Err(ResponseError::UnknownMemberId)))
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
+    let departure = |member: &MemberIdentity| Departure {
+        member_id: member.member_id.to_string(),
+        instance: member.group_instance_id.as_ref().map(ToString::to_string),
+    };
+    let leave = |who: &[Departure]| {
+        let left = state.groups.with(&request.group_id, |group, now_ms| {
+            group.classic_mut().map(|classic| classic.leave(now_ms, who))
+        });
+        left.flatten().unwrap_or_else(|| vec![Err(ResponseError::UnknownMemberId); who.len()])
     };
     if version < 3 {
-        let member = MemberIdentity::default().with_member_id(request.member_id.clone());
-        return LeaveGroupResponse::default().with_error_code(leave_one(&member));
+        let who = Departure { member_id: request.member_id.to_string(), instance: None };
+        let code = leave(&[who]).first().map_or(NONE, code_of);
+        return LeaveGroupResponse::default().with_error_code(code);
     }
-    let members = request.members.iter().map(|member| {
+    let who: Vec<Departure> = request.members.iter().map(departure).collect();
+    let members = request.members.iter().zip(leave(&who)).map(|(member, left)| {
         MemberResponse::default()
             .with_member_id(member.member_id.clone())
             .with_group_instance_id(member.group_instance_id.clone())
-            .with_error_code(leave_one(member))
+            .with_error_code(code_of(&left))
     });
     LeaveGroupResponse::default().with_members(members.collect())
 }

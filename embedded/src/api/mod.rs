@@ -1,9 +1,11 @@
 //! What the broker answers: one file for each family of requests.
 
 mod configs;
+mod consumer_groups;
 pub(crate) mod coordination;
 mod fetch;
 mod group_admin;
+mod group_configs;
 mod group_offsets;
 mod groups;
 mod metadata;
@@ -109,7 +111,7 @@ fn answer_about_groups(
         }
         ApiKey::Heartbeat => request.answer(&groups::heartbeat(state, &request.decode()?))?,
         ApiKey::LeaveGroup => request.answer(&groups::leave(state, &request.decode()?, version))?,
-        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?))?,
+        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?, version))?,
         ApiKey::OffsetFetch => {
             request.answer(&group_offsets::fetch(state, caller, request.decode()?, version))?
         }
@@ -117,6 +119,14 @@ fn answer_about_groups(
         ApiKey::ListGroups => request.answer(&group_admin::list(state, caller, &request.decode()?))?,
         ApiKey::DescribeGroups => {
             request.answer(&group_admin::describe(state, caller, request.decode()?, version))?
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let decoded = request.decode()?;
+            let response = consumer_groups::heartbeat(state, caller, &request.client_id, &decoded, version);
+            request.answer(&response)?
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            request.answer(&consumer_groups::describe(state, caller, request.decode()?))?
         }
         ApiKey::DeleteGroups => request.answer(&group_admin::delete(state, caller, request.decode()?))?,
         _ => return Ok(None),

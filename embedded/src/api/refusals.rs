@@ -58,6 +58,7 @@ fn at_the_top_or_in_a_list(request: &Request, code: i16) -> Result<BytesMut, Mal
         ApiKey::Heartbeat => at_the_top!(request, code, HeartbeatResponse),
         ApiKey::LeaveGroup => at_the_top!(request, code, LeaveGroupResponse),
         ApiKey::OffsetDelete => at_the_top!(request, code, OffsetDeleteResponse),
+        ApiKey::ConsumerGroupHeartbeat => at_the_top!(request, code, ConsumerGroupHeartbeatResponse),
         ApiKey::ListGroups => at_the_top!(request, code, ListGroupsResponse),
         ApiKey::AddOffsetsToTxn => at_the_top!(request, code, AddOffsetsToTxnResponse),
         ApiKey::EndTxn => at_the_top!(request, code, EndTxnResponse),
@@ -78,6 +79,10 @@ fn in_a_list(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
         ApiKey::DescribeGroups => for_each!(request, DescribeGroupsRequest.groups =>
         DescribeGroupsResponse.with_groups(|id| {
             DescribedGroup::default().with_group_id(id).with_error_code(code)
+        })),
+        ApiKey::ConsumerGroupDescribe => for_each!(request, ConsumerGroupDescribeRequest.group_ids =>
+        ConsumerGroupDescribeResponse.with_groups(|id| {
+            of::consumer_group_describe_response::DescribedGroup::default().with_group_id(id).with_error_code(code)
         })),
         ApiKey::DeleteGroups => for_each!(request, DeleteGroupsRequest.groups_names =>
         DeleteGroupsResponse.with_results(|id| {

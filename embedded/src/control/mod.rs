@@ -40,6 +40,7 @@ use kafka_protocol::messages::BrokerId;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::Coordinated;
+use crate::group::Kind;
 use crate::log::partition::Partition;
 use crate::server::{BrokerAction, Command};
 use crate::state::State;
@@ -259,12 +260,21 @@ impl Control {
     /// The members of a consumer group, by member id; none if there is no such group.
     pub fn group_members(&self, group: &str) -> Vec<GroupMember> {
         let members = self.state.groups.with(group, |group, _| {
-            let members = group.members().map(|(id, member)| GroupMember {
+            let told = |id: &String, instance: &Option<String>, client_id: &String| GroupMember {
                 member_id: id.clone(),
-                instance_id: member.instance.clone(),
-                client_id: member.client_id.clone(),
-            });
-            members.collect()
+                instance_id: instance.clone(),
+                client_id: client_id.clone(),
+            };
+            match group.kind() {
+                Kind::Classic(classic) => classic
+                    .members()
+                    .map(|(id, member)| told(id, &member.instance, &member.client_id))
+                    .collect(),
+                Kind::Consumer(consumer) => consumer
+                    .members()
+                    .map(|(id, member)| told(id, &member.instance, &member.client_id))
+                    .collect(),
+            }
         });
         members.unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! How far a group has come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was committed for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +8,10 @@ pub(crate) struct CommittedOffset {
     pub(crate) offset: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) metadata: String,
+    /// When it was committed, on the wall clock.
+    pub(crate) committed_ms: i64,
+    /// Until when the client wants it kept, if it says so.
+    pub(crate) expires_ms: Option<i64>,
 }
 
 /// The commits of a group.
@@ -71,6 +75,17 @@ impl Offsets {
         for pending in self.pending.values_mut() {
             pending.retain(|(pending_topic, _), _| pending_topic != topic);
         }
+    }
+
+    /// Forgets what has expired, except for what a transaction is about to replace.
+    pub(super) fn expire(&mut self, is_expired: impl Fn(&str, &CommittedOffset) -> bool) {
+        let pending: BTreeSet<_> = self.pending.values().flat_map(BTreeMap::keys).cloned().collect();
+        self.committed.retain(|topic, partitions| {
+            partitions.retain(|partition, offset| {
+                !is_expired(topic, offset) || pending.contains(&(topic.clone(), *partition))
+            });
+            !partitions.is_empty()
+        });
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The topics of the broker, by name and by id.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kafka_protocol::error::ResponseError;
@@ -11,6 +12,7 @@ use super::budget::Budget;
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
 use crate::cluster::Cluster;
+use crate::group::consumer::TopicSource;
 
 /// Partitions of all topics together. Each takes a few hundred bytes when empty.
 const MAX_PARTITIONS: usize = 20_000;
@@ -37,6 +39,8 @@ struct TopicState {
 #[derive(Debug)]
 pub(crate) struct Topics {
     catalogue: RwLock<Catalogue>,
+    /// Changes with every topic that is created, deleted or grown.
+    version: AtomicU64,
     budget: Arc<Budget>,
     cluster: Arc<Cluster>,
 }
@@ -95,15 +99,19 @@ impl Topic {
 
 impl Topics {
     pub(crate) fn new(budget: Arc<Budget>, cluster: Arc<Cluster>) -> Self {
-        Self { catalogue: RwLock::default(), budget, cluster }
+        Self { catalogue: RwLock::default(), version: AtomicU64::new(0), budget, cluster }
     }
 
     fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Everybody who changes the catalogue does so through this.
     fn catalogue_mut(&self) -> RwLockWriteGuard<'_, Catalogue> {
-        self.catalogue.write().unwrap_or_else(PoisonError::into_inner)
+        let catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that who reads the new version reads what it stands for.
+        self.version.fetch_add(1, Ordering::Relaxed);
+        catalogue
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
@@ -227,6 +235,23 @@ impl Topics {
         for topic in self.all() {
             topic.expire(now_ms);
         }
+    }
+}
+
+/// What groups of the new protocol assign.
+impl TopicSource for Topics {
+    fn version(&self) -> u64 {
+        // Not while somebody changes it: what is read afterwards is of this version or a later one.
+        let _unchanging = self.catalogue();
+        self.version.load(Ordering::Relaxed)
+    }
+
+    fn find(&self, name: &str) -> Option<(Uuid, i32)> {
+        self.by_name(name).map(|topic| (topic.id, topic.partition_count()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.catalogue().by_name.keys().cloned().collect()
     }
 }
 

@@ -44,6 +44,7 @@ macro_rules! in_lists {
 at_the_top!(
     AddOffsetsToTxnResponse,
     ApiVersionsResponse,
+    ConsumerGroupHeartbeatResponse,
     DescribeClusterResponse,
     EndTxnResponse,
     HeartbeatResponse,
@@ -55,6 +56,7 @@ at_the_top!(
 
 in_lists! {
     AlterConfigsResponse: responses => error_code;
+    ConsumerGroupDescribeResponse: groups => error_code;
     CreatePartitionsResponse: results => error_code;
     CreateTopicsResponse: topics => error_code;
     DeleteGroupsResponse: results => error_code;

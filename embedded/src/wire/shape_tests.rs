@@ -236,6 +236,21 @@ fn the_shapes_of_groups_are_those_of_the_encoder() {
         if version >= 4 { request.with_states_filter(vec![NAME]) } else { request }
     });
     prove(ApiKey::DescribeGroups, |_| DescribeGroupsRequest::default().with_groups(vec![group()]));
+    prove(ApiKey::ConsumerGroupHeartbeat, |version| {
+        let owned = consumer_group_heartbeat_request::TopicPartitions::default().with_partitions(vec![1, 2]);
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(NAME)
+            .with_instance_id(Some(NAME))
+            .with_rack_id(Some(NAME))
+            .with_subscribed_topic_names(Some(vec![topic(), topic()]))
+            .with_server_assignor(Some(NAME))
+            .with_topic_partitions(Some(vec![owned]));
+        if version >= 1 { request.with_subscribed_topic_regex(Some(NAME)) } else { request }
+    });
+    prove(ApiKey::ConsumerGroupDescribe, |_| {
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![group(), group()])
+    });
     prove(ApiKey::DeleteGroups, |_| DeleteGroupsRequest::default().with_groups_names(vec![group()]));
 }
 
