@@ -25,6 +25,7 @@ mod group;
 mod log;
 mod server;
 mod state;
+mod storage;
 mod txn;
 mod wire;
 

@@ -7,10 +7,13 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
 
 use crate::clock::{Stopwatch, wall_clock_ms};
+use crate::error::StartError;
+use crate::group::OffsetStore;
 use crate::group::coordinator::Coordinator;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
+use crate::storage::{DataDirectory, Record, Storage};
 use crate::txn::{Ended, ProducerIdentity, Transactions};
 
 /// The one node there is.
@@ -24,7 +27,9 @@ pub(crate) const LEADER_EPOCH: i32 = 0;
 pub(crate) struct State {
     pub(crate) topics: Topics,
     pub(crate) groups: Coordinator,
+    pub(crate) offsets: OffsetStore,
     pub(crate) transactions: Transactions,
+    pub(crate) storage: Storage,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) cluster_id: String,
     /// Where clients are told to connect to.
@@ -43,35 +48,75 @@ pub(crate) struct StateSettings {
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
+    pub(crate) offsets_limit_bytes: u64,
 }
 
+/// Producer ids of one start of a broker on a data directory, so that none is ever given twice.
+const PRODUCER_IDS_PER_START: i64 = 1_000_000_000_000;
+
 impl State {
-    pub(crate) fn new(settings: StateSettings) -> Self {
+    /// The state that a data directory holds, or, without one, an empty one.
+    pub(crate) fn open(
+        settings: StateSettings,
+        directory: Option<Arc<DataDirectory>>,
+    ) -> Result<Self, StartError> {
         let stopwatch = Stopwatch::start();
-        Self {
-            topics: Topics::new(Arc::new(Budget::new(settings.memory_limit_bytes))),
-            groups: Coordinator::new(stopwatch),
-            transactions: Transactions::default(),
+        let storage = Storage(directory);
+        let (cluster_id, starts, groups) = storage.0.as_ref().map_or_else(Default::default, |directory| {
+            directory.look(|image| (image.cluster_id.clone(), image.starts, image.groups.clone()))
+        });
+        let cluster_id = cluster_id.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        let started = || vec![Record::ClusterId(cluster_id.clone()), Record::Starts(starts + 1)];
+        storage.write(started).map_err(|_| {
+            StartError::storage("the journal of the data directory cannot be written".to_owned(), None)
+        })?;
+        let offsets = OffsetStore::new(settings.offsets_limit_bytes, storage.clone());
+        let coordinator = Coordinator::new(stopwatch);
+        coordinator.restore(groups, &offsets);
+        let state = Self {
+            topics: Topics::open(Arc::new(Budget::new(settings.memory_limit_bytes)), storage.clone())?,
+            groups: coordinator,
+            offsets,
+            transactions: Transactions::open(storage.clone()),
+            storage,
             stopwatch,
-            cluster_id: uuid::Uuid::new_v4().simple().to_string(),
+            cluster_id,
             host: settings.host,
             port: settings.port,
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
-            next_producer_id: AtomicI64::new(0),
+            next_producer_id: AtomicI64::new(starts.saturating_mul(PRODUCER_IDS_PER_START)),
+        };
+        state.finish_transactions();
+        Ok(state)
+    }
+
+    /// Tells partitions of the ends of transactions that a kill has kept from them.
+    fn finish_transactions(&self) {
+        let ledger = self.transactions.lock();
+        for topic in self.topics.all() {
+            for (index, partition) in (0..).zip(topic.partitions()) {
+                for producer_id in partition.open_producers() {
+                    if let Some((producer, committed)) = ledger.unheard(producer_id, &topic.name, index) {
+                        partition.end_transaction(wall_clock_ms(), producer, committed);
+                    }
+                }
+            }
         }
     }
 
     /// A broker of its own for a test, with these topics.
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
-        let state = Self::new(StateSettings {
+        let settings = StateSettings {
             host: "localhost".to_owned(),
             port: 9092,
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
-        });
+            offsets_limit_bytes: 1_000_000,
+        };
+        let Ok(state) = Self::open(settings, None) else { unreachable!("nothing is read") };
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
             assert!(created.is_ok(), "{created:?}");
@@ -153,9 +198,10 @@ impl State {
     }
 
     /// Deletes a topic, and what groups have committed for it.
-    pub(crate) fn delete_topic(&self, topic: &Topic) {
-        self.topics.delete(topic);
+    pub(crate) fn delete_topic(&self, topic: &Topic) -> Result<(), ResponseError> {
+        self.topics.delete(topic)?;
         self.groups.forget_topic(&topic.name);
+        Ok(())
     }
 
     /// Creates a topic with settings.

@@ -120,8 +120,7 @@ pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigs
                 let value = config.value.as_deref().unwrap_or_default();
                 settings.set(&config.name, value).map_err(invalid)?;
             }
-            store(state, &resource.resource_name, settings, request.validate_only);
-            Ok(())
+            store(state, &resource.resource_name, settings, request.validate_only)
         });
         let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
@@ -144,8 +143,7 @@ pub(super) fn alter_incrementally(
             for config in &resource.configs {
                 change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
             }
-            store(state, &resource.resource_name, settings, request.validate_only);
-            Ok(())
+            store(state, &resource.resource_name, settings, request.validate_only)
         });
         let (code, message) = told(outcome);
         Altered::default()
@@ -172,12 +170,10 @@ fn change(
     }
 }
 
-fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) {
-    if validate_only {
-        return;
-    }
-    if let Some(topic) = state.topics.by_name(topic) {
-        topic.set_settings(settings);
+fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) -> Result<(), Denied> {
+    match state.topics.by_name(topic) {
+        Some(topic) if !validate_only => state.topics.set_settings(&topic, settings),
+        _ => Ok(()),
     }
 }
 

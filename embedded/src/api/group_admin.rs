@@ -82,7 +82,7 @@ fn described(group: &Group) -> DescribedGroup {
 
 pub(super) fn delete(state: &State, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
-        let result = state.groups.delete(&id);
+        let result = state.groups.delete(&id, &state.storage);
         DeletableGroupResult::default().with_error_code(code_of(&result)).with_group_id(id)
     });
     DeleteGroupsResponse::default().with_results(results.collect())

@@ -18,7 +18,7 @@ use kafka_protocol::messages::{
 };
 
 use super::group_admin::subscribes;
-use super::{NONE, code_of, text};
+use super::{code_of, text};
 use crate::group::{CommittedOffset, Group};
 use crate::state::State;
 
@@ -65,8 +65,10 @@ fn commit_one(
         metadata: asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
     };
     check_offset(state, topic, index, &offset)?;
-    let committed = state.groups.with(group_id, |group, _| group.offsets.commit(topic, index, offset));
-    committed.ok_or(ResponseError::GroupIdNotFound)
+    let committed = state
+        .groups
+        .with(group_id, |group, _| group.offsets.commit(&state.offsets, group_id, topic, index, offset));
+    committed.ok_or(ResponseError::GroupIdNotFound)?
 }
 
 /// Whether an offset may be committed, whoever commits it.
@@ -109,9 +111,7 @@ fn fetch_from(group: &Group, asked: &Asked, stable_only: bool) -> Vec<Fetched> {
     };
     let Some(topics) = asked else {
         let all = group.offsets.all();
-        return all
-            .map(|(topic, partitions)| fetch(&TopicName(text(topic)), &mut partitions.keys().copied()))
-            .collect();
+        return all.map(|(topic, mut partitions)| fetch(&TopicName(text(topic)), &mut partitions)).collect();
     };
     topics.iter().map(|(topic, indexes)| fetch(topic, &mut indexes.iter().copied())).collect()
 }
@@ -184,8 +184,8 @@ pub(super) fn delete(state: &State, request: &OffsetDeleteRequest) -> OffsetDele
                 let code = if subscribed {
                     ResponseError::GroupSubscribedToTopic.code()
                 } else {
-                    group.offsets.forget(&topic.name, partition.partition_index);
-                    NONE
+                    let index = partition.partition_index;
+                    code_of(&group.offsets.forget(&state.offsets, &request.group_id, &topic.name, index))
                 };
                 OffsetDeleteResponsePartition::default()
                     .with_partition_index(partition.partition_index)

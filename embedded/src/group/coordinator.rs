@@ -8,8 +8,9 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep_until;
 
 use super::member::{Answer, Token};
-use super::{Group, JoinRequest, SyncRequest};
+use super::{Group, JoinRequest, OffsetStore, SyncRequest};
 use crate::clock::Stopwatch;
+use crate::storage::{Record, Storage, StoredGroup};
 
 /// Groups of the broker. Beyond it those that hold nothing are forgotten, and then new ones refused.
 const MAX_GROUPS: usize = 10_000;
@@ -105,15 +106,32 @@ impl Coordinator {
         self.inner().groups.iter().map(look).collect()
     }
 
-    /// Deletes a group that has no members.
-    pub(crate) fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
+    /// Deletes a group that has no members, once that is written down.
+    pub(crate) fn delete(&self, group_id: &str, storage: &Storage) -> Result<(), ResponseError> {
         let mut inner = self.inner();
         let group = inner.groups.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
         if group.state() != super::GroupState::Empty {
             return Err(ResponseError::NonEmptyGroup);
         }
+        storage.write(|| vec![Record::GroupDeleted(group_id.to_owned())])?;
         inner.groups.remove(group_id);
         Ok(())
+    }
+
+    /// Takes over the offsets that a data directory holds.
+    pub(crate) fn restore(&self, groups: BTreeMap<String, StoredGroup>, store: &OffsetStore) {
+        let mut inner = self.inner();
+        for (group_id, stored) in groups {
+            let offsets = &mut inner.groups.entry(group_id).or_default().offsets;
+            for ((topic, partition), offset) in stored.committed {
+                offsets.restore(store, None, topic, partition, offset);
+            }
+            for (producer_id, pending) in stored.pending {
+                for ((topic, partition), offset) in pending {
+                    offsets.restore(store, Some(producer_id), topic, partition, offset);
+                }
+            }
+        }
     }
 
     /// Forgets what was committed for a topic, in every group.

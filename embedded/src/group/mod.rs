@@ -6,4 +6,4 @@ pub(crate) mod member;
 mod offsets;
 
 pub(crate) use classic::{Departure, Group, GroupState, JoinRequest, SyncRequest};
-pub(crate) use offsets::CommittedOffset;
+pub(crate) use offsets::{CommittedOffset, OffsetStore};

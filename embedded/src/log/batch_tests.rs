@@ -60,15 +60,6 @@ fn signed(mut bytes: BytesMut) -> BytesMut {
     bytes
 }
 
-fn put_varint(bytes: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
-        rest >>= 7;
-    }
-    bytes.push(u8::try_from(rest).unwrap());
-}
-
 #[test]
 fn a_batch_is_split_off_and_placed_without_touching_its_checksum() {
     let mut bytes = batch_of(&[(Some("a"), 100), (None, 90)]);

@@ -7,8 +7,12 @@ use kafka_protocol::error::ResponseError;
 use uuid::Uuid;
 
 use super::budget::Budget;
+use super::compactor::Compactor;
+use super::disk::Disk;
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
+use crate::error::StartError;
+use crate::storage::{Record, Storage};
 
 /// Partitions of all topics together. Each takes a few hundred bytes when empty.
 const MAX_PARTITIONS: usize = 20_000;
@@ -36,6 +40,8 @@ struct TopicState {
 pub(crate) struct Topics {
     catalogue: RwLock<Catalogue>,
     budget: Arc<Budget>,
+    storage: Storage,
+    compactor: Compactor,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +55,11 @@ struct Catalogue {
 pub(crate) type Denied = (ResponseError, String);
 
 impl Topic {
+    fn new(id: Uuid, name: String, partitions: Vec<Arc<Partition>>, settings: Settings) -> Self {
+        let behaviour = settings.behaviour();
+        Self { name, id, state: RwLock::new(TopicState { partitions, settings, behaviour }) }
+    }
+
     fn state(&self) -> RwLockReadGuard<'_, TopicState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -69,10 +80,17 @@ impl Topic {
         self.state().behaviour
     }
 
-    pub(crate) fn set_settings(&self, settings: Settings) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.behaviour = settings.behaviour();
-        state.settings = settings;
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.state().partitions.clone()
+    }
+
+    fn to_record(&self, partitions: usize, settings: &Settings) -> Record {
+        Record::Topic {
+            id: self.id,
+            name: self.name.clone(),
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            settings: settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
     }
 
     fn expire(&self, now_ms: i64) {
@@ -84,8 +102,36 @@ impl Topic {
 }
 
 impl Topics {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self { catalogue: RwLock::default(), budget }
+    /// The topics of a data directory, or, without one, none.
+    pub(crate) fn open(budget: Arc<Budget>, storage: Storage) -> Result<Self, StartError> {
+        let topics = Self { catalogue: RwLock::default(), budget, storage, compactor: Compactor::default() };
+        topics.recover()?;
+        Ok(topics)
+    }
+
+    fn recover(&self) -> Result<(), StartError> {
+        let Some(directory) = &self.storage.0 else { return Ok(()) };
+        let mut catalogue = self.catalogue_mut();
+        for (id, stored) in directory.look(|image| image.topics.clone()) {
+            let mut settings = Settings::default();
+            for (name, value) in &stored.settings {
+                settings.set(name, value).map_err(|why| {
+                    let message = format!(
+                        "topic `{}` of the data directory has a setting that is not known: {why}",
+                        stored.name
+                    );
+                    StartError::storage(message, None)
+                })?;
+            }
+            let partitions = (0..stored.partitions).map(|index| {
+                let disk = Disk::new(directory, id, &stored.name, index);
+                let start_offset = stored.starts.get(&index).copied().unwrap_or(0);
+                Partition::recovered(Arc::clone(&self.budget), disk, start_offset).map(Arc::new)
+            });
+            let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
+            catalogue.add(Topic::new(id, stored.name, partitions, settings));
+        }
+        Ok(())
     }
 
     fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
@@ -127,31 +173,39 @@ impl Topics {
     ) -> Result<Arc<Topic>, Denied> {
         let mut catalogue = self.catalogue_mut();
         catalogue.check_new(name, partitions)?;
-        let behaviour = settings.behaviour();
-        let partitions: Vec<_> = (0..partitions).map(|_| self.new_partition()).collect();
-        catalogue.partitions += partitions.len();
-        let topic = Arc::new(Topic {
-            name: name.to_owned(),
-            id: Uuid::new_v4(),
-            state: RwLock::new(TopicState { partitions, settings, behaviour }),
-        });
-        catalogue.by_name.insert(name.to_owned(), Arc::clone(&topic));
-        catalogue.by_id.insert(topic.id, Arc::clone(&topic));
-        Ok(topic)
+        let id = Uuid::new_v4();
+        let count = usize::try_from(partitions).unwrap_or(0);
+        let partitions = (0..partitions).map(|index| self.new_partition(id, name, index)).collect();
+        let topic = Topic::new(id, name.to_owned(), partitions, settings.clone());
+        self.storage.write(|| vec![topic.to_record(count, &settings)]).map_err(not_written)?;
+        Ok(catalogue.add(topic))
+    }
+
+    /// Changes what is set on a topic.
+    pub(crate) fn set_settings(&self, topic: &Topic, settings: Settings) -> Result<(), Denied> {
+        let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
+        let record = || vec![topic.to_record(state.partitions.len(), &settings)];
+        self.storage.write(record).map_err(not_written)?;
+        state.behaviour = settings.behaviour();
+        state.settings = settings;
+        Ok(())
     }
 
     /// Takes a topic away, and wakes the fetches that wait for it.
-    pub(crate) fn delete(&self, topic: &Topic) {
+    pub(crate) fn delete(&self, topic: &Topic) -> Result<(), ResponseError> {
         let mut catalogue = self.catalogue_mut();
-        if catalogue.by_id.remove(&topic.id).is_none() {
-            return;
+        if !catalogue.by_id.contains_key(&topic.id) {
+            return Ok(());
         }
+        self.storage.write(|| vec![Record::TopicDeleted(topic.id)])?;
+        catalogue.by_id.remove(&topic.id);
         catalogue.by_name.remove(&topic.name);
         let state = topic.state();
         catalogue.partitions -= state.partitions.len();
         for partition in &state.partitions {
             partition.close();
         }
+        Ok(())
     }
 
     /// Lets a topic grow to so many partitions, or only says whether it could.
@@ -169,13 +223,19 @@ impl Topics {
         if validate_only {
             return Ok(());
         }
+        self.storage.write(|| vec![topic.to_record(wanted, &state.settings)]).map_err(not_written)?;
         catalogue.partitions += wanted - present;
-        state.partitions.resize_with(wanted, || self.new_partition());
+        let added = (0..total).skip(present).map(|index| self.new_partition(topic.id, &topic.name, index));
+        state.partitions.extend(added);
         Ok(())
     }
 
-    fn new_partition(&self) -> Arc<Partition> {
-        Arc::new(Partition::new(Arc::clone(&self.budget)))
+    fn new_partition(&self, id: Uuid, name: &str, index: i32) -> Arc<Partition> {
+        let budget = Arc::clone(&self.budget);
+        Arc::new(match &self.storage.0 {
+            None => Partition::new(budget),
+            Some(directory) => Partition::new_on_disk(budget, Disk::new(directory, id, name, index)),
+        })
     }
 
     /// Whether nothing more can be stored.
@@ -183,15 +243,25 @@ impl Topics {
         self.budget.is_full()
     }
 
-    /// Deletes what no topic retains any more.
+    /// Deletes what no topic retains any more, and compacts for a while.
     pub(crate) fn expire(&self, now_ms: i64) {
-        for topic in self.all() {
+        let topics = self.all();
+        for topic in &topics {
             topic.expire(now_ms);
         }
+        self.compactor.run(&topics, now_ms);
     }
 }
 
 impl Catalogue {
+    fn add(&mut self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        self.partitions += topic.state().partitions.len();
+        self.by_name.insert(topic.name.clone(), Arc::clone(&topic));
+        self.by_id.insert(topic.id, Arc::clone(&topic));
+        topic
+    }
+
     fn check_new(&self, name: &str, partitions: i32) -> Result<(), Denied> {
         check_name(name)?;
         if self.by_name.contains_key(name) {
@@ -212,6 +282,10 @@ impl Catalogue {
     }
 }
 
+fn not_written(error: ResponseError) -> Denied {
+    (error, "the data directory cannot be written; the broker's log says why".to_owned())
+}
+
 fn check_name(name: &str) -> Result<(), Denied> {
     let valid = !name.is_empty()
         && name.len() <= MAX_NAME_BYTES
@@ -230,7 +304,7 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Arc::new(Budget::new(1_000)))
+        Topics::open(Arc::new(Budget::new(1_000)), Storage::default()).unwrap()
     }
 
     fn create(topics: &Topics, name: &str, partitions: i32) -> Result<Arc<Topic>, ResponseError> {
@@ -244,8 +318,8 @@ mod tests {
         assert!(topics.by_name("orders").is_some() && topics.by_id(topic.id).is_some());
         assert!(topics.partition("orders", 1).is_some());
         assert!(topics.partition("orders", 2).is_none() && topics.partition("orders", -1).is_none());
-        topics.delete(&topic);
-        topics.delete(&topic);
+        topics.delete(&topic).unwrap();
+        topics.delete(&topic).unwrap();
         assert!(topics.by_name("orders").is_none() && topics.by_id(topic.id).is_none());
         assert_eq!(topics.catalogue().partitions, 0);
     }

@@ -4,6 +4,7 @@
 //! 2. A transactional batch is stored only for a partition that was added to the open transaction.
 //! 3. A transaction ends everywhere at once, since one lock covers it: every partition gets its marker, and every
 //!    group its offsets or none.
+//! 4. What has changed is written down before it counts; if it cannot be, it has not changed.
 //!
 //! Kafka needs states in between, because its coordinator and its partitions are on different brokers. Here they are in
 //! one process, so they do not exist.
@@ -13,6 +14,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::error::ResponseError;
 
+use crate::storage::{Record, Storage, StoredTransaction};
+
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -44,18 +48,23 @@ pub(crate) struct Transactions(Mutex<Ledger>);
 
 /// What is known of every transactional id.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(HashMap<String, Entry>);
+pub(crate) struct Ledger {
+    entries: HashMap<String, Entry>,
+    storage: Storage,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     producer: ProducerIdentity,
     timeout_ms: u64,
     open: Option<Open>,
     /// How the last transaction ended, for a producer that did not get the answer.
     last_committed: Option<bool>,
+    /// Who ended the last transaction, and how.
+    last_ended: Option<(ProducerIdentity, bool)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Open {
     since_ms: u64,
     partitions: BTreeSet<(String, i32)>,
@@ -63,6 +72,11 @@ struct Open {
 }
 
 impl Transactions {
+    /// What a data directory holds, or, without one, nothing.
+    pub(crate) fn open(storage: Storage) -> Self {
+        Self(Mutex::new(Ledger::open(storage)))
+    }
+
     /// The one lock that everything about transactions happens under.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,30 +99,35 @@ impl Ledger {
             return Err(ResponseError::InvalidTransactionTimeout);
         }
         let timeout_ms = u64::from(timeout_ms.unsigned_abs());
-        let Some(entry) = self.0.get_mut(id) else {
+        if !self.entries.contains_key(id) {
             self.make_room()?;
             let producer = ProducerIdentity { id: new_producer_id(), epoch: 0 };
-            let entry = Entry { producer, timeout_ms, open: None, last_committed: None };
-            self.0.insert(id.to_owned(), entry);
+            let entry = Entry { producer, timeout_ms, open: None, last_committed: None, last_ended: None };
+            self.entries.insert(id.to_owned(), entry);
+            self.save(id, None, None)?;
             return Ok((producer, None));
-        };
+        }
+        let before = self.before(id);
+        let entry = self.entries.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         if claimed.is_some_and(|claimed| claimed != entry.producer) {
             return Err(ResponseError::ProducerFenced);
         }
         let ended = entry.fence(new_producer_id);
         entry.timeout_ms = timeout_ms;
-        Ok((entry.producer, ended))
+        let producer = entry.producer;
+        self.save(id, before, ended.as_ref())?;
+        Ok((producer, ended))
     }
 
     fn make_room(&mut self) -> Result<(), ResponseError> {
-        if self.0.len() >= MAX_IDS {
-            self.0.retain(|_, entry| entry.open.is_some());
+        if self.entries.len() >= MAX_IDS {
+            self.forget_idle()?;
         }
-        if self.0.len() < MAX_IDS { Ok(()) } else { Err(ResponseError::PolicyViolation) }
+        if self.entries.len() < MAX_IDS { Ok(()) } else { Err(ResponseError::PolicyViolation) }
     }
 
     fn entry(&mut self, id: &str, producer: ProducerIdentity) -> Result<&mut Entry, ResponseError> {
-        let entry = self.0.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        let entry = self.entries.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         if entry.producer.id != producer.id {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
@@ -126,8 +145,9 @@ impl Ledger {
         producer: ProducerIdentity,
         partitions: impl IntoIterator<Item = (String, i32)>,
     ) -> Result<(), ResponseError> {
+        let before = self.before(id);
         self.entry(id, producer)?.opened(now_ms).partitions.extend(partitions);
-        Ok(())
+        self.save(id, before, None)
     }
 
     /// Adds a group's offsets to the open transaction, which may open with them.
@@ -138,8 +158,9 @@ impl Ledger {
         producer: ProducerIdentity,
         group: &str,
     ) -> Result<(), ResponseError> {
+        let before = self.before(id);
         self.entry(id, producer)?.opened(now_ms).groups.insert(group.to_owned());
-        Ok(())
+        self.save(id, before, None)
     }
 
     /// Whether a producer is who it says, without regard to what it does.
@@ -179,9 +200,13 @@ impl Ledger {
         producer: ProducerIdentity,
         committed: bool,
     ) -> Result<Option<Ended>, ResponseError> {
+        let before = self.before(id);
         let entry = self.entry(id, producer)?;
         match entry.close(committed) {
-            Some(ended) => Ok(Some(ended)),
+            Some(ended) => {
+                self.save(id, before, Some(&ended))?;
+                Ok(Some(ended))
+            }
             None if entry.last_committed == Some(committed) => Ok(None),
             None => Err(ResponseError::InvalidTxnState),
         }
@@ -189,12 +214,20 @@ impl Ledger {
 
     /// Aborts what has been open for too long, and fences who left it open.
     pub(crate) fn expire(&mut self, now_ms: u64, mut new_producer_id: impl FnMut() -> i64) -> Vec<Ended> {
-        let expired = |entry: &&mut Entry| {
+        let is_expired = |entry: &Entry| {
             let open = entry.open.as_ref();
             open.is_some_and(|open| now_ms.saturating_sub(open.since_ms) > entry.timeout_ms)
         };
-        let entries = self.0.values_mut().filter(expired);
-        entries.filter_map(|entry| entry.fence(&mut new_producer_id)).collect()
+        let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry));
+        let expired: Vec<String> = expired.map(|(id, _)| id.clone()).collect();
+        let fenced = expired.iter().filter_map(|id| {
+            let before = self.before(id);
+            let ended = self.entries.get_mut(id)?.fence(&mut new_producer_id)?;
+            // What cannot be written down is tried again.
+            self.save(id, before, Some(&ended)).ok()?;
+            Some(ended)
+        });
+        fenced.collect()
     }
 }
 
@@ -206,6 +239,7 @@ impl Entry {
     fn close(&mut self, committed: bool) -> Option<Ended> {
         let open = self.open.take()?;
         self.last_committed = Some(committed);
+        self.last_ended = Some((self.producer, committed));
         Some(Ended { producer: self.producer, committed, partitions: open.partitions, groups: open.groups })
     }
 
@@ -217,6 +251,9 @@ impl Entry {
         };
         let ended = self.close(false).map(|ended| Ended { producer: aborted_by, ..ended });
         self.last_committed = None;
+        if ended.is_some() {
+            self.last_ended = Some((aborted_by, false));
+        }
         // The last epoch is left free, for the producer that goes on under a new id.
         self.producer = if aborted_by.epoch == i16::MAX {
             ProducerIdentity { id: new_producer_id(), epoch: 0 }
