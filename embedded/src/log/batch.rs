@@ -415,18 +415,19 @@ impl<'a> RawRecords<'a> {
         let timestamp_delta = varint(&mut body)?;
         let rest = body;
         let offset = self.base_offset.wrapping_add(varint(&mut body)?);
-        let key = chunk(&mut body)?;
-        let is_tombstone = chunk(&mut body)?.is_none();
+        let key = chunk(&mut body).ok()?;
+        let is_tombstone = chunk(&mut body).ok()?.is_none();
         Some(RawRecord { offset, key, is_tombstone, attributes: *attributes, timestamp_delta, rest, whole })
     }
 }
 
 /// Bytes after their length; nothing where that is negative.
-fn chunk<'a>(bytes: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
-    let Ok(length) = usize::try_from(varint(bytes)?) else { return Some(None) };
-    let (chunk, rest) = bytes.split_at_checked(length)?;
+fn chunk<'a>(bytes: &mut &'a [u8]) -> Result<Option<&'a [u8]>, BadBatch> {
+    let length = varint(bytes).ok_or(BadBatch::Corrupt)?;
+    let Ok(length) = usize::try_from(length) else { return Ok(None) };
+    let (chunk, rest) = bytes.split_at_checked(length).ok_or(BadBatch::Corrupt)?;
     *bytes = rest;
-    Some(Some(chunk))
+    Ok(Some(chunk))
 }
 
 fn put_varint(bytes: &mut Vec<u8>, value: i64) {

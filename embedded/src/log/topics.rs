@@ -176,8 +176,8 @@ impl Topics {
         let id = Uuid::new_v4();
         let count = usize::try_from(partitions).unwrap_or(0);
         let partitions = (0..partitions).map(|index| self.new_partition(id, name, index)).collect();
-        let topic = Topic::new(id, name.to_owned(), partitions, settings.clone());
-        self.storage.write(|| vec![topic.to_record(count, &settings)]).map_err(not_written)?;
+        let topic = Topic::new(id, name.to_owned(), partitions, settings);
+        self.storage.write(|| vec![topic.to_record(count, &topic.settings())]).map_err(not_written)?;
         Ok(catalogue.add(topic))
     }
 

@@ -1,1 +1,437 @@
+//! A data directory that is opened, torn, damaged and opened again.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::journal::parse;
+use super::*;
+use crate::error::StartErrorKind;
+use crate::group::CommittedOffset;
+use crate::log::batch::Batch;
+use crate::log::batch::tests::{batch_with, sequenced};
+use crate::log::partition::{Appended, ReadFrom, Refused};
+use crate::log::settings::Settings;
+use crate::state::{State, StateSettings};
+use crate::txn::ProducerIdentity;
+
+fn open(path: &Path) -> Result<State, StartError> {
+    let directory = Arc::new(DataDirectory::open(path)?);
+    let settings = StateSettings {
+        host: "localhost".to_owned(),
+        port: 9092,
+        default_partitions: 1,
+        creates_topics: true,
+        memory_limit_bytes: 1_000_000,
+        offsets_limit_bytes: 1_000_000,
+    };
+    State::open(settings, Some(directory))
+}
+
+fn append(state: &State, topic: &str, bytes: bytes::Bytes) -> Result<Appended, Refused> {
+    let topic = state.topics.by_name(topic).unwrap();
+    topic.partition(0).unwrap().append(bytes, topic.behaviour(), 0, |_| Ok(()))
+}
+
+/// Each record's key and offset.
+fn read(state: &State, topic: &str) -> Vec<i64> {
+    let partition = state.topics.partition(topic, 0).unwrap();
+    let offset = partition.span().start;
+    let from = ReadFrom { offset, max_bytes: 10_000_000, oversized: true, committed_only: false };
+    let mut bytes = partition.read(from).unwrap().bytes;
+    let mut offsets = Vec::new();
+    while !bytes.is_empty() {
+        let batch = Batch::split_from(&mut bytes).unwrap();
+        offsets.extend(batch.base_offset..=batch.last_offset);
+    }
+    offsets
+}
+
+fn committed(offset: i64) -> CommittedOffset {
+    CommittedOffset { offset, leader_epoch: 4, metadata: "half way".to_owned() }
+}
+
+/// A directory with a topic and three batches of two records.
+fn three_batches() -> (tempfile::TempDir, PathBuf, usize) {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    state.create_topic("orders", 1, Settings::default()).unwrap();
+    for _ in 0..3 {
+        append(&state, "orders", batch_with(&[("a", Some("1")), ("b", None)], 5).freeze()).unwrap();
+    }
+    let file = directory.path().join("orders-0/00000000000000000000.log");
+    let size = usize::try_from(fs::metadata(&file).unwrap().len()).unwrap() / 3;
+    (directory, file, size)
+}
+
+#[test]
+fn topics_offsets_producers_and_transactions_are_there_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    let cluster_id = state.cluster_id.clone();
+    let mut settings = Settings::default();
+    settings.set("retention.ms", "-1").unwrap();
+    let topic = state.create_topic("orders", 2, settings.clone()).unwrap();
+    state.topics.grow(&topic, 3, false).unwrap();
+    state.create_topic("gone", 1, Settings::default()).unwrap();
+    append(&state, "gone", sequenced(1, 0, 0, 1).freeze()).unwrap();
+    append(&state, "orders", sequenced(7, 0, 0, 3).freeze()).unwrap();
+    append(&state, "orders", sequenced(7, 0, 3, 3).freeze()).unwrap();
+    state.topics.partition("orders", 0).unwrap().delete_until(3).unwrap();
+    state
+        .groups
+        .with_new("billing", |group, _| {
+            group.offsets.commit(&state.offsets, "billing", "orders", 0, committed(2)).unwrap();
+            group.offsets.commit(&state.offsets, "billing", "gone", 0, committed(1)).unwrap();
+            group.offsets.commit(&state.offsets, "billing", "orders", 1, committed(1)).unwrap();
+            group.offsets.forget(&state.offsets, "billing", "orders", 1).unwrap();
+        })
+        .unwrap();
+    let producer = state.begin_producer("teller", 10_000, None).unwrap();
+    let partition = [("orders".to_owned(), 2)];
+    state.transactions.lock().add_partitions(0, "teller", producer, partition).unwrap();
+    state.transactions.lock().add_group(0, "teller", producer, "billing").unwrap();
+    state.groups.with("billing", |group, _| {
+        group
+            .offsets
+            .commit_later(&state.offsets, "billing", producer.id, ("orders", 2), committed(9))
+            .unwrap();
+    });
+    state.delete_topic(&state.topics.by_name("gone").unwrap()).unwrap();
+    let id = topic.id;
+    drop((state, topic));
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(state.cluster_id, cluster_id);
+    let found = state.topics.by_name("orders").unwrap();
+    assert_eq!((found.id, found.partition_count(), found.settings()), (id, 3, settings));
+    drop(found);
+    assert!(state.topics.by_name("gone").is_none() && !directory.path().join("gone-0").exists());
+    assert_eq!(read(&state, "orders"), [3, 4, 5]);
+    let again = append(&state, "orders", sequenced(7, 0, 3, 3).freeze()).unwrap();
+    assert_eq!(again.base_offset, 3, "a batch that is sent again is known");
+    let next = append(&state, "orders", sequenced(7, 0, 6, 1).freeze()).unwrap();
+    assert_eq!(next.base_offset, 6);
+    let offsets = |state: &State| {
+        let look = |group: &mut crate::group::Group, _| {
+            let get = |partition| group.offsets.get("orders", partition).cloned();
+            (
+                get(0),
+                get(1),
+                get(2),
+                group.offsets.get("gone", 0).is_some(),
+                group.offsets.is_unstable("orders", 2),
+            )
+        };
+        state.groups.with("billing", look).unwrap()
+    };
+    assert_eq!(offsets(&state), (Some(committed(2)), None, None, false, true));
+    state.end_transaction("teller", producer, true).unwrap();
+    assert_eq!(offsets(&state).2, Some(committed(9)));
+    assert!(state.new_producer_id() > producer.id, "no producer id is given twice");
+    drop(state);
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(offsets(&state).2, Some(committed(9)));
+    assert_eq!(state.end_transaction("teller", producer, true), Ok(()), "the answer may have been lost");
+}
+
+#[test]
+fn an_end_that_a_kill_kept_from_a_partition_is_told_at_the_next_start() {
+    for committed in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        let state = open(directory.path()).unwrap();
+        state.create_topic("orders", 1, Settings::default()).unwrap();
+        let producer = state.begin_producer("teller", 10_000, None).unwrap();
+        let other = state.begin_producer("other", 10_000, None).unwrap();
+        for (id, producer) in [("teller", producer), ("other", other)] {
+            let partition = [("orders".to_owned(), 0)];
+            state.transactions.lock().add_partitions(0, id, producer, partition).unwrap();
+            let batch =
+                crate::log::batch::tests::in_transaction(batch_with(&[("a", None)], 5), producer.id, 0);
+            append(&state, "orders", batch.freeze()).unwrap();
+        }
+        // Only the ledger hears of it.
+        state.transactions.lock().end("teller", producer, committed).unwrap();
+        assert_eq!(state.topics.partition("orders", 0).unwrap().stable_end(), 0);
+        drop(state);
+        let state = open(directory.path()).unwrap();
+        let partition = state.topics.partition("orders", 0).unwrap();
+        assert_eq!((partition.stable_end(), partition.span().end), (1, 3), "the other is still open");
+        assert_eq!(partition.aborted_until(3).len(), usize::from(!committed));
+        let ProducerIdentity { id, .. } = other;
+        assert_eq!(partition.open_producers(), [id]);
+    }
+}
+
+#[test]
+fn a_log_that_is_cut_anywhere_in_its_last_batch_keeps_all_before_it() {
+    let (directory, file, size) = three_batches();
+    let whole = fs::read(&file).unwrap();
+    for cut in 2 * size..3 * size {
+        fs::write(&file, &whole[..cut]).unwrap();
+        let state = open(directory.path()).unwrap();
+        assert_eq!(read(&state, "orders"), [0, 1, 2, 3], "cut at {cut}");
+        let next = append(&state, "orders", batch_with(&[("c", None)], 5).freeze()).unwrap();
+        assert_eq!(next.base_offset, 4);
+        drop(state);
+        assert_eq!(read(&open(directory.path()).unwrap(), "orders"), [0, 1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn a_log_that_is_damaged_in_the_middle_is_an_error_that_says_where() {
+    let (directory, file, size) = three_batches();
+    let whole = fs::read(&file).unwrap();
+    // Neither the offset nor the leader's epoch is covered by the checksum; an offset may only not go back.
+    for at in (size + 8..size + 12).chain(size + 16..2 * size) {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x41;
+        fs::write(&file, damaged).unwrap();
+        let error = open(directory.path()).unwrap_err();
+        assert_eq!(error.kind(), StartErrorKind::Storage);
+        let text = error.to_string();
+        assert!(
+            text.contains("00000000000000000000.log") && text.contains(&format!("byte {size},")),
+            "{text}"
+        );
+    }
+    fs::write(&file, &whole).unwrap();
+    assert_eq!(read(&open(directory.path()).unwrap(), "orders").len(), 6, "nothing was changed meanwhile");
+}
+
+#[test]
+fn a_segment_that_is_not_the_last_may_not_be_torn() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    let mut settings = Settings::default();
+    settings.set("segment.bytes", "100").unwrap();
+    state.create_topic("orders", 1, settings).unwrap();
+    for _ in 0..3 {
+        append(&state, "orders", batch_with(&[("a", Some("1"))], 5).freeze()).unwrap();
+    }
+    drop(state);
+    let path = directory.path().join("orders-0/00000000000000000001.log");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let text = open(directory.path()).unwrap_err().to_string();
+    assert!(text.contains("00000000000000000001.log` is damaged at byte 0"), "{text}");
+}
+
+#[test]
+fn a_replacement_that_a_kill_interrupted_is_finished_and_one_that_was_not_complete_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    let mut settings = Settings::default();
+    settings.set("segment.bytes", "100").unwrap();
+    state.create_topic("orders", 1, settings).unwrap();
+    for _ in 0..4 {
+        append(&state, "orders", batch_with(&[("a", Some("1"))], 5).freeze()).unwrap();
+    }
+    drop(state);
+    let path = directory.path().join("orders-0");
+    let segment = |offset: i64| path.join(format!("{offset:020}.log"));
+    fs::write(path.join("0.unfinished"), b"half").unwrap();
+    // 0, 1 and 2 become what 2 holds; the kill came after 1 was removed.
+    fs::copy(segment(2), path.join(format!("{:020}-{:020}.swap", 0, 2))).unwrap();
+    fs::remove_file(segment(1)).unwrap();
+    let state = open(directory.path()).unwrap();
+    assert_eq!(read(&state, "orders"), [2, 3]);
+    let mut names: Vec<_> = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, [segment(0).file_name().unwrap(), segment(3).file_name().unwrap()]);
+}
+
+#[test]
+fn what_is_deleted_frees_its_files_and_its_offsets_are_not_given_again() {
+    let (directory, file, _) = three_batches();
+    let state = open(directory.path()).unwrap();
+    append(&state, "orders", sequenced(7, 0, 0, 1).freeze()).unwrap();
+    assert_eq!(state.topics.partition("orders", 0).unwrap().delete_until(7), Ok(7));
+    assert!(!file.exists());
+    drop(state);
+    let state = open(directory.path()).unwrap();
+    assert_eq!(
+        append(&state, "orders", sequenced(7, 0, 0, 1).freeze()).unwrap().base_offset,
+        6,
+        "it is known"
+    );
+    assert_eq!(append(&state, "orders", sequenced(7, 0, 1, 1).freeze()).unwrap().base_offset, 7);
+}
+
+#[test]
+fn a_directory_that_is_not_ours_or_in_use_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    let in_use = open(directory.path()).unwrap_err();
+    assert_eq!(in_use.kind(), StartErrorKind::InUse);
+    drop(state);
+    let format = directory.path().join(FORMAT_FILE);
+    fs::write(&format, "kafka-boot-embedded data directory, format 2\n").unwrap();
+    let newer = open(directory.path()).unwrap_err().to_string();
+    assert!(newer.contains("format 2") && newer.contains("use the version that wrote it"), "{newer}");
+    fs::remove_file(&format).unwrap();
+    let foreign = open(directory.path()).unwrap_err().to_string();
+    assert!(foreign.contains("no data directory of this broker"), "{foreign}");
+}
+
+#[test]
+fn a_damaged_journal_is_an_error_and_a_torn_one_is_cut() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    for name in ["first", "second", "third"] {
+        state.create_topic(name, 1, Settings::default()).unwrap();
+    }
+    drop(state);
+    let path = directory.path().join("journal");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let state = open(directory.path()).unwrap();
+    assert!(state.topics.by_name("second").is_some() && state.topics.by_name("third").is_none());
+    drop(state);
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    let text = open(directory.path()).unwrap_err().to_string();
+    assert!(text.contains("journal` is damaged at byte") && text.contains("truncate -s"), "{text}");
+}
+
+#[test]
+fn a_journal_that_has_grown_is_rewritten_and_says_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = DataDirectory::open(directory.path()).unwrap();
+    let topic = Uuid::new_v4();
+    for round in 0..30_000 {
+        let offset = CommittedOffset { metadata: "x".repeat(60), ..committed(round) };
+        let (group, name) = (format!("group-{}", round % 3), "orders".to_owned());
+        data.write(vec![Record::Committed { group, topic: name, partition: 0, offset }]).unwrap();
+    }
+    data.write(vec![Record::Topic {
+        id: topic,
+        name: "orders".to_owned(),
+        partitions: 1,
+        settings: Vec::new(),
+    }])
+    .unwrap();
+    let length = fs::metadata(directory.path().join("journal")).unwrap().len();
+    assert!(length < 1_100_000, "{length} bytes");
+    let image = data.look(Clone::clone);
+    drop(data);
+    let again = DataDirectory::open(directory.path()).unwrap().look(Clone::clone);
+    assert_eq!(again, image);
+    assert_eq!((again.groups.len(), again.topics.len()), (3, 1));
+}
+
+/// Records of every kind.
+fn record() -> impl Strategy<Value = Record> {
+    let name = || prop::sample::select(vec!["a".to_owned(), "b".to_owned(), "ü".to_owned()]);
+    let id = (0_u128..3).prop_map(Uuid::from_u128);
+    let offset =
+        || {
+            (any::<i64>(), any::<i32>(), ".{0,8}").prop_map(|(offset, leader_epoch, metadata)| {
+                CommittedOffset { offset, leader_epoch, metadata }
+            })
+        };
+    let producer = || (0_i64..4, any::<i16>()).prop_map(|(id, epoch)| ProducerIdentity { id, epoch });
+    let opened = (prop::collection::vec((name(), any::<i32>()), 0..3), prop::collection::vec(name(), 0..3))
+        .prop_map(|(partitions, groups)| OpenTransaction { partitions, groups });
+    let transaction = (
+        producer(),
+        any::<i64>(),
+        prop::option::of(opened),
+        prop::option::of(any::<bool>()),
+        prop::option::of((producer(), any::<bool>())),
+    )
+        .prop_map(|(producer, timeout_ms, open, last_committed, last_ended)| StoredTransaction {
+            producer,
+            timeout_ms,
+            open,
+            last_committed,
+            last_ended,
+        });
+    let settings = prop::collection::vec((name(), name()), 0..3);
+    prop_oneof![
+        name().prop_map(Record::ClusterId),
+        any::<i64>().prop_map(Record::Starts),
+        (id.clone(), name(), 1..9, settings).prop_map(|(id, name, partitions, settings)| Record::Topic {
+            id,
+            name,
+            partitions,
+            settings
+        }),
+        id.clone().prop_map(Record::TopicDeleted),
+        (id, 0..3, any::<i64>()).prop_map(|(topic, partition, offset)| Record::LogStart {
+            topic,
+            partition,
+            offset
+        }),
+        (name(), name(), 0..3, offset()).prop_map(|(group, topic, partition, offset)| Record::Committed {
+            group,
+            topic,
+            partition,
+            offset
+        }),
+        (name(), name(), 0..3).prop_map(|(group, topic, partition)| Record::Forgotten {
+            group,
+            topic,
+            partition
+        }),
+        name().prop_map(Record::GroupDeleted),
+        (name(), 0_i64..4, name(), 0..3, offset()).prop_map(
+            |(group, producer_id, topic, partition, offset)| {
+                Record::Pending { group, producer_id, topic, partition, offset }
+            }
+        ),
+        (0_i64..4, any::<bool>(), prop::collection::vec(name(), 0..3)).prop_map(
+            |(producer_id, committed, groups)| Record::PendingEnded { producer_id, committed, groups }
+        ),
+        (name(), transaction).prop_map(|(id, state)| Record::Transaction { id, state }),
+        name().prop_map(Record::TransactionForgotten),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_journal_says_after_a_cut_what_its_whole_frames_say(
+        frames in prop::collection::vec(prop::collection::vec(record(), 1..4), 1..12),
+        cut_at: prop::sample::Index,
+        flipped_at: prop::sample::Index,
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDirectory::open(directory.path()).unwrap();
+        let mut states = vec![(0, Image::default())];
+        let length = || usize::try_from(fs::metadata(directory.path().join("journal")).unwrap().len()).unwrap();
+        for frame in frames {
+            data.write(frame).unwrap();
+            states.push((length(), data.look(Clone::clone)));
+        }
+        let bytes = fs::read(directory.path().join("journal")).unwrap();
+        let cut = cut_at.index(bytes.len() + 1);
+        let parsed = parse(&bytes[..cut]);
+        let (whole, expected) = states.iter().rfind(|(end, _)| *end <= cut).unwrap();
+        prop_assert_eq!(&parsed.image, expected);
+        prop_assert_eq!((parsed.length, parsed.has_hole), (*whole, false));
+
+        let flipped = flipped_at.index(bytes.len());
+        let mut damaged = bytes.clone();
+        damaged[flipped] ^= 0x20;
+        let parsed = parse(&damaged);
+        let frame = states.iter().rposition(|(end, _)| *end <= flipped).unwrap();
+        prop_assert_eq!(parsed.length, states[frame].0);
+        prop_assert_eq!(parsed.has_hole, frame + 2 < states.len());
+
+        // What it all comes to is the same when it is written again from that.
+        let mut image = Image::default();
+        for record in states.last().unwrap().1.records() {
+            image.apply(record);
+        }
+        image.starts = states.last().unwrap().1.starts;
+        prop_assert_eq!(&image, &states.last().unwrap().1);
+    }
+}
