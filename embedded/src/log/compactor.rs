@@ -238,7 +238,9 @@ impl Rules {
         if kept.is_transactional() && !kept.is_control() {
             self.with_records.insert(kept.producer_id);
         }
-        let to_come = kept.delete_horizon().filter(|horizon| *horizon > now_ms);
+        // One that has passed has had its effect, unless it was set only now.
+        let is_to_come = |horizon: &i64| *horizon > now_ms || batch.delete_horizon().is_none();
+        let to_come = kept.delete_horizon().filter(is_to_come);
         self.next_horizon = self.next_horizon.into_iter().chain(to_come).min();
         verdict
     }

@@ -170,6 +170,20 @@ fn tombstones_go_when_their_time_has_come_and_not_before() {
 }
 
 #[test]
+fn a_tombstone_that_is_not_retained_goes_with_the_next_turn() {
+    everywhere(|on_disk| {
+        let log = Log::new(on_disk, &[("delete.retention.ms", "0")]);
+        log.put(&[("a", None)]);
+        log.put(&[("end", None)]);
+        log.compact(10_000);
+        assert_eq!(log.offsets(), [0, 1]);
+        log.compact(10_000);
+        assert_eq!(log.offsets(), [1]);
+        assert_eq!(log.partition.compactable(log.topic, 10_000), None, "there is nothing more to do");
+    });
+}
+
+#[test]
 fn aborted_records_go_and_a_marker_stays_as_long_as_its_records() {
     everywhere(|on_disk| {
         let log = Log::new(on_disk, &[("delete.retention.ms", "1000")]);

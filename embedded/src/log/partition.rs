@@ -285,6 +285,9 @@ impl Partition {
     /// is what lets others go on.
     pub(crate) fn end_transaction(&self, now_ms: i64, producer: ProducerIdentity, committed: bool) {
         let mut log = self.log();
+        if log.is_closed {
+            return;
+        }
         log.owed.push((producer, committed));
         if let Err(error) = log.settle(now_ms) {
             tracing::error!(%error, "the end of a transaction cannot be written yet");
@@ -393,6 +396,9 @@ impl Partition {
     /// `OFFSET_OUT_OF_RANGE` if the log does not reach there, and `KAFKA_STORAGE_ERROR` if that cannot be written down.
     pub(crate) fn delete_until(&self, offset: i64) -> Result<i64, ResponseError> {
         let mut log = self.log();
+        if log.is_closed {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
         if offset < 0 || offset > log.end_offset {
             return Err(ResponseError::OffsetOutOfRange);
         }
@@ -433,6 +439,10 @@ impl Log {
         let Some(disk) = &mut self.disk else {
             return Ok(Found::Memory(joined(&self.entries, first, until, size)));
         };
+        // The files at these names may be another topic's by now.
+        if self.is_closed {
+            return Err(ResponseError::UnknownTopicOrPartition);
+        }
         let mut pieces: Vec<Piece> = Vec::new();
         let mut segment = None;
         for entry in self.entries.range(first..until) {

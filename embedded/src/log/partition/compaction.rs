@@ -70,6 +70,9 @@ impl Partition {
     pub(crate) fn seal(&self) -> io::Result<()> {
         let mut log = self.log();
         let end_offset = log.end_offset;
+        if log.is_closed {
+            return Ok(());
+        }
         log.disk.as_mut().map_or(Ok(()), |disk| disk.seal(end_offset))
     }
 
