@@ -15,6 +15,7 @@ use std::time::Duration;
 use kafka_boot_tests::kafka::Kafka;
 
 mod contenders;
+mod embedded;
 mod measure;
 mod settings;
 mod suites;
@@ -25,7 +26,7 @@ mod task;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-const USAGE: &str = "usage: kafka-boot-benches [consume|produce|latency|startup|memory|all] [--rounds=5] \
+const USAGE: &str = "usage: kafka-boot-benches [consume|produce|latency|startup|memory|embedded|all] [--rounds=5] \
     [--records=4000000] [--sends=2000000] [--only=<contender>,…] [--kafka.<key>=<value>…]
        kafka-boot-benches broker
        kafka-boot-benches contender <name> <bootstrap servers> <topic> <group> <records> [--kafka.<key>=<value>…]
@@ -94,13 +95,15 @@ fn run(arguments: &[String]) -> Result<()> {
     let servers = kafka.bootstrap_servers();
     let (consume, produce) = (suites::consume as suites::Suite, suites::produce as suites::Suite);
     let (latency, startup, memory) = (suites::latency, suites::startup, suites::memory);
+    let embedded = embedded::embedded;
     let chosen: &[suites::Suite] = match command.as_str() {
         "consume" => &[consume],
         "produce" => &[produce],
         "latency" => &[latency],
         "startup" => &[startup],
         "memory" => &[memory],
-        "all" => &[consume, produce, latency, startup, memory],
+        "embedded" => &[embedded],
+        "all" => &[consume, produce, latency, startup, memory, embedded],
         _ => return Err(USAGE.into()),
     };
     for suite in chosen {

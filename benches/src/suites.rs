@@ -15,7 +15,7 @@ use crate::{CONTENDER_DEADLINE, Plan, Result, settings};
 /// Measures on a cluster and returns Markdown.
 pub(crate) type Suite = fn(&Plan, &str) -> Result<String>;
 
-const PARTITIONS: i32 = 6;
+pub(crate) const PARTITIONS: i32 = 6;
 /// The loop that has nothing around librdkafka: an example of the client crate, because it needs `unsafe`.
 const BARE_LOOP: &str = "bare_batch_loop";
 const LATENCY_RECORDS: u64 = 50_000;
@@ -31,7 +31,7 @@ pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
     let results = rounds(plan, &contenders, |contender| {
         let task = task(plan, servers, &topic, plan.records);
         match contender {
-            BARE_LOOP => run_client_example(BARE_LOOP, &bare_loop_arguments(&task)?),
+            BARE_LOOP => bare_loop(&task),
             _ => task.run(contender),
         }
     })?;
@@ -205,7 +205,7 @@ fn new_topic(servers: &str, purpose: &str) -> Result<String> {
     Ok(topic)
 }
 
-fn task(plan: &Plan, servers: &str, topic: &str, records: u64) -> Task {
+pub(crate) fn task(plan: &Plan, servers: &str, topic: &str, records: u64) -> Task {
     Task {
         servers: servers.to_owned(),
         topic: topic.to_owned(),
@@ -216,9 +216,14 @@ fn task(plan: &Plan, servers: &str, topic: &str, records: u64) -> Task {
 }
 
 /// A name that no earlier run has used.
-fn unique(purpose: &str) -> String {
+pub(crate) fn unique(purpose: &str) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("bench-{purpose}-{}", now.as_micros())
+}
+
+/// Reads with nothing around librdkafka.
+pub(crate) fn bare_loop(task: &Task) -> Result<Measurement> {
+    run_client_example(BARE_LOOP, &bare_loop_arguments(task)?)
 }
 
 /// `<topic> <records> <setting>=<value>…`

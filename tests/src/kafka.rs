@@ -1,4 +1,5 @@
-//! Real Apache Kafka without containers: brokers in `KRaft` mode as child processes, with faults to inject.
+//! Brokers as child processes, with faults to inject: real Apache Kafka in `KRaft` mode without containers or, with
+//! `KAFKA_BOOT_TEST_BROKER=embedded`, the embedded broker.
 //!
 //! 1. A broker is ready when it answers a client, not when it says so in its log.
 //! 2. A broker that comes back has the port and the data it had.
@@ -33,11 +34,38 @@ pub use tools::{ConsumedRecord, GroupRow, ToolOutput};
 /// Names a cluster from outside to use instead of starting one.
 const EXTERNAL_CLUSTER_VARIABLE: &str = "KAFKA_BOOTSTRAP_SERVERS";
 
+/// Says what brokers are: `apache` (default) or `embedded`.
+const BROKER_VARIABLE: &str = "KAFKA_BOOT_TEST_BROKER";
+
 /// How long a broker may take to answer after it was started; a loaded two-core machine needs about 10 s.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
 /// How long a broker may take to end after `SIGTERM`.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the brokers run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Software {
+    /// Apache Kafka, from Maven Central; needs Java.
+    Apache,
+    /// `kafka-boot-embedded`, with a data directory.
+    Embedded,
+}
+
+impl Software {
+    /// What `KAFKA_BOOT_TEST_BROKER` says.
+    ///
+    /// # Panics
+    ///
+    /// When it says neither `apache` nor `embedded`.
+    pub fn from_environment() -> Self {
+        match std::env::var(BROKER_VARIABLE).as_deref() {
+            Err(_) | Ok("" | "apache") => Self::Apache,
+            Ok("embedded") => Self::Embedded,
+            Ok(other) => panic!("{BROKER_VARIABLE} is `{other}`; expected `apache` or `embedded`"),
+        }
+    }
+}
 
 /// What cluster to start.
 ///
@@ -49,21 +77,31 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug, Clone)]
 pub struct KafkaOptions {
+    /// What the brokers run; default: what `KAFKA_BOOT_TEST_BROKER` says, else Apache Kafka.
+    pub software: Software,
     /// How many brokers, each also a controller: 1 (default) or 3.
     pub brokers: usize,
     /// The limit of each broker's Java heap, in mebibytes; default 512.
     pub heap_mebibytes: u32,
-    /// Broker settings (`server.properties`) on top of, and instead of, those of the harness.
+    /// Broker settings (`server.properties`) on top of, and instead of, those of the harness; Apache Kafka only.
     pub properties: Vec<(String, String)>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self { brokers: 1, heap_mebibytes: 512, properties: Vec::new() }
+        let software = Software::from_environment();
+        Self { software, brokers: 1, heap_mebibytes: 512, properties: Vec::new() }
     }
 }
 
 impl KafkaOptions {
+    /// Sets what the brokers run.
+    #[must_use]
+    pub fn software(mut self, software: Software) -> Self {
+        self.software = software;
+        self
+    }
+
     /// Sets the number of brokers.
     #[must_use]
     pub fn brokers(mut self, brokers: usize) -> Self {
@@ -94,7 +132,8 @@ impl KafkaOptions {
 #[derive(Debug)]
 pub struct Kafka {
     bootstrap_servers: String,
-    installation: Option<Installation>,
+    /// Kafka's own tools, if this machine has Java; looked for when they are first needed.
+    installation: OnceLock<Result<Installation, String>>,
     brokers: Vec<Mutex<Broker>>,
     owner: Owner,
     // Declared after the brokers: they end before their directory goes.
@@ -153,21 +192,33 @@ impl Kafka {
             let message = format!("`brokers` is {}, but a cluster has 1 or 3", options.brokers);
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let installation = Installation::obtain()?;
-        let directory = RunDirectory::create(installation.root())?;
-        let nodes = Node::choose(options.brokers)?;
-        let mut brokers = Vec::with_capacity(nodes.len());
-        for index in 0..nodes.len() {
-            brokers.push(Broker::format(&installation, directory.path(), &nodes, index, options)?);
-        }
+        let root = root_directory()?;
+        let directory = RunDirectory::create(&root)?;
+        let installation = OnceLock::new();
+        let mut brokers = match options.software {
+            Software::Apache => {
+                let obtained = Installation::obtain()?;
+                let formatted = formatted(&obtained, directory.path(), options)?;
+                drop(installation.set(Ok(obtained)));
+                formatted
+            }
+            Software::Embedded if options.brokers == 1 => {
+                let node = Node::choose(1)?[0];
+                vec![Broker::embedded(directory.path(), node)?]
+            }
+            Software::Embedded => {
+                let message = "the embedded broker keeps several nodes in one process, which cannot be killed one by one";
+                return Err(Error::new(ErrorKind::Unavailable, message));
+            }
+        };
         // Started only after all are formatted, so that the quorum forms without waiting for a Java start.
         for broker in &mut brokers {
-            broker.start(&installation)?;
+            broker.start()?;
         }
         let bootstrap: Vec<String> = brokers.iter().map(Broker::address).collect();
         let kafka = Self {
             bootstrap_servers: bootstrap.join(","),
-            installation: Some(installation),
+            installation,
             brokers: brokers.into_iter().map(Mutex::new).collect(),
             owner: Owner::Test,
             directory: Some(directory),
@@ -177,9 +228,13 @@ impl Kafka {
     }
 
     fn outside(bootstrap_servers: String) -> Self {
-        // The command-line tools work against any cluster, where Java and Maven are there.
-        let installation = Installation::obtain().ok();
-        Self { bootstrap_servers, installation, brokers: Vec::new(), owner: Owner::Outside, directory: None }
+        Self {
+            bootstrap_servers,
+            installation: OnceLock::new(),
+            brokers: Vec::new(),
+            owner: Owner::Outside,
+            directory: None,
+        }
     }
 
     /// What clients set as `bootstrap.servers`.
@@ -219,7 +274,7 @@ impl Kafka {
         if broker.is_running()? {
             broker.stop(STOP_DEADLINE)?;
         }
-        broker.start(self.installation()?)?;
+        broker.start()?;
         drop(broker);
         self.wait_until_ready()
     }
@@ -301,10 +356,26 @@ impl Kafka {
     }
 
     pub(crate) fn installation(&self) -> Result<&Installation> {
-        self.installation.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "Kafka's own tools need Java and Maven on this machine")
+        let obtained =
+            self.installation.get_or_init(|| Installation::obtain().map_err(|error| error.to_string()));
+        obtained.as_ref().map_err(|reason| {
+            Error::new(ErrorKind::Unavailable, format!("Kafka's own tools cannot be had: {reason}"))
         })
     }
+
+    /// Whether Kafka's own tools are there. `false` means: skip this test, and the output says so.
+    ///
+    /// # Panics
+    ///
+    /// When they are not, with `CI=true`.
+    pub fn has_tools(&self) -> bool {
+        available(self.installation().map(drop)).map_err(|reason| notice_skip(&reason)).is_ok()
+    }
+}
+
+fn formatted(installation: &Installation, directory: &Path, options: &KafkaOptions) -> Result<Vec<Broker>> {
+    let nodes = Node::choose(options.brokers)?;
+    (0..nodes.len()).map(|index| Broker::format(installation, directory, &nodes, index, options)).collect()
 }
 
 impl Drop for Kafka {
@@ -344,8 +415,8 @@ fn external_cluster() -> Option<String> {
     std::env::var(EXTERNAL_CLUSTER_VARIABLE).ok().filter(|servers| !servers.trim().is_empty())
 }
 
-/// A started cluster, or why this machine has none. Any other failure, and in CI that one too, fails the test here.
-fn available(started: Result<Kafka>) -> Result<Kafka, String> {
+/// What was obtained, or why this machine has none. Any other failure, and in CI that one too, fails the test here.
+fn available<T>(started: Result<T>) -> Result<T, String> {
     let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
     started.map_err(|error| {
         assert!(error.kind() == ErrorKind::Unavailable, "Kafka does not start: {error}");
@@ -364,6 +435,9 @@ fn lock(broker: &Mutex<Broker>) -> MutexGuard<'_, Broker> {
 }
 
 /// Where the jars and the running brokers' directories are: `target/kafka` of this workspace.
-fn root_directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka")
+fn root_directory() -> Result<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/kafka");
+    std::fs::create_dir_all(&root)
+        .and_then(|()| root.canonicalize())
+        .map_err(|error| Error::io(format!("cannot make `{}`", root.display()), error))
 }

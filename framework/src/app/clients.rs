@@ -15,7 +15,6 @@ use crate::error::{StartError, StartErrorKind};
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
 const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
-const FETCH_WAIT: &str = "fetch.wait.max.ms";
 
 /// Refuses settings that librdkafka does not know, or was built without.
 pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
@@ -111,10 +110,6 @@ impl Clients {
         }
         if let Some(servers) = self.embedded_servers.as_deref().filter(|_| self.is_embedded(cluster)) {
             config.set("bootstrap.servers", servers);
-            if config.get(FETCH_WAIT).is_some() {
-                // The embedded cluster answers an empty fetch only after the whole wait, also when records come meanwhile.
-                config.set(FETCH_WAIT, "10");
-            }
         }
         config
     }

@@ -2,6 +2,10 @@
 
 mod builder;
 mod clients;
+#[cfg(feature = "embedded")]
+mod embedded;
+#[cfg(not(feature = "embedded"))]
+#[path = "without_embedded.rs"]
 mod embedded;
 mod entry;
 mod plan;

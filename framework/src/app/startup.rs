@@ -39,7 +39,7 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     let settings = Arc::new(settings);
     report::tell(&settings, &plan);
 
-    let embedded = start_embedded(&settings)?;
+    let embedded = start_embedded(&settings).await?;
     let clients = Clients::new(Arc::clone(&settings), embedded.as_deref());
     let listeners = Arc::new(ListenerRegistry::default());
     let scheduler = Arc::new(Scheduler::new());
@@ -56,7 +56,7 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     }
 
     let told_to_stop = tokio::select! {
-        declared = topics::declare(&settings, &beans, embedded.as_deref()) => declared.map(|()| false)?,
+        declared = topics::declare(&settings, &beans) => declared.map(|()| false)?,
         () = told_to_stop(app.signals.as_deref()) => true,
     };
     let beans = Arc::new(beans);
@@ -98,11 +98,14 @@ pub(super) async fn start(app: App) -> Result<RunningApp, StartError> {
     })
 }
 
-fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
+async fn start_embedded(settings: &Settings) -> Result<Option<Arc<Embedded>>, StartError> {
     let kafka = settings.kafka();
     let wanted = kafka.bootstrap_servers.is_embedded()
         || kafka.clusters.values().any(|cluster| cluster.bootstrap_servers.is_embedded());
-    wanted.then(|| Embedded::start(&kafka.embedded).map(Arc::new)).transpose()
+    if !wanted {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(Embedded::start(&kafka.embedded).await?)))
 }
 
 fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {

@@ -1,72 +1,70 @@
 //! Declared topics: `kafka.topics` and `kafka.clusters.<name>.topics` exist, with at least their partitions, before the
 //! first listener starts.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{ClientError, ErrorCode, ErrorKind, NewTopic};
 use tracing::{info, warn};
 
-use crate::app::embedded::Embedded;
 use crate::beans::{Admin, Beans};
 use crate::config::Settings;
-use crate::config::model::{ClusterProperties, TopicProperties};
+use crate::config::model::TopicProperties;
 use crate::error::{StartError, StartErrorKind};
 
 /// The pause between attempts while no broker can be reached.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Creates what is missing and grows what is too small, in every cluster.
-pub(super) async fn declare(
-    settings: &Settings,
-    beans: &Beans,
-    embedded: Option<&Embedded>,
-) -> Result<(), StartError> {
+pub(super) async fn declare(settings: &Settings, beans: &Beans) -> Result<(), StartError> {
     let kafka = settings.kafka();
     let deadline = Instant::now() + settings.lifecycle().startup_timeout.get();
     let names = std::iter::once(None).chain(kafka.clusters.keys().map(|name| Some(name.as_str())));
     for name in names {
         let Some(cluster) = kafka.cluster(name) else { continue };
-        match embedded {
-            Some(embedded) if cluster.bootstrap_servers.is_embedded() => {
-                for topic in &cluster.topics {
-                    embedded.create_topic(topic, kafka.embedded.partitions)?;
-                }
-            }
-            _ if cluster.topics.is_empty() => {}
-            _ => {
-                let admin = beans.named::<Admin>(name.unwrap_or_default())?;
-                declare_on(&admin, &cluster, deadline).await?;
-            }
+        if cluster.topics.is_empty() {
+            continue;
+        }
+        let admin = beans.named::<Admin>(name.unwrap_or_default())?;
+        let brokers = cluster.bootstrap_servers.is_embedded().then_some(kafka.embedded.brokers);
+        for topic in &cluster.topics {
+            declare_on(&admin, &fitted(topic, brokers), deadline).await?;
         }
     }
     Ok(())
 }
 
-async fn declare_on(admin: &Admin, cluster: &ClusterProperties, deadline: Instant) -> Result<(), StartError> {
-    for topic in &cluster.topics {
-        let mut told = false;
-        loop {
-            let error = match declare_topic(admin, topic).await {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            let may_pass = error.is_retriable()
-                || matches!(
-                    error.kind(),
-                    ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout
-                );
-            if !may_pass || Instant::now() >= deadline {
-                let message = format!("declared topic `{}` could not be brought about", topic.name);
-                return Err(StartError::new(StartErrorKind::Kafka, message).with_source(error));
-            }
-            if !told {
-                warn!(topic = %topic.name, %error, "waiting for a broker to declare topics");
-                told = true;
-            }
-            tokio::time::sleep(RETRY_PAUSE).await;
+/// A topic as it can be on an embedded broker of so many nodes: what is declared for production has more copies.
+fn fitted(topic: &TopicProperties, embedded_brokers: Option<u16>) -> Cow<'_, TopicProperties> {
+    let Some(brokers) = embedded_brokers else { return Cow::Borrowed(topic) };
+    match topic.replication_factor {
+        Some(declared) if u32::from(declared) > u32::from(brokers) => {
+            info!(topic = %topic.name, declared, brokers, "the embedded broker keeps fewer copies than declared");
+            Cow::Owned(TopicProperties { replication_factor: None, ..topic.clone() })
         }
+        _ => Cow::Borrowed(topic),
     }
-    Ok(())
+}
+
+async fn declare_on(admin: &Admin, topic: &TopicProperties, deadline: Instant) -> Result<(), StartError> {
+    let mut told = false;
+    loop {
+        let error = match declare_topic(admin, topic).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let may_pass = error.is_retriable()
+            || matches!(error.kind(), ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout);
+        if !may_pass || Instant::now() >= deadline {
+            let message = format!("declared topic `{}` could not be brought about", topic.name);
+            return Err(StartError::new(StartErrorKind::Kafka, message).with_source(error));
+        }
+        if !told {
+            warn!(topic = %topic.name, %error, "waiting for a broker to declare topics");
+            told = true;
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
 }
 
 async fn declare_topic(admin: &Admin, topic: &TopicProperties) -> Result<(), ClientError> {

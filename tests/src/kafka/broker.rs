@@ -4,12 +4,12 @@ use std::fmt::Write;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::install::Installation;
 use super::{KafkaOptions, tools};
-use crate::process::{Signal, send_signal, spawn_tethered, tethered};
+use crate::process::{Signal, send_signal, spawn_tethered, tethered, workspace_binary};
 use crate::seed::{Random, entropy};
 use crate::{Error, ErrorKind, Result};
 
@@ -31,10 +31,16 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Broker {
     node: Node,
-    heap_mebibytes: u32,
-    settings: PathBuf,
+    start: Start,
     log: PathBuf,
     child: Option<Child>,
+}
+
+/// What its process runs.
+#[derive(Debug)]
+enum Start {
+    Apache { class_path: String, heap_mebibytes: u32, settings: PathBuf },
+    Embedded { program: PathBuf, data: PathBuf },
 }
 
 impl Node {
@@ -84,8 +90,16 @@ impl Broker {
         let format = ["format", "--cluster-id", CLUSTER_ID, "--config", settings_text.as_ref()];
         tools::run_java(installation, "kafka.tools.StorageTool", &format, Duration::from_mins(1))?
             .success()?;
-        let log = directory.join(format!("broker-{}.log", node.id));
-        Ok(Self { node, heap_mebibytes: options.heap_mebibytes, settings, log, child: None })
+        let class_path = installation.class_path().to_owned();
+        let start = Start::Apache { class_path, heap_mebibytes: options.heap_mebibytes, settings };
+        Ok(Self { node, start, log: log_file(directory, node), child: None })
+    }
+
+    /// An embedded broker that keeps its data under `directory`.
+    pub(super) fn embedded(directory: &Path, node: Node) -> Result<Self> {
+        let program = workspace_binary("kafka-boot-tests", "embedded-broker")?;
+        let start = Start::Embedded { program, data: directory.join("data-1") };
+        Ok(Self { node, start, log: log_file(directory, node), child: None })
     }
 
     pub(super) fn address(&self) -> String {
@@ -101,24 +115,36 @@ impl Broker {
     }
 
     /// Starts the process; it is ready some seconds later.
-    pub(super) fn start(&mut self, installation: &Installation) -> Result<()> {
+    pub(super) fn start(&mut self) -> Result<()> {
         let failed = |error| Error::io(format!("cannot open `{}`", self.log.display()), error);
         let log = File::options().create(true).append(true).open(&self.log).map_err(failed)?;
         let errors = log.try_clone().map_err(failed)?;
-        let mut command = tethered("java");
-        command
-            .arg(format!("-Xmx{}m", self.heap_mebibytes))
-            // Cheap to start and light on threads, on machines with two cores.
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"])
-            .args(["-Dorg.slf4j.simpleLogger.showDateTime=true"])
-            .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
-            .args(["-cp", installation.class_path(), "kafka.Kafka"])
-            .arg(&self.settings)
-            .stdin(Stdio::null())
-            .stdout(log)
-            .stderr(errors);
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(log).stderr(errors);
         self.child = Some(spawn_tethered(command)?);
         Ok(())
+    }
+
+    fn command(&self) -> Command {
+        match &self.start {
+            Start::Apache { class_path, heap_mebibytes, settings } => {
+                let mut command = tethered("java");
+                command
+                    .arg(format!("-Xmx{heap_mebibytes}m"))
+                    // Cheap to start and light on threads, on machines with two cores.
+                    .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"])
+                    .args(["-Dorg.slf4j.simpleLogger.showDateTime=true"])
+                    .arg("-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS")
+                    .args(["-cp", class_path, "kafka.Kafka"])
+                    .arg(settings);
+                command
+            }
+            Start::Embedded { program, data } => {
+                let mut command = tethered(program);
+                command.arg(self.node.port.to_string()).arg(data);
+                command
+            }
+        }
     }
 
     /// Whether the process is there; a paused one is.
@@ -174,6 +200,10 @@ impl Drop for Broker {
             let _ = child.wait();
         }
     }
+}
+
+fn log_file(directory: &Path, node: Node) -> PathBuf {
+    directory.join(format!("broker-{}.log", node.id))
 }
 
 fn server_properties(nodes: &[Node], node: Node, data: &Path, options: &KafkaOptions) -> String {

@@ -1,7 +1,7 @@
 //! Kafka's jars, fetched once from Maven Central into `target/kafka`.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::{Error, ErrorKind, Result};
@@ -12,7 +12,6 @@ const POM: &str = include_str!("../../kafka/pom.xml");
 /// Kafka's jars on this machine.
 #[derive(Debug, Clone)]
 pub struct Installation {
-    root: PathBuf,
     class_path: String,
 }
 
@@ -22,28 +21,18 @@ impl Installation {
     /// Fails with [`ErrorKind::Unavailable`] when Java, Maven or the download is missing.
     pub fn obtain() -> Result<Self> {
         require("java", "-version", "Java 17 or later")?;
-        let root = super::root_directory();
-        fs::create_dir_all(&root)
-            .map_err(|error| Error::io(format!("cannot create `{}`", root.display()), error))?;
-        let root =
-            root.canonicalize().map_err(|error| Error::io("cannot resolve the target directory", error))?;
-
+        let root = super::root_directory()?;
         let libraries = root.join("libs");
         let stamp = root.join("libs.stamp");
         let _lock = lock_file(&root.join("install.lock"))?;
         if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == POM) {
-            return Ok(Self { class_path: class_path(&libraries)?, root });
+            return Ok(Self { class_path: class_path(&libraries)? });
         }
         fetch(&root, &libraries)?;
         // Written last: a run that was cut short starts over.
         fs::write(&stamp, POM)
             .map_err(|error| Error::io(format!("cannot write `{}`", stamp.display()), error))?;
-        Ok(Self { class_path: class_path(&libraries)?, root })
-    }
-
-    /// The folder under which brokers keep their data.
-    pub(super) fn root(&self) -> &Path {
-        &self.root
+        Ok(Self { class_path: class_path(&libraries)? })
     }
 
     /// All jars, for `java -cp`.

@@ -142,20 +142,23 @@ impl Default for BootstrapServers {
     }
 }
 
-/// `kafka.embedded`: the broker inside the process.
+/// `kafka.embedded`: the broker inside the process, for development and tests.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct EmbeddedProperties {
-    /// How many brokers are simulated. Default 1.
+    /// How many brokers there are. Default 1.
     #[schemars(range(min = 1, max = 16))]
     pub brokers: u16,
     /// How many partitions a topic gets that is created by its first use. Default 1.
     #[schemars(range(min = 1, max = 1024))]
     pub partitions: u32,
+    /// The port of the first broker, on the loopback address, for other programs to connect to. Default 0: any free
+    /// one, which the log tells.
+    pub port: u16,
 }
 
 impl Default for EmbeddedProperties {
     fn default() -> Self {
-        Self { brokers: 1, partitions: 1 }
+        Self { brokers: 1, partitions: 1, port: 0 }
     }
 }
