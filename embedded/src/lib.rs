@@ -2,7 +2,8 @@
 //!
 //! It speaks Kafka's protocol on a TCP port, so every client works with it as it is, and it starts in milliseconds, with
 //! nothing to install. It is no replacement for Apache Kafka in production: there is one broker, and what it holds is
-//! gone with it, unless it is given a [data directory](EmbeddedBrokerBuilder::data_directory). What it answers, and in which versions, is listed in the crate's README.
+//! gone with it, unless it is given a [data directory](EmbeddedBrokerBuilder::data_directory). What it answers, and in
+//! which versions, is listed in the crate's README.
 //!
 //! ```
 //! use kafka_boot_embedded::EmbeddedBroker;

@@ -118,8 +118,9 @@ mod tests {
     #[test]
     fn what_is_packed_is_unpacked_again() {
         for size in [0, 1, 1_000, 300_000] {
-            let bytes: Vec<u8> =
-                (0..size).map(|number: u32| number.to_le_bytes()[usize::from(number % 3 == 0)]).collect();
+            let bytes: Vec<u8> = (0..size)
+                .map(|number: u32| number.to_le_bytes()[usize::from(number.is_multiple_of(3))])
+                .collect();
             for codec in 0..=4 {
                 let packed = pack(codec, bytes.clone()).unwrap();
                 assert_eq!(unpack(codec, &packed).as_ref(), Some(&bytes), "{size} bytes, codec {codec}");

@@ -234,7 +234,8 @@ fn a_compressed_batch_is_compacted_and_keeps_its_codec() {
 
 #[test]
 fn a_log_is_compacted_only_when_its_settings_say_so() {
-    let cases: [(&[(&str, &str)], &[i64]); 5] = [
+    type Case = (&'static [(&'static str, &'static str)], &'static [i64]);
+    let cases: [Case; 5] = [
         (&[], &[2, 3]),
         (&[("cleanup.policy", "delete"), ("retention.ms", "-1")], &[0, 1, 2, 3]),
         (&[("min.compaction.lag.ms", "1000")], &[0, 1, 2, 3]),
