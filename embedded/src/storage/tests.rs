@@ -435,3 +435,25 @@ proptest! {
         prop_assert_eq!(&image, &states.last().unwrap().1);
     }
 }
+
+#[test]
+fn what_cannot_be_written_is_refused_and_the_broker_goes_on_when_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    state.create_topic("orders", 1, Settings::default()).unwrap();
+    let batch = || sequenced(7, 0, 0, 2).freeze();
+    let obstacle = directory.path().join("orders-0");
+    fs::write(&obstacle, b"a file where the directory has to be").unwrap();
+    let refused = append(&state, "orders", batch()).unwrap_err();
+    assert_eq!(refused.error, ResponseError::KafkaStorageError);
+    let partition = state.topics.partition("orders", 0).unwrap();
+    assert_eq!(partition.span().end, 0);
+    // Nor can the end of a transaction be; it is made up for before anything else is stored.
+    partition.end_transaction(5, ProducerIdentity { id: 9, epoch: 0 }, true);
+    assert_eq!(partition.span().end, 0);
+    fs::remove_file(&obstacle).unwrap();
+    assert_eq!(append(&state, "orders", batch()).unwrap().base_offset, 1, "after the marker");
+    assert_eq!(append(&state, "orders", batch()).unwrap().base_offset, 1, "stored once");
+    drop((partition, state));
+    assert_eq!(open(directory.path()).unwrap().topics.partition("orders", 0).unwrap().span().end, 3);
+}
