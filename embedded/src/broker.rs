@@ -3,17 +3,24 @@
 use std::fmt;
 use std::sync::Arc;
 
+use kafka_protocol::messages::BrokerId;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::builder::EmbeddedBrokerBuilder;
-use crate::server::{self, ServerLimits};
+use crate::control::Control;
+use crate::server::{self, Command, ServerLimits};
 use crate::state::State;
 
-/// A running broker. It stops when it is dropped, or, so that one can wait for it, by [`shutdown`](Self::shutdown).
+/// Commands that wait for the server.
+const MAX_COMMANDS: usize = 16;
+
+/// A running broker, or several of one cluster. It stops when it is dropped, or, so that one can wait for it, by [`shutdown`](Self::shutdown).
 pub struct EmbeddedBroker {
     bootstrap_servers: String,
+    state: Arc<State>,
+    commands: mpsc::Sender<Command>,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<()>,
 }
@@ -34,14 +41,26 @@ impl EmbeddedBroker {
         EmbeddedBrokerBuilder::default()
     }
 
-    pub(crate) fn run(listener: TcpListener, state: Arc<State>, limits: ServerLimits) -> Self {
-        let bootstrap_servers = format!("{}:{}", state.host, state.port);
+    pub(crate) fn run(
+        listeners: Vec<(BrokerId, TcpListener)>,
+        state: Arc<State>,
+        limits: ServerLimits,
+    ) -> Self {
+        let addresses: Vec<String> =
+            state.cluster.nodes().iter().map(|node| format!("{}:{}", node.host, node.port)).collect();
+        let bootstrap_servers = addresses.join(",");
         let (stop, stopped) = oneshot::channel();
-        let server = tokio::spawn(server::serve(listener, state, limits, stopped));
-        Self { bootstrap_servers, stop: Some(stop), server }
+        let (commands, received) = mpsc::channel(MAX_COMMANDS);
+        let server = tokio::spawn(server::serve(listeners, Arc::clone(&state), limits, received, stopped));
+        Self { bootstrap_servers, state, commands, stop: Some(stop), server }
     }
 
-    /// What clients set as `bootstrap.servers`: host and port.
+    /// What a test can do to it. From the first call on, requests are recorded.
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.state), self.commands.clone())
+    }
+
+    /// What clients set as `bootstrap.servers`: host and port of each broker, those that are stopped included.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }

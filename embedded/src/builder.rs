@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_protocol::messages::BrokerId;
 use tokio::net::TcpListener;
 
 use crate::broker::EmbeddedBroker;
+use crate::cluster::{Cluster, Node};
 use crate::error::{StartError, StartErrorKind};
+use crate::group::settings::{GroupSettings, milliseconds};
 use crate::log::settings::Settings;
 use crate::log::topics::Denied;
 use crate::server::ServerLimits;
@@ -16,12 +19,21 @@ use crate::state::{State, StateSettings};
 use crate::storage::DataDirectory;
 use crate::wire::frame::FrameLimits;
 
+/// More than enough to spread over, and few enough to listen for.
+const MAX_BROKERS: u16 = 100;
+
+/// Replicas of a partition on a cluster of at least so many brokers.
+const USUAL_REPLICAS: u16 = 3;
+
 /// Settings of an [`EmbeddedBroker`], each with a default that fits tests.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `start` is called and awaited"]
 pub struct EmbeddedBrokerBuilder {
     address: IpAddr,
     port: u16,
+    brokers: u16,
+    replication_factor: Option<u16>,
+    recorded_requests: usize,
     advertised_host: Option<String>,
     partitions: i32,
     creates_topics: bool,
@@ -29,6 +41,7 @@ pub struct EmbeddedBrokerBuilder {
     memory_limit_bytes: u64,
     offsets_limit_bytes: u64,
     data_directory: Option<PathBuf>,
+    groups: GroupSettings,
     max_request_bytes: usize,
     max_connections: usize,
     idle_timeout: Duration,
@@ -39,6 +52,9 @@ impl Default for EmbeddedBrokerBuilder {
         Self {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 0,
+            brokers: 1,
+            replication_factor: None,
+            recorded_requests: 10_000,
             advertised_host: None,
             partitions: 1,
             creates_topics: true,
@@ -46,6 +62,7 @@ impl Default for EmbeddedBrokerBuilder {
             memory_limit_bytes: 256 * 1024 * 1024,
             offsets_limit_bytes: 64 * 1024 * 1024,
             data_directory: None,
+            groups: GroupSettings::default(),
             max_request_bytes: 16 * 1024 * 1024,
             max_connections: 2_048,
             idle_timeout: Duration::from_mins(10),
@@ -65,6 +82,38 @@ impl EmbeddedBrokerBuilder {
     /// The port to listen on. Default: `0`, which is any that is free.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
+        self
+    }
+
+    /// How many brokers there are, from 1 to 100; their ids are 1, 2 and so on. Default: 1. With a [`port`](Self::port),
+    /// the first listens on it, and each of the others on the next one.
+    ///
+    /// ```
+    /// # use kafka_boot_embedded::EmbeddedBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = EmbeddedBroker::builder().brokers(3).start().await?;
+    /// assert_eq!(cluster.bootstrap_servers().split(',').count(), 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn brokers(mut self, brokers: u16) -> Self {
+        self.brokers = brokers;
+        self
+    }
+
+    /// Replicas of a partition for which nobody says how many. Default: one on each broker, and at most 3, so that
+    /// every partition stays available while one broker is stopped.
+    pub fn replication_factor(mut self, replicas: u16) -> Self {
+        self.replication_factor = Some(replicas);
+        self
+    }
+
+    /// How many of the latest requests are kept for [`Control::requests`](crate::control::Control::requests) and
+    /// [`Control::wait_for`](crate::control::Control::wait_for), once somebody may ask. Default: 10 000, which take some
+    /// megabytes.
+    pub fn recorded_requests(mut self, requests: usize) -> Self {
+        self.recorded_requests = requests;
         self
     }
 
@@ -115,8 +164,8 @@ impl EmbeddedBrokerBuilder {
     /// What is acknowledged has been handed to the operating system before, so it survives the end of the process,
     /// however that comes about. It is not forced to the disk: a power failure may take the last seconds.
     ///
-    /// One broker at a time may run on a directory. It is free again when [`shutdown`](EmbeddedBroker::shutdown) returns;
-    /// after a broker was merely dropped, a start waits a moment for it.
+    /// All brokers of a cluster share the directory, and one cluster at a time may run on it. It is free again when
+    /// [`shutdown`](EmbeddedBroker::shutdown) returns; after a broker was merely dropped, a start waits a moment for it.
     ///
     /// ```
     /// # use kafka_boot_embedded::EmbeddedBroker;
@@ -133,6 +182,27 @@ impl EmbeddedBrokerBuilder {
     /// ```
     pub fn data_directory(mut self, path: impl Into<PathBuf>) -> Self {
         self.data_directory = Some(path.into());
+        self
+    }
+
+    /// How often members of groups of the new protocol (`group.protocol=consumer`) give a sign of life, Kafka's
+    /// `group.consumer.heartbeat.interval.ms`. Default: 5 s. A rebalance takes a few of them, so a test wants less.
+    pub fn consumer_heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.groups.heartbeat_interval_ms = milliseconds(interval);
+        self
+    }
+
+    /// After how long a silence such a member is none any more, Kafka's `group.consumer.session.timeout.ms`.
+    /// Default: 45 s. Members of the classic protocol say it themselves.
+    pub fn consumer_session_timeout(mut self, timeout: Duration) -> Self {
+        self.groups.session_timeout_ms = milliseconds(timeout);
+        self
+    }
+
+    /// How long committed offsets are kept of a group that has no members, or of topics that its members do not consume;
+    /// Kafka's `offsets.retention.minutes`. Default: 7 days.
+    pub fn offsets_retention(mut self, retention: Duration) -> Self {
+        self.groups.offsets_retention_ms = milliseconds(retention);
         self
     }
 
@@ -163,25 +233,20 @@ impl EmbeddedBrokerBuilder {
     /// damaged, or is in use.
     pub async fn start(self) -> Result<EmbeddedBroker, StartError> {
         self.check()?;
-        let wanted = SocketAddr::new(self.address, self.port);
-        let failed = |error| StartError::listen(wanted, error);
-        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let host = self.advertised_host.unwrap_or_else(|| match address.ip() {
-            ip if ip.is_unspecified() => "localhost".to_owned(),
-            ip => ip.to_string(),
-        });
+        let (nodes, listeners) = self.listen().await?;
         let directory = match &self.data_directory {
             None => None,
             Some(path) => Some(open_directory(path).await?),
         };
+        let replication = self.replication_factor.unwrap_or(self.brokers.min(USUAL_REPLICAS));
         let settings = StateSettings {
-            host,
-            port: address.port(),
+            cluster: Cluster::new(nodes, usize::from(replication)),
             default_partitions: self.partitions,
             creates_topics: self.creates_topics,
             memory_limit_bytes: self.memory_limit_bytes,
             offsets_limit_bytes: self.offsets_limit_bytes,
+            recorded_requests: self.recorded_requests,
+            groups: self.groups,
         };
         let state = open_state(settings, directory).await?;
         for (name, partitions) in &self.topics {
@@ -197,7 +262,49 @@ impl EmbeddedBrokerBuilder {
                 arrival: Duration::from_secs(30),
             },
         };
-        Ok(EmbeddedBroker::run(listener, Arc::new(state), limits))
+        Ok(EmbeddedBroker::run(listeners, Arc::new(state), limits))
+    }
+
+    async fn listen(&self) -> Result<(Vec<Node>, Vec<(BrokerId, TcpListener)>), StartError> {
+        let (mut nodes, mut listeners) = (Vec::new(), Vec::new());
+        for index in 0..self.brokers {
+            // Checked to fit; 0 is any port for each of them.
+            let port = if self.port == 0 { 0 } else { self.port.saturating_add(index) };
+            let wanted = SocketAddr::new(self.address, port);
+            let failed = |error| StartError::listen(wanted, error);
+            let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            let host = self.advertised_host.clone().unwrap_or_else(|| match address.ip() {
+                ip if ip.is_unspecified() => "localhost".to_owned(),
+                ip => ip.to_string(),
+            });
+            let id = BrokerId(i32::from(index) + 1);
+            nodes.push(Node::new(id, host, address.port()));
+            listeners.push((id, listener));
+        }
+        Ok((nodes, listeners))
+    }
+
+    fn check_brokers(&self) -> Result<(), StartError> {
+        let brokers = self.brokers;
+        if !(1..=MAX_BROKERS).contains(&brokers) {
+            let message = format!("`brokers` is {brokers}, and has to be from 1 to {MAX_BROKERS}");
+            return Err(StartError::setting(message));
+        }
+        if let Some(replicas) = self.replication_factor.filter(|replicas| !(1..=brokers).contains(replicas)) {
+            let message = format!(
+                "`replication_factor` is {replicas}, and has to be from 1 to the number of brokers, which is {brokers}"
+            );
+            return Err(StartError::setting(message));
+        }
+        if self.port != 0 && self.port.checked_add(brokers - 1).is_none() {
+            let message = format!(
+                "`port` is {}, and {brokers} brokers need as many ports from there on; choose a lower one, or `0`",
+                self.port
+            );
+            return Err(StartError::setting(message));
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), StartError> {
@@ -212,10 +319,12 @@ impl EmbeddedBrokerBuilder {
             );
             return Err(StartError::setting(message));
         }
+        self.check_brokers()?;
         if self.partitions < 1 {
             let message = format!("`partitions` is {}, and has to be at least 1", self.partitions);
             return Err(StartError::setting(message));
         }
+        self.groups.check().map_err(StartError::setting)?;
         if self.max_connections == 0 {
             return Err(StartError::setting("`max_connections` is 0, and has to be at least 1".to_owned()));
         }
@@ -262,6 +371,6 @@ fn create_or_grow(state: &State, name: &str, partitions: i32) -> Result<(), Deni
     match state.topics.by_name(name).filter(|_| state.storage.0.is_some()) {
         None => state.create_topic(name, partitions, Settings::default()).map(|_| ()),
         Some(topic) if topic.partition_count() >= partitions => Ok(()),
-        Some(topic) => state.topics.grow(&topic, partitions, false),
+        Some(topic) => state.topics.grow(&topic, partitions, None, false),
     }
 }

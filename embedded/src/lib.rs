@@ -1,9 +1,10 @@
 //! A Kafka broker in one process, in memory or in a directory, for development and tests.
 //!
 //! It speaks Kafka's protocol on a TCP port, so every client works with it as it is, and it starts in milliseconds, with
-//! nothing to install. It is no replacement for Apache Kafka in production: there is one broker, and what it holds is
-//! gone with it, unless it is given a [data directory](EmbeddedBrokerBuilder::data_directory). What it answers, and in
-//! which versions, is listed in the crate's README.
+//! nothing to install. It is no replacement for Apache Kafka in production: all of its brokers are in one process, and what
+//! they hold is gone with it, unless they are given a [data directory](EmbeddedBrokerBuilder::data_directory). [`control`]
+//! has it do to clients what real clusters do: stop, move, fail, lag. What it answers, and in which versions, is listed in
+//! the crate's README.
 //!
 //! ```
 //! use kafka_boot_embedded::EmbeddedBroker;
@@ -21,6 +22,8 @@ mod api;
 mod broker;
 mod builder;
 mod clock;
+mod cluster;
+pub mod control;
 mod error;
 mod group;
 mod log;

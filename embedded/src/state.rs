@@ -4,23 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::BrokerId;
 
-use crate::clock::{Stopwatch, wall_clock_ms};
+use crate::clock::Stopwatch;
+use crate::cluster::Cluster;
+use crate::control::Controls;
 use crate::error::StartError;
 use crate::group::OffsetStore;
 use crate::group::coordinator::Coordinator;
+use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics};
 use crate::storage::{DataDirectory, Record, Storage};
 use crate::txn::{Ended, ProducerIdentity, Transactions};
-
-/// The one node there is.
-pub(crate) const NODE_ID: BrokerId = BrokerId(1);
-
-/// The one epoch there is: a leader never changes.
-pub(crate) const LEADER_EPOCH: i32 = 0;
 
 /// The state of a broker.
 #[derive(Debug)]
@@ -31,10 +27,9 @@ pub(crate) struct State {
     pub(crate) transactions: Transactions,
     pub(crate) storage: Storage,
     pub(crate) stopwatch: Stopwatch,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) controls: Controls,
     pub(crate) cluster_id: String,
-    /// Where clients are told to connect to.
-    pub(crate) host: String,
-    pub(crate) port: u16,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     next_producer_id: AtomicI64,
@@ -43,12 +38,13 @@ pub(crate) struct State {
 /// What a [`State`] is made from.
 #[derive(Debug)]
 pub(crate) struct StateSettings {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    pub(crate) cluster: Cluster,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
     pub(crate) offsets_limit_bytes: u64,
+    pub(crate) recorded_requests: usize,
+    pub(crate) groups: GroupSettings,
 }
 
 /// Producer ids of one start of a broker on a data directory, so that none is ever given twice.
@@ -62,27 +58,33 @@ impl State {
     ) -> Result<Self, StartError> {
         let stopwatch = Stopwatch::start();
         let storage = Storage(directory);
-        let (cluster_id, starts, groups) = storage.0.as_ref().map_or_else(Default::default, |directory| {
-            directory.look(|image| (image.cluster_id.clone(), image.starts, image.groups.clone()))
-        });
+        let (cluster_id, starts, groups, configs) =
+            storage.0.as_ref().map_or_else(Default::default, |directory| {
+                directory.look(|image| {
+                    (image.cluster_id.clone(), image.starts, image.groups.clone(), image.configs.clone())
+                })
+            });
         let cluster_id = cluster_id.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        // Before the topics are read, since it begins an epoch of all their partitions.
         let started = || vec![Record::ClusterId(cluster_id.clone()), Record::Starts(starts + 1)];
         storage.write(started).map_err(|_| {
             StartError::storage("the journal of the data directory cannot be written".to_owned(), None)
         })?;
         let offsets = OffsetStore::new(settings.offsets_limit_bytes, storage.clone());
-        let coordinator = Coordinator::new(stopwatch);
-        coordinator.restore(groups, &offsets);
+        let coordinator = Coordinator::new(stopwatch.clone(), settings.groups);
+        coordinator.restore(groups, configs, &offsets);
+        let cluster = Arc::new(settings.cluster);
+        let budget = Arc::new(Budget::new(settings.memory_limit_bytes));
         let state = Self {
-            topics: Topics::open(Arc::new(Budget::new(settings.memory_limit_bytes)), storage.clone())?,
+            topics: Topics::open(budget, Arc::clone(&cluster), storage.clone())?,
             groups: coordinator,
             offsets,
             transactions: Transactions::open(storage.clone()),
             storage,
             stopwatch,
             cluster_id,
-            host: settings.host,
-            port: settings.port,
+            cluster,
+            controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
             next_producer_id: AtomicI64::new(starts.saturating_mul(PRODUCER_IDS_PER_START)),
@@ -98,7 +100,7 @@ impl State {
             for (index, partition) in (0..).zip(topic.partitions()) {
                 for producer_id in partition.open_producers() {
                     if let Some((producer, committed)) = ledger.unheard(producer_id, &topic.name, index) {
-                        partition.end_transaction(wall_clock_ms(), producer, committed);
+                        partition.end_transaction(self.stopwatch.wall_ms(), producer, committed);
                     }
                 }
             }
@@ -109,12 +111,13 @@ impl State {
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
         let settings = StateSettings {
-            host: "localhost".to_owned(),
-            port: 9092,
+            cluster: Cluster::of(1),
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
             offsets_limit_bytes: 1_000_000,
+            recorded_requests: 100,
+            groups: GroupSettings::default(),
         };
         let Ok(state) = Self::open(settings, None) else { unreachable!("nothing is read") };
         for (name, partitions) in topics {
@@ -156,7 +159,8 @@ impl State {
 
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
     pub(crate) fn tidy_up(&self) {
-        self.topics.expire(wall_clock_ms());
+        self.topics.expire(self.stopwatch.wall_ms());
+        self.groups.expire_offsets(&self.offsets);
         let mut ledger = self.transactions.lock();
         let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
         self.tell(ended.iter());
@@ -168,7 +172,7 @@ impl State {
             for (topic, index) in &ended.partitions {
                 // A topic may have been deleted meanwhile.
                 if let Some(partition) = self.topics.partition(topic, *index) {
-                    partition.end_transaction(wall_clock_ms(), ended.producer, ended.committed);
+                    partition.end_transaction(self.stopwatch.wall_ms(), ended.producer, ended.committed);
                 }
             }
             for group in &ended.groups {

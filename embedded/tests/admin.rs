@@ -11,10 +11,7 @@ use kafka_boot_client::{
     NewPartitions, NewTopic, OffsetSpec, PartitionOffset, TopicPartition,
 };
 use kafka_boot_embedded::EmbeddedBroker;
-use support::{Driver, PATIENCE, Running};
-
-/// The time of the first record that `produce` makes, in milliseconds.
-const FIRST_MS: i64 = 1_700_000_000_000;
+use support::{Driver, PATIENCE, Running, first_ms};
 
 type Items<K, T> = Vec<(K, Result<T, ClientError>)>;
 
@@ -119,8 +116,8 @@ fn offsets_are_found_by_position_and_time_and_records_deleted() {
         (OffsetSpec::Earliest, Some(0)),
         (OffsetSpec::Latest, Some(10)),
         (OffsetSpec::AtOrAfter(0), Some(0)),
-        (OffsetSpec::AtOrAfter(FIRST_MS + 4), Some(4)),
-        (OffsetSpec::AtOrAfter(FIRST_MS + 10), None),
+        (OffsetSpec::AtOrAfter(first_ms() + 4), Some(4)),
+        (OffsetSpec::AtOrAfter(first_ms() + 10), None),
         (OffsetSpec::MaxTimestamp, Some(9)),
     ];
     broker.block_on(async {

@@ -12,7 +12,7 @@ use kafka_boot_client::{
     PartitionOffset, ProducerRecord, RawRecord, Timestamp, TopicPartition,
 };
 use kafka_boot_embedded::EmbeddedBroker;
-use support::{Driver, PATIENCE, Running};
+use support::{Driver, PATIENCE, Running, first_ms};
 
 fn started(topic: &str, partitions: i32) -> Running {
     Running::start(EmbeddedBroker::builder().topic(topic, partitions))
@@ -31,7 +31,7 @@ fn a_record_arrives_with_everything_it_was_sent_with() {
     let mut record = ProducerRecord::new("orders")
         .key("7")
         .payload("seven")
-        .timestamp(1_700_000_000_007)
+        .timestamp(first_ms() + 7)
         .header("trace", "first");
     record.headers.push(("empty".to_owned(), None));
     let delivered = broker.block_on(async { producer.enqueue(record).await.unwrap().await.unwrap() });
@@ -42,7 +42,7 @@ fn a_record_arrives_with_everything_it_was_sent_with() {
     let record = &driver.records[0];
     assert_eq!((record.topic(), record.partition(), record.offset()), ("orders", 0, 0));
     assert_eq!((record.key(), record.payload()), (Some(&b"7"[..]), Some(&b"seven"[..])));
-    assert_eq!(record.timestamp(), Timestamp::CreateTime(1_700_000_000_007));
+    assert_eq!(record.timestamp(), Timestamp::CreateTime(first_ms() + 7));
     assert_eq!((record.header("trace"), record.header("empty")), (Some(Some(&b"first"[..])), Some(None)));
 }
 
@@ -82,9 +82,8 @@ fn a_record_in_a_compressed_batch_is_found_by_time_and_refused_without_a_key() {
     for codec in ["gzip", "snappy", "lz4", "zstd"] {
         let broker = started("orders", 1);
         let producer = broker.producer(&[("compression.codec", codec), ("linger.ms", "50")]);
-        let record = |value: i64| {
-            ProducerRecord::new("orders").payload("x".repeat(500)).timestamp(1_700_000_000_000 + value)
-        };
+        let record =
+            |value: i64| ProducerRecord::new("orders").payload("x".repeat(500)).timestamp(first_ms() + value);
         let admin = kafka_boot_client::Admin::new(&broker.client()).unwrap();
         let partition = TopicPartition::new("orders", 0);
         broker.block_on(async {
@@ -92,7 +91,7 @@ fn a_record_in_a_compressed_batch_is_found_by_time_and_refused_without_a_key() {
                 drop(producer.enqueue(record(value)).await.unwrap());
             }
             producer.flush(PATIENCE).await.unwrap();
-            let wanted = [(partition, OffsetSpec::AtOrAfter(1_700_000_000_013))];
+            let wanted = [(partition, OffsetSpec::AtOrAfter(first_ms() + 13))];
             let listed = admin.list_offsets(&wanted, PATIENCE).await.unwrap();
             assert_eq!(listed[0].1.as_ref().unwrap().offset, Some(13), "{codec}");
 

@@ -6,6 +6,7 @@ use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse as Altered;
 use kafka_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
@@ -13,14 +14,15 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
-use super::text;
+use super::{Caller, group_configs, text};
 use crate::log::settings::{BROKER_SETTINGS, Setting, Settings, TOPIC_SETTINGS};
 use crate::log::topics::Denied;
-use crate::state::{NODE_ID, State};
+use crate::state::State;
 
 /// Kinds of resources.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// Where a value comes from.
 const SET_ON_TOPIC: i8 = 1;
@@ -38,13 +40,17 @@ pub(super) fn source_of(settings: &Settings, setting: &Setting) -> i8 {
     if settings.is_set(setting) { SET_ON_TOPIC } else { DEFAULT }
 }
 
-pub(super) fn describe(state: &State, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) fn describe(
+    state: &State,
+    caller: &Caller,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match describe_one(state, &resource, synonyms) {
+        match describe_one(state, caller, &resource, synonyms) {
             Ok(configs) => result.with_configs(configs),
             Err((error, message)) => {
                 result.with_error_code(error.code()).with_error_message(Some(text(message)))
@@ -56,6 +62,7 @@ pub(super) fn describe(state: &State, request: DescribeConfigsRequest) -> Descri
 
 fn describe_one(
     state: &State,
+    caller: &Caller,
     resource: &DescribeConfigsResource,
     synonyms: bool,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Denied> {
@@ -68,8 +75,13 @@ fn describe_one(
             Ok(TOPIC_SETTINGS.iter().filter(wanted).map(describe).collect())
         }
         BROKER => {
-            check_broker(&resource.resource_name)?;
-            Ok(BROKER_SETTINGS.iter().filter(wanted).map(described_broker_setting).collect())
+            check_broker(caller, &resource.resource_name)?;
+            let describe = |setting: &Setting| described_broker_setting(state, caller, setting);
+            Ok(BROKER_SETTINGS.iter().filter(wanted).map(describe).collect())
+        }
+        GROUP => {
+            let wanted = |name: &str| keys.is_none_or(|keys| keys.iter().any(|key| &**key == name));
+            Ok(group_configs::describe(state, &resource.resource_name, wanted, synonyms))
         }
         other => Err(unknown_kind(other)),
     }
@@ -101,27 +113,37 @@ fn described_topic_setting(
         .with_synonyms(origins)
 }
 
-fn described_broker_setting(setting: &Setting) -> DescribeConfigsResourceResult {
+fn described_broker_setting(
+    state: &State,
+    caller: &Caller,
+    setting: &Setting,
+) -> DescribeConfigsResourceResult {
+    let value = match setting.name {
+        "broker.id" => caller.node.0.to_string(),
+        "default.replication.factor" => state.cluster.default_replication.to_string(),
+        _ => setting.default.to_owned(),
+    };
     DescribeConfigsResourceResult::default()
         .with_name(text(setting.name))
-        .with_value(Some(text(setting.default)))
+        .with_value(Some(text(value)))
         .with_read_only(true)
         .with_config_source(SET_AT_START)
         .with_config_type(setting.type_number())
 }
 
 /// Replaces all that was set.
-pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigsResponse {
+pub(super) fn alter(state: &State, caller: &Caller, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
-            topic_settings(state, &resource.resource_name)?;
-            let mut settings = Settings::default();
-            for config in &resource.configs {
-                let value = config.value.as_deref().unwrap_or_default();
-                settings.set(&config.name, value).map_err(invalid)?;
-            }
-            store(state, &resource.resource_name, settings, request.validate_only)
-        });
+        let outcome =
+            check_topic_kind(caller, resource.resource_type, &resource.resource_name).and_then(|()| {
+                topic_settings(state, &resource.resource_name)?;
+                let mut settings = Settings::default();
+                for config in &resource.configs {
+                    let value = config.value.as_deref().unwrap_or_default();
+                    settings.set(&config.name, value).map_err(invalid)?;
+                }
+                store(state, &resource.resource_name, settings, request.validate_only)
+            });
         let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
             .with_error_code(code)
@@ -135,16 +157,15 @@ pub(super) fn alter(state: &State, request: AlterConfigsRequest) -> AlterConfigs
 /// Changes only what is named; all of a resource's changes, or none.
 pub(super) fn alter_incrementally(
     state: &State,
+    caller: &Caller,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let outcome = check_topic_kind(resource.resource_type, &resource.resource_name).and_then(|()| {
-            let mut settings = topic_settings(state, &resource.resource_name)?;
-            for config in &resource.configs {
-                change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
-            }
-            store(state, &resource.resource_name, settings, request.validate_only)
-        });
+        let outcome = if resource.resource_type == GROUP {
+            alter_group(state, &resource, request.validate_only)
+        } else {
+            alter_topic(state, caller, &resource, request.validate_only)
+        };
         let (code, message) = told(outcome);
         Altered::default()
             .with_error_code(code)
@@ -153,6 +174,36 @@ pub(super) fn alter_incrementally(
             .with_resource_name(resource.resource_name)
     });
     IncrementalAlterConfigsResponse::default().with_responses(responses.collect())
+}
+
+fn alter_topic(
+    state: &State,
+    caller: &Caller,
+    resource: &AlterConfigsResource,
+    validate_only: bool,
+) -> Result<(), Denied> {
+    check_topic_kind(caller, resource.resource_type, &resource.resource_name)?;
+    let mut settings = topic_settings(state, &resource.resource_name)?;
+    for config in &resource.configs {
+        change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
+    }
+    store(state, &resource.resource_name, settings, validate_only)
+}
+
+fn alter_group(state: &State, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Denied> {
+    let mut changes = Vec::new();
+    for config in &resource.configs {
+        let name = config.name.as_str();
+        let value = match (config.config_operation, config.value.as_deref()) {
+            (SET, Some(value)) => Some(value),
+            (DELETE, _) => None,
+            (SET, None) => return Err(invalid(format!("`{name}` has no value"))),
+            (APPEND | SUBTRACT, _) => return Err(invalid(format!("`{name}` is no list"))),
+            (other, _) => return Err(unknown_operation(other, name)),
+        };
+        changes.push((name, value));
+    }
+    group_configs::alter(state, &resource.resource_name, changes.into_iter(), validate_only)
 }
 
 fn change(
@@ -166,8 +217,12 @@ fn change(
         SET => settings.set(name, needed()?).map_err(invalid),
         DELETE => settings.unset(name).map_err(invalid),
         APPEND | SUBTRACT => settings.change_list(name, needed()?, operation == APPEND).map_err(invalid),
-        other => Err((ResponseError::InvalidRequest, format!("unknown operation {other} on `{name}`"))),
+        other => Err(unknown_operation(other, name)),
     }
+}
+
+fn unknown_operation(operation: i8, name: &str) -> Denied {
+    (ResponseError::InvalidRequest, format!("unknown operation {operation} on `{name}`"))
 }
 
 fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) -> Result<(), Denied> {
@@ -189,23 +244,23 @@ fn topic_settings(state: &State, name: &str) -> Result<Settings, Denied> {
     state.topics.by_name(name).map(|topic| topic.settings()).ok_or_else(unknown)
 }
 
-fn check_topic_kind(kind: i8, name: &str) -> Result<(), Denied> {
+fn check_topic_kind(caller: &Caller, kind: i8, name: &str) -> Result<(), Denied> {
     match kind {
         TOPIC => Ok(()),
         BROKER => {
-            check_broker(name)?;
+            check_broker(caller, name)?;
             Err(invalid("the settings of the embedded broker cannot be changed".to_owned()))
         }
         other => Err(unknown_kind(other)),
     }
 }
 
-fn check_broker(name: &str) -> Result<(), Denied> {
+fn check_broker(caller: &Caller, name: &str) -> Result<(), Denied> {
     // No name stands for the defaults of all brokers.
-    if name.is_empty() || name == NODE_ID.0.to_string() {
+    if name.is_empty() || name == caller.node.0.to_string() {
         return Ok(());
     }
-    let message = format!("there is no broker `{name}`; the only one is `{}`", NODE_ID.0);
+    let message = format!("this is broker `{}`; ask broker `{name}` for its own settings", caller.node.0);
     Err((ResponseError::InvalidRequest, message))
 }
 

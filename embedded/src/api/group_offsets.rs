@@ -1,7 +1,6 @@
 //! `OffsetCommit`, `OffsetFetch` and `OffsetDelete`.
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -17,31 +16,45 @@ use kafka_protocol::messages::{
     OffsetFetchRequest, OffsetFetchResponse, TopicName,
 };
 
-use super::group_admin::subscribes;
-use super::{code_of, text};
-use crate::group::{CommittedOffset, Group};
+use super::{Caller, code_of, text};
+use crate::cluster::Coordinated;
+use crate::group::{CommittedOffset, Committer, Group};
 use crate::state::State;
 
 /// Kafka's `offset.metadata.max.bytes`.
 const MAX_METADATA_BYTES: usize = 4_096;
 
-pub(super) fn commit(state: &State, request: OffsetCommitRequest) -> OffsetCommitResponse {
-    let instance = request.group_instance_id.as_deref();
-    let generation = request.generation_id_or_member_epoch;
-    let check =
-        |group: &mut Group, now_ms| group.check_commit(now_ms, &request.member_id, instance, generation);
-    let allowed = if request.group_id.is_empty() {
-        Err(ResponseError::InvalidGroupId)
-    } else if generation < 0 {
+pub(super) fn commit(state: &State, request: OffsetCommitRequest, version: i16) -> OffsetCommitResponse {
+    let who = Committer {
+        member_id: &request.member_id,
+        instance: request.group_instance_id.as_deref(),
+        generation: request.generation_id_or_member_epoch,
+    };
+    let check = |group: &mut Group, now_ms| group.check_commit(now_ms, who, version);
+    let allowed = if who.generation < 0 {
         // A consumer without a group's membership makes the group with its first commit.
         state.groups.with_new(&request.group_id, check).flatten()
     } else {
-        state.groups.with(&request.group_id, check).unwrap_or(Err(ResponseError::IllegalGeneration))
+        let unknown =
+            if version < 9 { ResponseError::IllegalGeneration } else { ResponseError::GroupIdNotFound };
+        state.groups.with(&request.group_id, check).unwrap_or(Err(unknown))
     };
+    let now_ms = state.stopwatch.wall_ms();
+    let retained_ms = request.retention_time_ms;
+    let expires_ms = (retained_ms >= 0).then(|| now_ms.saturating_add(retained_ms));
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|asked| {
             let index = asked.partition_index;
-            let result = allowed.and_then(|()| commit_one(state, &request.group_id, &topic.name, asked));
+            let result = allowed.and_then(|()| {
+                let offset = CommittedOffset {
+                    offset: asked.committed_offset,
+                    leader_epoch: asked.committed_leader_epoch,
+                    metadata: asked.committed_metadata.map(|text| text.to_string()).unwrap_or_default(),
+                    committed_ms: now_ms,
+                    expires_ms,
+                };
+                commit_one(state, &request.group_id, &topic.name, index, offset)
+            });
             OffsetCommitResponsePartition::default()
                 .with_partition_index(index)
                 .with_error_code(code_of(&result))
@@ -56,14 +69,9 @@ fn commit_one(
     state: &State,
     group_id: &str,
     topic: &str,
-    asked: OffsetCommitRequestPartition,
+    index: i32,
+    offset: CommittedOffset,
 ) -> Result<(), ResponseError> {
-    let index = asked.partition_index;
-    let offset = CommittedOffset {
-        offset: asked.committed_offset,
-        leader_epoch: asked.committed_leader_epoch,
-        metadata: asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
-    };
     check_offset(state, topic, index, &offset)?;
     let committed = state
         .groups
@@ -95,7 +103,13 @@ struct Fetched {
 }
 
 fn nothing_committed() -> CommittedOffset {
-    CommittedOffset { offset: -1, leader_epoch: -1, metadata: String::new() }
+    CommittedOffset {
+        offset: -1,
+        leader_epoch: -1,
+        metadata: String::new(),
+        committed_ms: -1,
+        expires_ms: None,
+    }
 }
 
 fn fetch_group(state: &State, group_id: &GroupId, asked: &Asked, stable_only: bool) -> Vec<Fetched> {
@@ -128,7 +142,12 @@ fn standing(
     Ok(group.offsets.get(topic, index).cloned().unwrap_or_else(nothing_committed))
 }
 
-pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+pub(super) fn fetch(
+    state: &State,
+    caller: &Caller,
+    request: OffsetFetchRequest,
+    version: i16,
+) -> OffsetFetchResponse {
     if version < 8 {
         let asked = request
             .topics
@@ -152,6 +171,18 @@ pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) ->
         return OffsetFetchResponse::default().with_topics(topics.collect());
     }
     let groups = request.groups.into_iter().map(|group| {
+        if !state.cluster.coordinates(caller.node, Coordinated::Group, &group.group_id) {
+            let error = ResponseError::NotCoordinator.code();
+            return OffsetFetchResponseGroup::default().with_group_id(group.group_id).with_error_code(error);
+        }
+        let checked = state.groups.with(&group.group_id, |known, _| {
+            known.check_fetch(group.member_id.as_deref(), group.member_epoch)
+        });
+        if let Some(Err(error)) = checked {
+            return OffsetFetchResponseGroup::default()
+                .with_group_id(group.group_id)
+                .with_error_code(error.code());
+        }
         let asked = group
             .topics
             .map(|topics| topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect());
@@ -177,26 +208,40 @@ pub(super) fn fetch(state: &State, request: OffsetFetchRequest, version: i16) ->
 }
 
 pub(super) fn delete(state: &State, request: &OffsetDeleteRequest) -> OffsetDeleteResponse {
+    if request.group_id.is_empty() {
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     let deleted = state.groups.with(&request.group_id, |group, _| {
+        group.check_offset_deletion()?;
         let topics = request.topics.iter().map(|topic| {
-            let subscribed = subscribes(group, &topic.name);
             let partitions = topic.partitions.iter().map(|partition| {
-                let code = if subscribed {
-                    ResponseError::GroupSubscribedToTopic.code()
-                } else {
-                    let index = partition.partition_index;
-                    code_of(&group.offsets.forget(&state.offsets, &request.group_id, &topic.name, index))
-                };
-                OffsetDeleteResponsePartition::default()
-                    .with_partition_index(partition.partition_index)
-                    .with_error_code(code)
+                let index = partition.partition_index;
+                OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code_of(
+                    &delete_one(state, &request.group_id, group, &topic.name, index),
+                ))
             });
             let partitions = partitions.collect();
             OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
         });
-        OffsetDeleteResponse::default().with_topics(topics.collect())
+        Ok(OffsetDeleteResponse::default().with_topics(topics.collect()))
     });
-    deleted.unwrap_or_else(|| {
-        OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code())
-    })
+    deleted
+        .unwrap_or(Err(ResponseError::GroupIdNotFound))
+        .unwrap_or_else(|error| OffsetDeleteResponse::default().with_error_code(error.code()))
+}
+
+fn delete_one(
+    state: &State,
+    group_id: &str,
+    group: &mut Group,
+    topic: &str,
+    index: i32,
+) -> Result<(), ResponseError> {
+    if state.topics.partition(topic, index).is_none() {
+        return Err(ResponseError::UnknownTopicOrPartition);
+    }
+    if group.subscribes(topic) {
+        return Err(ResponseError::GroupSubscribedToTopic);
+    }
+    group.offsets.forget(&state.offsets, group_id, topic, index)
 }

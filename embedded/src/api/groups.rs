@@ -12,10 +12,11 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use super::{Caller, NONE, code_of, text};
+use super::{Caller, NOBODY, NONE, code_of, text};
+use crate::cluster::{Coordinated, Node};
 use crate::group::member::{Answer, Joined};
 use crate::group::{Departure, JoinRequest, SyncRequest};
-use crate::state::{NODE_ID, State};
+use crate::state::State;
 
 /// What a coordinator coordinates, in `FindCoordinator`.
 const GROUPS: i8 = 0;
@@ -29,38 +30,50 @@ pub(super) fn find_coordinator(
     request: FindCoordinatorRequest,
     version: i16,
 ) -> FindCoordinatorResponse {
-    let known = matches!(request.key_type, GROUPS | TRANSACTIONS);
-    let refusal = (!known).then_some((
-        ResponseError::InvalidRequest.code(),
-        "the embedded broker coordinates consumer groups and transactions",
-    ));
+    let what = match request.key_type {
+        GROUPS => Some(Coordinated::Group),
+        TRANSACTIONS => Some(Coordinated::Transaction),
+        _ => None,
+    };
     if version >= 4 {
-        let coordinators = request.coordinator_keys.into_iter().map(|key| match refusal {
-            None => Coordinator::default()
-                .with_key(key)
-                .with_node_id(NODE_ID)
-                .with_host(text(&state.host))
-                .with_port(i32::from(state.port)),
-            Some((code, message)) => Coordinator::default()
-                .with_key(key)
-                .with_node_id((-1).into())
-                .with_port(-1)
-                .with_error_code(code)
-                .with_error_message(Some(text(message))),
+        let coordinators = request.coordinator_keys.into_iter().map(|key| {
+            match place_of(state, what, &key) {
+                Ok(node) => Coordinator::default()
+                    .with_node_id(node.id)
+                    .with_host(text(&node.host))
+                    .with_port(i32::from(node.port)),
+                Err((error, message)) => Coordinator::default()
+                    .with_node_id(NOBODY)
+                    .with_port(-1)
+                    .with_error_code(error.code())
+                    .with_error_message(Some(text(message))),
+            }
+            .with_key(key)
         });
         return FindCoordinatorResponse::default().with_coordinators(coordinators.collect());
     }
-    match refusal {
-        None => FindCoordinatorResponse::default()
-            .with_node_id(NODE_ID)
-            .with_host(text(&state.host))
-            .with_port(i32::from(state.port)),
-        Some((code, message)) => FindCoordinatorResponse::default()
-            .with_node_id((-1).into())
+    match place_of(state, what, &request.key) {
+        Ok(node) => FindCoordinatorResponse::default()
+            .with_node_id(node.id)
+            .with_host(text(&node.host))
+            .with_port(i32::from(node.port)),
+        Err((error, message)) => FindCoordinatorResponse::default()
+            .with_node_id(NOBODY)
             .with_port(-1)
-            .with_error_code(code)
+            .with_error_code(error.code())
             .with_error_message((version >= 1).then(|| text(message))),
     }
+}
+
+fn place_of<'a>(
+    state: &'a State,
+    what: Option<Coordinated>,
+    key: &str,
+) -> Result<&'a Node, (ResponseError, &'static str)> {
+    let unknown =
+        (ResponseError::InvalidRequest, "the embedded broker coordinates consumer groups and transactions");
+    let gone = (ResponseError::CoordinatorNotAvailable, "no broker is there to coordinate it");
+    state.cluster.coordinator(what.ok_or(unknown)?, key).ok_or(gone)
 }
 
 pub(super) async fn join(
@@ -152,6 +165,9 @@ pub(super) async fn sync(state: &State, request: SyncGroupRequest, version: i16)
         protocol: request.protocol_name.map(|name| name.to_string()),
         assignments: assignments.map(|one| (one.member_id.to_string(), one.assignment)).collect(),
     };
+    if request.group_id.is_empty() {
+        return SyncGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
     match state.groups.sync(&request.group_id, sync).await {
         Answer::Synced(synced) => {
             let names = version >= 5;
@@ -169,33 +185,43 @@ pub(super) async fn sync(state: &State, request: SyncGroupRequest, version: i16)
 
 pub(super) fn heartbeat(state: &State, request: &HeartbeatRequest) -> HeartbeatResponse {
     let instance = request.group_instance_id.as_deref();
-    let result = state
-        .groups
-        .with(&request.group_id, |group, now_ms| {
-            group.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
-        })
-        .unwrap_or(Err(ResponseError::UnknownMemberId));
+    let result = if request.group_id.is_empty() {
+        Err(ResponseError::InvalidGroupId)
+    } else {
+        let beaten = state.groups.with(&request.group_id, |group, now_ms| {
+            let classic = group.classic_mut().ok_or(ResponseError::UnknownMemberId)?;
+            classic.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
+        });
+        beaten.unwrap_or(Err(ResponseError::UnknownMemberId))
+    };
     HeartbeatResponse::default().with_error_code(code_of(&result))
 }
 
 pub(super) fn leave(state: &State, request: &LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
-    let leave_one = |member: &MemberIdentity| {
-        let who = Departure {
-            member_id: member.member_id.to_string(),
-            instance: member.group_instance_id.as_ref().map(ToString::to_string),
-        };
-        let left = state.groups.with(&request.group_id, |group, now_ms| group.leave(now_ms, &who));
-        code_of(&left.unwrap_or(Err(ResponseError::UnknownMemberId)))
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(ResponseError::InvalidGroupId.code());
+    }
+    let departure = |member: &MemberIdentity| Departure {
+        member_id: member.member_id.to_string(),
+        instance: member.group_instance_id.as_ref().map(ToString::to_string),
+    };
+    let leave = |who: &[Departure]| {
+        let left = state.groups.with(&request.group_id, |group, now_ms| {
+            group.classic_mut().map(|classic| classic.leave(now_ms, who))
+        });
+        left.flatten().unwrap_or_else(|| vec![Err(ResponseError::UnknownMemberId); who.len()])
     };
     if version < 3 {
-        let member = MemberIdentity::default().with_member_id(request.member_id.clone());
-        return LeaveGroupResponse::default().with_error_code(leave_one(&member));
+        let who = Departure { member_id: request.member_id.to_string(), instance: None };
+        let code = leave(&[who]).first().map_or(NONE, code_of);
+        return LeaveGroupResponse::default().with_error_code(code);
     }
-    let members = request.members.iter().map(|member| {
+    let who: Vec<Departure> = request.members.iter().map(departure).collect();
+    let members = request.members.iter().zip(leave(&who)).map(|(member, left)| {
         MemberResponse::default()
             .with_member_id(member.member_id.clone())
             .with_group_instance_id(member.group_instance_id.clone())
-            .with_error_code(leave_one(member))
+            .with_error_code(code_of(&left))
     });
     LeaveGroupResponse::default().with_members(members.collect())
 }

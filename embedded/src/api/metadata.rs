@@ -12,34 +12,46 @@ use kafka_protocol::messages::{
     DescribeClusterRequest, DescribeClusterResponse, MetadataRequest, MetadataResponse, TopicName,
 };
 
-use super::text;
+use super::{NOBODY, NONE, text};
+use crate::cluster::Node;
+use crate::cluster::leadership::Leadership;
 use crate::log::topics::Topic;
-use crate::state::{LEADER_EPOCH, NODE_ID, State};
+use crate::state::State;
 
 /// The endpoints of brokers, as opposed to those of controllers.
 const BROKER_ENDPOINTS: i8 = 1;
 
+/// The first version that tells which replicas are on brokers that are down.
+const FIRST_WITH_OFFLINE: i16 = 5;
+
 pub(super) fn metadata(state: &State, request: MetadataRequest, version: i16) -> MetadataResponse {
     let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
     let topics = match asked {
-        None => state.topics.all().iter().map(described).collect(),
+        None => state.topics.all().iter().map(|topic| described(state, topic, version)).collect(),
         Some(topics) => {
             let may_create = request.allow_auto_topic_creation;
-            topics.into_iter().map(|topic| look_up(state, topic, may_create)).collect()
+            topics.into_iter().map(|topic| look_up(state, topic, may_create, version)).collect()
         }
     };
-    let broker = MetadataResponseBroker::default()
-        .with_node_id(NODE_ID)
-        .with_host(text(&state.host))
-        .with_port(i32::from(state.port));
+    let brokers = state.cluster.live().map(|node| {
+        MetadataResponseBroker::default()
+            .with_node_id(node.id)
+            .with_host(text(&node.host))
+            .with_port(i32::from(node.port))
+    });
     MetadataResponse::default()
-        .with_brokers(vec![broker])
+        .with_brokers(brokers.collect())
         .with_cluster_id(Some(text(&state.cluster_id)))
-        .with_controller_id(NODE_ID)
+        .with_controller_id(state.cluster.controller())
         .with_topics(topics)
 }
 
-fn look_up(state: &State, asked: MetadataRequestTopic, may_create: bool) -> MetadataResponseTopic {
+fn look_up(
+    state: &State,
+    asked: MetadataRequestTopic,
+    may_create: bool,
+    version: i16,
+) -> MetadataResponseTopic {
     let Some(name) = asked.name else {
         let missing = || {
             MetadataResponseTopic::default()
@@ -47,22 +59,21 @@ fn look_up(state: &State, asked: MetadataRequestTopic, may_create: bool) -> Meta
                 .with_name(None)
                 .with_topic_id(asked.topic_id)
         };
-        return state.topics.by_id(asked.topic_id).as_ref().map_or_else(missing, described);
+        return state
+            .topics
+            .by_id(asked.topic_id)
+            .map_or_else(missing, |topic| described(state, &topic, version));
     };
     match state.topic_or_new(&name, may_create) {
-        Ok(topic) => described(&topic),
+        Ok(topic) => described(state, &topic, version),
         Err(error) => MetadataResponseTopic::default().with_error_code(error.code()).with_name(Some(name)),
     }
 }
 
-fn described(topic: &Arc<Topic>) -> MetadataResponseTopic {
-    let partitions = (0..topic.partition_count()).map(|index| {
-        MetadataResponsePartition::default()
-            .with_partition_index(index)
-            .with_leader_id(NODE_ID)
-            .with_leader_epoch(LEADER_EPOCH)
-            .with_replica_nodes(vec![NODE_ID])
-            .with_isr_nodes(vec![NODE_ID])
+fn described(state: &State, topic: &Arc<Topic>, version: i16) -> MetadataResponseTopic {
+    let partitions = topic.partitions();
+    let partitions = (0..).zip(&partitions).map(|(index, partition)| {
+        described_partition(state, &partition.leadership(), version).with_partition_index(index)
     });
     MetadataResponseTopic::default()
         .with_name(Some(TopicName(text(&topic.name))))
@@ -70,18 +81,35 @@ fn described(topic: &Arc<Topic>) -> MetadataResponseTopic {
         .with_partitions(partitions.collect())
 }
 
+fn described_partition(state: &State, leadership: &Leadership, version: i16) -> MetadataResponsePartition {
+    let leaderless = leadership.leader().is_none().then_some(ResponseError::LeaderNotAvailable);
+    let offline = if version >= FIRST_WITH_OFFLINE { state.cluster.offline(leadership) } else { Vec::new() };
+    MetadataResponsePartition::default()
+        .with_error_code(leaderless.map_or(NONE, |error| error.code()))
+        .with_leader_id(leadership.leader().unwrap_or(NOBODY))
+        .with_leader_epoch(leadership.epoch())
+        .with_replica_nodes(leadership.replicas().to_vec())
+        .with_isr_nodes(state.cluster.in_sync(leadership))
+        .with_offline_replicas(offline)
+}
+
 pub(super) fn describe_cluster(state: &State, request: &DescribeClusterRequest) -> DescribeClusterResponse {
     let response = DescribeClusterResponse::default()
         .with_endpoint_type(request.endpoint_type)
-        .with_controller_id(NODE_ID);
+        .with_controller_id(state.cluster.controller());
     if request.endpoint_type != BROKER_ENDPOINTS {
         return response
             .with_error_code(ResponseError::MismatchedEndpointType.code())
             .with_error_message(Some(text("this is the endpoint of a broker, not of a controller")));
     }
-    let broker = DescribeClusterBroker::default()
-        .with_broker_id(NODE_ID)
-        .with_host(text(&state.host))
-        .with_port(i32::from(state.port));
-    response.with_cluster_id(text(&state.cluster_id)).with_brokers(vec![broker])
+    let wanted = |node: &&Node| node.is_live() || request.include_fenced_brokers;
+    let brokers = state.cluster.nodes().iter().filter(wanted).map(|node| {
+        DescribeClusterBroker::default()
+            .with_broker_id(node.id)
+            .with_host(text(&node.host))
+            .with_port(i32::from(node.port))
+            // A stopped broker is what Kafka calls a fenced one.
+            .with_is_fenced(!node.is_live())
+    });
+    response.with_cluster_id(text(&state.cluster_id)).with_brokers(brokers.collect())
 }

@@ -1,14 +1,18 @@
 //! What the broker answers: one file for each family of requests.
 
 mod configs;
+mod consumer_groups;
+pub(crate) mod coordination;
 mod fetch;
 mod group_admin;
+mod group_configs;
 mod group_offsets;
 mod groups;
 mod metadata;
 mod offsets;
 mod partitions;
 mod produce;
+pub(crate) mod refusals;
 mod topics;
 mod transactions;
 mod versions;
@@ -18,21 +22,29 @@ pub(crate) use versions::SUPPORTED;
 
 use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::ApiKey;
+use kafka_protocol::messages::{ApiKey, BrokerId};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::state::State;
 use crate::wire::{Malformed, Request};
 
-/// Who asks.
+/// Who asks, and which broker.
 #[derive(Debug)]
 pub(crate) struct Caller {
+    /// The broker that is asked.
+    pub(crate) node: BrokerId,
     /// As Kafka shows it: with a slash before the address.
     pub(crate) host: String,
 }
 
 /// No error.
 const NONE: i16 = 0;
+
+/// No broker.
+const NOBODY: BrokerId = BrokerId(-1);
+
+/// The epoch of a client that does not know of epochs.
+const ANY_EPOCH: i32 = -1;
 
 /// The answer as a frame, or nothing for a request that wants none.
 ///
@@ -41,40 +53,57 @@ const NONE: i16 = 0;
 pub(crate) async fn answer(
     state: &State,
     caller: &Caller,
-    request: Request,
+    request: &Request,
 ) -> Result<Option<BytesMut>, Malformed> {
     let supported = versions::range_of(request.key).is_some_and(|range| range.contains(&request.version));
     if request.key == ApiKey::ApiVersions && !supported {
-        return versions::of_another_time(&request).map(Some);
+        return versions::of_another_time(request).map(Some);
     }
     if !supported {
         let what = format!("{:?} version {} is not supported", request.key, request.version);
         return Err(Malformed(what));
     }
+    if let Some(refused) = coordination::misplaced(state, caller, request)? {
+        return Ok(Some(refused));
+    }
     let version = request.version;
     let answer = match request.key {
         ApiKey::ApiVersions => request.answer(&versions::api_versions(&request.decode()?, version))?,
         ApiKey::Produce => {
-            let Some(response) = produce::produce(state, request.decode()?, version) else {
+            let Some(response) = produce::produce(state, caller, request.decode()?, version) else {
                 return Ok(None);
             };
             request.answer(&response)?
         }
-        ApiKey::Fetch => request.answer(&fetch::fetch(state, request.decode()?, version).await)?,
+        ApiKey::Fetch => request.answer(&fetch::fetch(state, caller, request.decode()?, version).await)?,
         ApiKey::JoinGroup => {
-            let response = groups::join(state, caller, &request.client_id, request.decode()?, version).await;
-            request.answer(&response)?
+            let join = groups::join(state, caller, &request.client_id, request.decode()?, version);
+            tokio::select! {
+                biased;
+                response = join => request.answer(&response)?,
+                refused = coordination::lost(state, caller, request) => return refused,
+            }
         }
-        ApiKey::SyncGroup => request.answer(&groups::sync(state, request.decode()?, version).await)?,
-        _ => match answer_about_groups(state, &request)? {
+        ApiKey::SyncGroup => {
+            tokio::select! {
+                biased;
+                response = groups::sync(state, request.decode()?, version) => request.answer(&response)?,
+                refused = coordination::lost(state, caller, request) => return refused,
+            }
+        }
+        _ => match answer_about_groups(state, caller, request)? {
             Some(answer) => answer,
-            None => answer_at_once(state, &request)?,
+            None => answer_at_once(state, caller, request)?,
         },
     };
     Ok(Some(answer))
 }
 
-fn answer_about_groups(state: &State, request: &Request) -> Result<Option<BytesMut>, Malformed> {
+fn answer_about_groups(
+    state: &State,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Option<BytesMut>, Malformed> {
     let version = request.version;
     let answer = match request.key {
         ApiKey::FindCoordinator => {
@@ -82,28 +111,40 @@ fn answer_about_groups(state: &State, request: &Request) -> Result<Option<BytesM
         }
         ApiKey::Heartbeat => request.answer(&groups::heartbeat(state, &request.decode()?))?,
         ApiKey::LeaveGroup => request.answer(&groups::leave(state, &request.decode()?, version))?,
-        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?))?,
-        ApiKey::OffsetFetch => request.answer(&group_offsets::fetch(state, request.decode()?, version))?,
-        ApiKey::OffsetDelete => request.answer(&group_offsets::delete(state, &request.decode()?))?,
-        ApiKey::ListGroups => request.answer(&group_admin::list(state, &request.decode()?))?,
-        ApiKey::DescribeGroups => {
-            request.answer(&group_admin::describe(state, request.decode()?, version))?
+        ApiKey::OffsetCommit => request.answer(&group_offsets::commit(state, request.decode()?, version))?,
+        ApiKey::OffsetFetch => {
+            request.answer(&group_offsets::fetch(state, caller, request.decode()?, version))?
         }
-        ApiKey::DeleteGroups => request.answer(&group_admin::delete(state, request.decode()?))?,
+        ApiKey::OffsetDelete => request.answer(&group_offsets::delete(state, &request.decode()?))?,
+        ApiKey::ListGroups => request.answer(&group_admin::list(state, caller, &request.decode()?))?,
+        ApiKey::DescribeGroups => {
+            request.answer(&group_admin::describe(state, caller, request.decode()?, version))?
+        }
+        ApiKey::ConsumerGroupHeartbeat => {
+            let decoded = request.decode()?;
+            let response = consumer_groups::heartbeat(state, caller, &request.client_id, &decoded, version);
+            request.answer(&response)?
+        }
+        ApiKey::ConsumerGroupDescribe => {
+            request.answer(&consumer_groups::describe(state, caller, request.decode()?))?
+        }
+        ApiKey::DeleteGroups => request.answer(&group_admin::delete(state, caller, request.decode()?))?,
         _ => return Ok(None),
     };
     Ok(Some(answer))
 }
 
-fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malformed> {
+fn answer_at_once(state: &State, caller: &Caller, request: &Request) -> Result<BytesMut, Malformed> {
     let version = request.version;
     match request.key {
         ApiKey::Metadata => request.answer(&metadata::metadata(state, request.decode()?, version)),
         ApiKey::DescribeCluster => request.answer(&metadata::describe_cluster(state, &request.decode()?)),
         ApiKey::DescribeTopicPartitions => request.answer(&partitions::describe(state, request.decode()?)),
-        ApiKey::ListOffsets => request.answer(&offsets::list(state, request.decode()?, version)),
-        ApiKey::OffsetForLeaderEpoch => request.answer(&offsets::for_leader_epoch(state, request.decode()?)),
-        ApiKey::DeleteRecords => request.answer(&offsets::delete_records(state, request.decode()?)),
+        ApiKey::ListOffsets => request.answer(&offsets::list(state, caller, request.decode()?, version)),
+        ApiKey::OffsetForLeaderEpoch => {
+            request.answer(&offsets::for_leader_epoch(state, caller, request.decode()?))
+        }
+        ApiKey::DeleteRecords => request.answer(&offsets::delete_records(state, caller, request.decode()?)),
         ApiKey::InitProducerId => {
             request.answer(&transactions::init_producer_id(state, &request.decode()?, version))
         }
@@ -118,10 +159,10 @@ fn answer_at_once(state: &State, request: &Request) -> Result<BytesMut, Malforme
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),
         ApiKey::CreatePartitions => request.answer(&topics::create_partitions(state, request.decode()?)),
-        ApiKey::DescribeConfigs => request.answer(&configs::describe(state, request.decode()?)),
-        ApiKey::AlterConfigs => request.answer(&configs::alter(state, request.decode()?)),
+        ApiKey::DescribeConfigs => request.answer(&configs::describe(state, caller, request.decode()?)),
+        ApiKey::AlterConfigs => request.answer(&configs::alter(state, caller, request.decode()?)),
         ApiKey::IncrementalAlterConfigs => {
-            request.answer(&configs::alter_incrementally(state, request.decode()?))
+            request.answer(&configs::alter_incrementally(state, caller, request.decode()?))
         }
         other => Err(Malformed(format!("{other:?} is not supported"))),
     }

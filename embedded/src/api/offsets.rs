@@ -9,6 +9,7 @@ use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
 use kafka_protocol::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
+use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_protocol::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
@@ -17,9 +18,10 @@ use kafka_protocol::messages::{
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
 
-use super::{NONE, code_of};
+use super::{ANY_EPOCH, Caller, NONE, code_of};
+use crate::cluster::leadership::EpochEnd;
 use crate::log::partition::Position;
-use crate::state::{LEADER_EPOCH, State};
+use crate::state::State;
 
 /// The numbers that stand for places rather than times.
 const LATEST: i64 = -1;
@@ -38,14 +40,26 @@ const FIRST_WITH_EPOCH: i16 = 4;
 
 const NOWHERE: Position = Position { offset: -1, timestamp: -1 };
 
-pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> ListOffsetsResponse {
+/// Where something lies, and the epoch of the leader who wrote it.
+struct Found {
+    position: Position,
+    leader_epoch: i32,
+}
+
+pub(super) fn list(
+    state: &State,
+    caller: &Caller,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
     let committed_only = request.isolation_level == READ_COMMITTED;
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let found = find(state, &topic.name, asked, committed_only);
+            let found = find(state, caller, &topic.name, asked, committed_only);
             let code = code_of(&found);
-            let position = found.unwrap_or(NOWHERE);
-            let epoch = if version >= FIRST_WITH_EPOCH && position.offset >= 0 { LEADER_EPOCH } else { -1 };
+            let Found { position, leader_epoch } =
+                found.unwrap_or(Found { position: NOWHERE, leader_epoch: -1 });
+            let epoch = if version >= FIRST_WITH_EPOCH && position.offset >= 0 { leader_epoch } else { -1 };
             ListOffsetsPartitionResponse::default()
                 .with_partition_index(asked.partition_index)
                 .with_error_code(code)
@@ -61,43 +75,41 @@ pub(super) fn list(state: &State, request: ListOffsetsRequest, version: i16) -> 
 
 fn find(
     state: &State,
+    caller: &Caller,
     topic: &str,
     asked: &ListOffsetsPartition,
     committed_only: bool,
-) -> Result<Position, ResponseError> {
+) -> Result<Found, ResponseError> {
     let partition =
         state.topics.partition(topic, asked.partition_index).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    if asked.current_leader_epoch > LEADER_EPOCH {
-        return Err(ResponseError::UnknownLeaderEpoch);
-    }
+    let leadership = partition.leadership();
+    leadership.check(caller.node, asked.current_leader_epoch)?;
     let at = |offset| Position { offset, timestamp: -1 };
-    Ok(match asked.timestamp {
+    let position = match asked.timestamp {
         LATEST if committed_only => at(partition.stable_end()),
         LATEST => at(partition.span().end),
         EARLIEST | EARLIEST_LOCAL => at(partition.span().start),
         MAX_TIMESTAMP => partition.latest_timestamp().unwrap_or(NOWHERE),
         LATEST_TIERED => NOWHERE,
         timestamp => partition.first_since(timestamp).unwrap_or(NOWHERE),
-    })
+    };
+    let leader_epoch = leadership.epoch_at(position.offset);
+    Ok(Found { position, leader_epoch })
 }
 
 pub(super) fn for_leader_epoch(
     state: &State,
+    caller: &Caller,
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let end = EpochEndOffset::default().with_partition(asked.partition);
-            let Some(partition) = state.topics.partition(&topic.topic, asked.partition) else {
-                return end.with_error_code(ResponseError::UnknownTopicOrPartition.code());
-            };
-            if asked.current_leader_epoch > LEADER_EPOCH {
-                return end.with_error_code(ResponseError::UnknownLeaderEpoch.code());
+            match end_of_epoch(state, caller, &topic.topic, asked) {
+                Ok(Some(EpochEnd { epoch, offset })) => end.with_leader_epoch(epoch).with_end_offset(offset),
+                Ok(None) => end,
+                Err(error) => end.with_error_code(error.code()),
             }
-            if asked.leader_epoch != LEADER_EPOCH {
-                return end;
-            }
-            end.with_leader_epoch(LEADER_EPOCH).with_end_offset(partition.span().end)
         });
         let partitions = partitions.collect();
         OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions)
@@ -105,16 +117,38 @@ pub(super) fn for_leader_epoch(
     OffsetForLeaderEpochResponse::default().with_topics(topics.collect())
 }
 
-pub(super) fn delete_records(state: &State, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
-    let topics = request.topics.into_iter().map(|topic| delete_in_topic(state, topic));
+fn end_of_epoch(
+    state: &State,
+    caller: &Caller,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<Option<EpochEnd>, ResponseError> {
+    let partition =
+        state.topics.partition(topic, asked.partition).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let leadership = partition.leadership();
+    leadership.check(caller.node, asked.current_leader_epoch)?;
+    let span = partition.span();
+    let end = leadership.end_of(asked.leader_epoch, span.end);
+    // What was written before the log begins is gone.
+    Ok(end.map(|end| EpochEnd { offset: end.offset.max(span.start), ..end }))
+}
+
+pub(super) fn delete_records(
+    state: &State,
+    caller: &Caller,
+    request: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
+    let topics = request.topics.into_iter().map(|topic| delete_in_topic(state, caller, topic));
     DeleteRecordsResponse::default().with_topics(topics.collect())
 }
 
-fn delete_in_topic(state: &State, asked: DeleteRecordsTopic) -> DeleteRecordsTopicResult {
+fn delete_in_topic(state: &State, caller: &Caller, asked: DeleteRecordsTopic) -> DeleteRecordsTopicResult {
     let topic = state.topics.by_name(&asked.name);
     let delete = |index: i32, offset: i64| -> Result<i64, ResponseError> {
         let topic = topic.as_ref().ok_or(ResponseError::UnknownTopicOrPartition)?;
         let partition = topic.partition(index).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        let leadership = partition.leadership();
+        leadership.check(caller.node, ANY_EPOCH)?;
         if !topic.behaviour().deletes {
             return Err(ResponseError::PolicyViolation);
         }

@@ -6,8 +6,9 @@ use kafka_protocol::messages::describe_topic_partitions_response::{
 };
 use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicName};
 
-use super::text;
-use crate::state::{LEADER_EPOCH, NODE_ID, State};
+use super::{NOBODY, NONE, text};
+use crate::log::topics::Topic;
+use crate::state::State;
 
 /// Partitions of one page, whatever a client asks for.
 const MAX_PAGE: i32 = 2_000;
@@ -47,7 +48,7 @@ pub(super) fn describe(
         let described = DescribeTopicPartitionsResponseTopic::default()
             .with_name(Some(TopicName(text(&name))))
             .with_topic_id(topic.id)
-            .with_partitions((first..until).map(partition).collect());
+            .with_partitions((first..until).filter_map(|index| partition(state, &topic, index)).collect());
         response.topics.push(described);
         if until < count {
             response.next_cursor = Some(cursor(&name, until));
@@ -57,16 +58,22 @@ pub(super) fn describe(
     response
 }
 
-fn partition(index: i32) -> DescribeTopicPartitionsResponsePartition {
-    DescribeTopicPartitionsResponsePartition::default()
+fn partition(state: &State, topic: &Topic, index: i32) -> Option<DescribeTopicPartitionsResponsePartition> {
+    let partition = topic.partition(index)?;
+    let leadership = partition.leadership();
+    let leaderless = leadership.leader().is_none().then_some(ResponseError::LeaderNotAvailable);
+    let described = DescribeTopicPartitionsResponsePartition::default()
         .with_partition_index(index)
-        .with_leader_id(NODE_ID)
-        .with_leader_epoch(LEADER_EPOCH)
-        .with_replica_nodes(vec![NODE_ID])
-        .with_isr_nodes(vec![NODE_ID])
+        .with_error_code(leaderless.map_or(NONE, |error| error.code()))
+        .with_leader_id(leadership.leader().unwrap_or(NOBODY))
+        .with_leader_epoch(leadership.epoch())
+        .with_replica_nodes(leadership.replicas().to_vec())
+        .with_isr_nodes(state.cluster.in_sync(&leadership))
+        .with_offline_replicas(state.cluster.offline(&leadership))
         // Null is allowed, and more than the Java client can bear.
         .with_eligible_leader_replicas(Some(Vec::new()))
-        .with_last_known_elr(Some(Vec::new()))
+        .with_last_known_elr(Some(Vec::new()));
+    Some(described)
 }
 
 fn cursor(topic: &str, partition: i32) -> Cursor {

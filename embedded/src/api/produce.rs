@@ -2,13 +2,16 @@
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_request::PartitionProduceData;
-use kafka_protocol::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
-use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::produce_response::{
+    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, TopicProduceResponse,
+};
+use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 
-use super::text;
-use crate::clock::wall_clock_ms;
+use super::{ANY_EPOCH, Caller, NOBODY, text};
+use crate::cluster::Node;
+use crate::cluster::leadership::Leadership;
 use crate::log::batch::Batch;
-use crate::log::partition::Refused;
+use crate::log::partition::{Partition, Refused};
 use crate::log::topics::Topic;
 use crate::state::State;
 use crate::txn::Ledger;
@@ -16,27 +19,36 @@ use crate::txn::Ledger;
 /// The first version with messages beside the codes of errors.
 const FIRST_WITH_MESSAGES: i16 = 8;
 
+/// The first version that tells who leads instead.
+const FIRST_WITH_LEADERS: i16 = 10;
+
+/// Acknowledged by all replicas that are in sync.
+const ALL: i16 = -1;
+
 /// Stores what it can, and says for each partition how that went; to a producer that wants to hear it.
-pub(super) fn produce(state: &State, request: ProduceRequest, version: i16) -> Option<ProduceResponse> {
+pub(super) fn produce(
+    state: &State,
+    caller: &Caller,
+    request: ProduceRequest,
+    version: i16,
+) -> Option<ProduceResponse> {
     let acks = request.acks;
     let known_acks = (-1..=1).contains(&acks);
-    let now_ms = wall_clock_ms();
+    let now_ms = state.stopwatch.wall_ms();
     // Held while a transaction's batches are stored, so that it cannot end in between.
     let transactional_id = request.transactional_id;
     let mut transaction = transactional_id.as_ref().map(|id| (id.as_str(), state.transactions.lock()));
+    let writer = Writer { state, caller, now_ms, acks };
     let mut response = ProduceResponse::default();
+    let mut leaders = Vec::new();
     for wanted in request.topic_data {
         let topic = state.topics.by_name(&wanted.name);
         let mut answered = TopicProduceResponse::default().with_name(wanted.name);
         for part in wanted.partition_data {
             let index = part.index;
             let outcome = if known_acks {
-                append(
-                    topic.as_deref(),
-                    part,
-                    now_ms,
-                    transaction.as_mut().map(|(id, ledger)| (*id, &mut **ledger)),
-                )
+                let transaction = transaction.as_mut().map(|(id, ledger)| (*id, &mut **ledger));
+                writer.append(topic.as_deref(), part, transaction)
             } else {
                 Err(Refused {
                     error: ResponseError::InvalidRequiredAcks,
@@ -45,33 +57,91 @@ pub(super) fn produce(state: &State, request: ProduceRequest, version: i16) -> O
             };
             answered.partition_responses.push(match outcome {
                 Ok(stored) => stored.with_index(index),
-                Err(refused) => refusal(refused, version).with_index(index),
+                Err(refused) => {
+                    let elsewhere = refused.error == ResponseError::NotLeaderOrFollower;
+                    let told = elsewhere && version >= FIRST_WITH_LEADERS;
+                    let partition = topic.as_ref().filter(|_| told).and_then(|topic| topic.partition(index));
+                    let refusal = refusal(refused, version).with_index(index);
+                    match partition {
+                        Some(partition) => refusal.with_current_leader(leader_of(&partition, &mut leaders)),
+                        None => refusal,
+                    }
+                }
             });
         }
         response.responses.push(answered);
     }
+    let endpoint = |node: &Node| {
+        NodeEndpoint::default()
+            .with_node_id(node.id)
+            .with_host(text(&node.host))
+            .with_port(i32::from(node.port))
+    };
+    let named = state.cluster.nodes().iter().filter(|node| leaders.contains(&node.id));
+    response.node_endpoints = named.map(endpoint).collect();
     (acks != 0).then_some(response)
 }
 
-fn append(
-    topic: Option<&Topic>,
-    part: PartitionProduceData,
+/// Where a producer has to go instead.
+fn leader_of(partition: &Partition, leaders: &mut Vec<BrokerId>) -> LeaderIdAndEpoch {
+    let leadership = partition.leadership();
+    let leader = leadership.leader().unwrap_or(NOBODY);
+    leaders.push(leader);
+    LeaderIdAndEpoch::default().with_leader_id(leader).with_leader_epoch(leadership.epoch())
+}
+
+/// What is the same for all partitions of a request.
+struct Writer<'a> {
+    state: &'a State,
+    caller: &'a Caller,
     now_ms: i64,
-    transaction: Option<(&str, &mut Ledger)>,
-) -> Result<PartitionProduceResponse, Refused> {
-    let found = topic.and_then(|topic| Some((topic, topic.partition(part.index)?)));
-    let Some((topic, partition)) = found else {
-        return Err(Refused {
-            error: ResponseError::UnknownTopicOrPartition,
-            message: "there is no such topic or partition".to_owned(),
-        });
-    };
-    let deny = |batch: &Batch| check_transaction(batch, transaction, &topic.name, part.index);
-    let appended = partition.append(part.records.unwrap_or_default(), topic.behaviour(), now_ms, deny)?;
-    Ok(PartitionProduceResponse::default()
-        .with_base_offset(appended.base_offset)
-        .with_log_append_time_ms(appended.log_append_ms)
-        .with_log_start_offset(appended.start_offset))
+    acks: i16,
+}
+
+impl Writer<'_> {
+    fn append(
+        &self,
+        topic: Option<&Topic>,
+        part: PartitionProduceData,
+        transaction: Option<(&str, &mut Ledger)>,
+    ) -> Result<PartitionProduceResponse, Refused> {
+        let found = topic.and_then(|topic| Some((topic, topic.partition(part.index)?)));
+        let Some((topic, partition)) = found else {
+            return Err(Refused {
+                error: ResponseError::UnknownTopicOrPartition,
+                message: "there is no such topic or partition".to_owned(),
+            });
+        };
+        // Held while the batch is stored, so that it is stored in the epoch of this leader.
+        let leadership = partition.leadership();
+        self.check_leader(&leadership, topic)?;
+        let deny = |batch: &Batch| check_transaction(batch, transaction, &topic.name, part.index);
+        let records = part.records.unwrap_or_default();
+        let appended = partition.append(records, topic.behaviour(), self.now_ms, deny)?;
+        Ok(PartitionProduceResponse::default()
+            .with_base_offset(appended.base_offset)
+            .with_log_append_time_ms(appended.log_append_ms)
+            .with_log_start_offset(appended.start_offset))
+    }
+
+    fn check_leader(&self, leadership: &Leadership, topic: &Topic) -> Result<(), Refused> {
+        if let Err(error) = leadership.check(self.caller.node, ANY_EPOCH) {
+            return Err(Refused::new(error, "another broker leads the partition"));
+        }
+        if self.acks != ALL {
+            return Ok(());
+        }
+        // As in Kafka, no more is asked for than the partition has.
+        let replicas = leadership.replicas().len();
+        let needed = usize::try_from(topic.behaviour().min_in_sync_replicas).unwrap_or(0).min(replicas);
+        let in_sync = replicas - self.state.cluster.offline(leadership).len();
+        if in_sync < needed {
+            let message =
+                format!("{in_sync} of {replicas} replicas are live, and `min.insync.replicas` is {needed}");
+            return Err(Refused::new(ResponseError::NotEnoughReplicas, message));
+        }
+        Ok(())
+    }
 }
 
 /// A transactional batch belongs to an open transaction that knows the partition.

@@ -10,7 +10,7 @@ use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, Cr
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
     DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
 use uuid::Uuid;
@@ -18,8 +18,8 @@ use uuid::Uuid;
 use super::configs::source_of;
 use super::{code_of, text};
 use crate::log::settings::{Settings, TOPIC_SETTINGS};
-use crate::log::topics::{Denied, Topic};
-use crate::state::{NODE_ID, State};
+use crate::log::topics::{Denied, Replicas, Topic};
+use crate::state::State;
 
 /// Leaves a number to the broker.
 const DEFAULT: i32 = -1;
@@ -34,6 +34,7 @@ const FIRST_WITH_DELETE_MESSAGES: i16 = 5;
 struct Created {
     id: Uuid,
     partitions: i32,
+    replication_factor: i16,
     settings: Settings,
 }
 
@@ -61,7 +62,9 @@ pub(super) fn create(state: &State, request: CreateTopicsRequest, version: i16) 
 }
 
 fn create_one(state: &State, asked: CreatableTopic, validate_only: bool) -> Result<Created, Denied> {
-    let partitions = partitions_of(state, &asked)?;
+    let replicas = replicas_of(state, &asked)?;
+    let partitions = i32::try_from(replicas.len()).unwrap_or(i32::MAX);
+    let replication_factor = i16::try_from(replicas.first().map_or(0, Vec::len)).unwrap_or(i16::MAX);
     let mut settings = Settings::default();
     for config in asked.configs {
         let value = config.value.as_deref().unwrap_or_default();
@@ -69,35 +72,59 @@ fn create_one(state: &State, asked: CreatableTopic, validate_only: bool) -> Resu
     }
     if validate_only {
         state.topics.check_new(&asked.name, partitions)?;
-        return Ok(Created { id: Uuid::nil(), partitions, settings });
+        return Ok(Created { id: Uuid::nil(), partitions, replication_factor, settings });
     }
-    let topic = state.create_topic(&asked.name, partitions, settings.clone())?;
-    Ok(Created { id: topic.id, partitions, settings })
+    let topic = state.topics.create_placed(&asked.name, replicas, settings.clone())?;
+    Ok(Created { id: topic.id, partitions, replication_factor, settings })
 }
 
-fn partitions_of(state: &State, asked: &CreatableTopic) -> Result<i32, Denied> {
+/// On which brokers the partitions are to be.
+fn replicas_of(state: &State, asked: &CreatableTopic) -> Result<Vec<Replicas>, Denied> {
     if asked.assignments.is_empty() {
-        if !matches!(asked.replication_factor, -1 | 1) {
-            let message =
-                format!("the replication factor is {}, and there is one broker", asked.replication_factor);
+        let brokers = state.cluster.nodes().len();
+        let replication = match asked.replication_factor {
+            -1 => Some(state.cluster.default_replication),
+            wanted => usize::try_from(wanted).ok().filter(|wanted| (1..=brokers).contains(wanted)),
+        };
+        let Some(replication) = replication else {
+            let wanted = asked.replication_factor;
+            let message = format!("the replication factor is {wanted}, and has to be from 1 to {brokers}");
             return Err((ResponseError::InvalidReplicationFactor, message));
-        }
+        };
         let default = asked.num_partitions == DEFAULT;
-        return Ok(if default { state.default_partitions } else { asked.num_partitions });
+        let partitions = if default { state.default_partitions } else { asked.num_partitions };
+        // Checked before so many are placed.
+        state.topics.check_new(&asked.name, partitions)?;
+        return Ok(state.topics.placed(partitions, replication));
     }
-    let mut indexes: Vec<i32> = asked.assignments.iter().map(|one| one.partition_index).collect();
-    indexes.sort_unstable();
-    let consecutive = indexes.iter().copied().eq((0..).take(indexes.len()));
-    let on_this_node = asked.assignments.iter().all(|one| is_this_node(&one.broker_ids));
-    if !consecutive || !on_this_node {
-        let message = format!("partitions are numbered from 0, and each is on broker {}", NODE_ID.0);
+    let mut assigned: Vec<(i32, Replicas)> =
+        asked.assignments.iter().map(|one| (one.partition_index, one.broker_ids.clone())).collect();
+    assigned.sort_unstable_by_key(|(index, _)| *index);
+    if !assigned.iter().map(|(index, _)| *index).eq((0..).take(assigned.len())) {
+        let message = "assigned partitions are numbered from 0, without a gap".to_owned();
         return Err((ResponseError::InvalidReplicaAssignment, message));
     }
-    Ok(i32::try_from(indexes.len()).unwrap_or(i32::MAX))
+    let replicas: Vec<Replicas> = assigned.into_iter().map(|(_, replicas)| replicas).collect();
+    check_brokers(state, &replicas, replicas.first().map_or(0, Vec::len))?;
+    Ok(replicas)
 }
 
-fn is_this_node(brokers: &[BrokerId]) -> bool {
-    brokers == [NODE_ID]
+/// Whether each partition is assigned to so many brokers, all known, and none of them twice.
+fn check_brokers(state: &State, replicas: &[Replicas], replication: usize) -> Result<(), Denied> {
+    let fits = |replicas: &Replicas| {
+        let known = replicas.iter().all(|id| state.cluster.node(*id).is_some());
+        let once = replicas.iter().enumerate().all(|(at, id)| !replicas[..at].contains(id));
+        known && once && !replicas.is_empty() && replicas.len() == replication
+    };
+    if replicas.iter().all(fits) {
+        return Ok(());
+    }
+    let known: Vec<String> = state.cluster.nodes().iter().map(|node| node.id.0.to_string()).collect();
+    let message = format!(
+        "each partition is to be assigned to the same number of brokers, each of them once, of `{}`",
+        known.join("`, `")
+    );
+    Err((ResponseError::InvalidReplicaAssignment, message))
 }
 
 fn described(created: &Created, version: i16) -> CreatableTopicResult {
@@ -113,7 +140,7 @@ fn described(created: &Created, version: i16) -> CreatableTopicResult {
     });
     result
         .with_num_partitions(created.partitions)
-        .with_replication_factor(1)
+        .with_replication_factor(created.replication_factor)
         .with_configs(Some(configs.collect()))
 }
 
@@ -159,23 +186,23 @@ pub(super) fn create_partitions(state: &State, request: CreatePartitionsRequest)
 fn grow(state: &State, asked: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Denied> {
     let unknown = || (ResponseError::UnknownTopicOrPartition, "there is no such topic".to_owned());
     let topic = state.topics.by_name(&asked.name).ok_or_else(unknown)?;
-    if let Some(assignments) = &asked.assignments {
-        check_assignments(&topic, asked.count, assignments.iter().map(|one| one.broker_ids.as_slice()))?;
-    }
-    state.topics.grow(&topic, asked.count, validate_only)
+    let replicas = match &asked.assignments {
+        None => None,
+        Some(assignments) => {
+            let replicas: Vec<Replicas> = assignments.iter().map(|one| one.broker_ids.clone()).collect();
+            check_growth(state, &topic, asked.count, &replicas)?;
+            Some(replicas)
+        }
+    };
+    state.topics.grow(&topic, asked.count, replicas, validate_only)
 }
 
-fn check_assignments<'a>(
-    topic: &Topic,
-    total: i32,
-    assignments: impl ExactSizeIterator<Item = &'a [BrokerId]>,
-) -> Result<(), Denied> {
+fn check_growth(state: &State, topic: &Topic, total: i32, replicas: &[Replicas]) -> Result<(), Denied> {
     let added = i64::from(total) - i64::from(topic.partition_count());
-    let fits = i64::try_from(assignments.len()).is_ok_and(|count| count == added);
-    let mut assignments = assignments;
-    if fits && assignments.all(is_this_node) {
-        return Ok(());
+    if i64::try_from(replicas.len()) != Ok(added) {
+        let message = format!("{added} partitions are to be added, and {} are assigned", replicas.len());
+        return Err((ResponseError::InvalidReplicaAssignment, message));
     }
-    let message = format!("each new partition is to be assigned once, to broker {}", NODE_ID.0);
-    Err((ResponseError::InvalidReplicaAssignment, message))
+    let replication = topic.partition(0).map_or(0, |first| first.leadership().replicas().len());
+    check_brokers(state, replicas, replication)
 }

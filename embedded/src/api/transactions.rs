@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 
 use super::group_offsets::check_offset;
 use super::{NONE, code_of};
-use crate::group::CommittedOffset;
+use crate::group::{CommittedOffset, Committer};
 use crate::state::State;
 use crate::txn::ProducerIdentity;
 
@@ -118,11 +118,12 @@ pub(super) fn commit_offsets(state: &State, request: TxnOffsetCommitRequest) -> 
     // Held to the end, so that the transaction cannot end in between.
     let mut ledger = state.transactions.lock();
     let allowed = ledger.check_group(&request.transactional_id, producer, &request.group_id).and_then(|()| {
-        let instance = request.group_instance_id.as_deref();
-        let checked = state.groups.with_new(&request.group_id, |group, now_ms| {
-            group.check_transactional_commit(now_ms, &request.member_id, instance, request.generation_id)
-        });
-        checked.flatten()
+        let who = Committer {
+            member_id: &request.member_id,
+            instance: request.group_instance_id.as_deref(),
+            generation: request.generation_id,
+        };
+        state.groups.check_transactional_commit(&request.group_id, who)
     });
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|asked| {
@@ -151,6 +152,8 @@ fn commit_one(
         offset: asked.committed_offset,
         leader_epoch: asked.committed_leader_epoch,
         metadata: asked.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
+        committed_ms: state.stopwatch.wall_ms(),
+        expires_ms: None,
     };
     check_offset(state, topic, index, &offset)?;
     let committed = state.groups.with(group_id, |group, _| {

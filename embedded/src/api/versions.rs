@@ -4,9 +4,10 @@ use std::ops::RangeInclusive;
 
 use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 
+use super::text;
 use crate::wire::{Malformed, Request};
 
 /// Every API that is answered, with its oldest and its newest version.
@@ -41,8 +42,19 @@ pub(crate) const SUPPORTED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
     (ApiKey::DescribeTopicPartitions, 0, 0),
 ];
+
+/// The features that are switched on, each with its highest level, which is the one that it is at.
+const FEATURES: &[(&str, i16)] = &[("group.version", 1)];
+
+/// The first version that tells features.
+const FIRST_WITH_FEATURES: i16 = 3;
+
+/// The first version in which a feature may have the lowest level 0.
+const FIRST_WITH_LEVEL_ZERO: i16 = 4;
 
 /// The versions of an API that are answered.
 pub(super) fn range_of(key: ApiKey) -> Option<RangeInclusive<i16>> {
@@ -54,7 +66,22 @@ pub(super) fn api_versions(request: &ApiVersionsRequest, version: i16) -> ApiVer
     if version >= 3 && !named {
         return ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
     }
-    supported()
+    let supported_features =
+        FEATURES.iter().filter(|_| version >= FIRST_WITH_LEVEL_ZERO).map(|(name, level)| {
+            SupportedFeatureKey::default().with_name(text(*name)).with_min_version(0).with_max_version(*level)
+        });
+    let finalized = FEATURES.iter().map(|(name, level)| {
+        let feature = FinalizedFeatureKey::default().with_name(text(*name));
+        feature.with_min_version_level(*level).with_max_version_level(*level)
+    });
+    let response = supported();
+    if version < FIRST_WITH_FEATURES {
+        return response;
+    }
+    response
+        .with_supported_features(supported_features.collect())
+        .with_finalized_features(finalized.collect())
+        .with_finalized_features_epoch(0)
 }
 
 /// To a client from the future, in the version that every client reads.

@@ -1,10 +1,10 @@
 //! The classic group protocol as a state machine without clock, connection or task.
 //!
-//! 1. Every request that waits is answered exactly once, through [`Group::take_answers`].
+//! 1. Every request that waits is answered exactly once, through [`ClassicGroup::take_answers`].
 //! 2. A generation begins when everyone has joined, or the time for it is up; who has not joined is then no member.
 //!    A static member stays until its session ends.
 //! 3. Only the leader's assignment makes a generation stable, and every member of it gets its own part.
-//! 4. Time passes only in [`Group::tick`]; nothing happens before [`Group::next_deadline`].
+//! 4. Time passes only in [`ClassicGroup::tick`]; nothing happens before [`Group::next_deadline`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -13,10 +13,10 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 use super::member::{Answer, Joined, JoinedMember, Member, Synced, Token, WaitsFor};
-use super::offsets::Offsets;
+use super::{MAX_MEMBERS, subscriptions};
 
-/// Members of one group.
-const MAX_MEMBERS: usize = 1_000;
+/// The protocol type of consumers, whose metadata says what they subscribe to.
+pub(crate) const CONSUMER: &str = "consumer";
 
 /// Where a group is between two generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,10 +28,9 @@ pub(crate) enum GroupState {
     Stable,
 }
 
-/// A consumer group.
+/// A group whose members use the classic protocol, or that has none.
 #[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) offsets: Offsets,
+pub(crate) struct ClassicGroup {
     state: GroupState,
     generation: i32,
     protocol_type: String,
@@ -42,6 +41,8 @@ pub(crate) struct Group {
     instances: HashMap<String, String>,
     /// Member ids given out to clients that have not come back with them yet, and until when they may.
     announced: HashMap<String, u64>,
+    /// When the last member went.
+    empty_since_ms: Option<u64>,
     /// When a rebalance, or the collection of its assignments, is over in any case.
     round_ends_ms: Option<u64>,
     answers: Vec<(Token, Answer)>,
@@ -97,7 +98,7 @@ impl GroupState {
     }
 }
 
-impl Group {
+impl ClassicGroup {
     pub(crate) fn state(&self) -> GroupState {
         self.state
     }
@@ -115,9 +116,44 @@ impl Group {
         self.members.iter()
     }
 
-    /// Whether nothing would be lost with it.
+    /// Whether nothing but offsets would be lost with it.
     pub(crate) fn is_forgettable(&self) -> bool {
-        self.state == GroupState::Empty && self.announced.is_empty() && self.offsets.is_empty()
+        self.state == GroupState::Empty && self.announced.is_empty()
+    }
+
+    /// A group that a broker remembers from before it was started. Its offsets are retained from now on, since nobody
+    /// knows how long ago it had members.
+    pub(super) fn left(now_ms: u64) -> Self {
+        Self { empty_since_ms: Some(now_ms), ..Self::default() }
+    }
+
+    /// Since when it has no members, if it ever had some.
+    pub(crate) fn empty_since_ms(&self) -> Option<u64> {
+        self.empty_since_ms.filter(|_| self.state == GroupState::Empty)
+    }
+
+    /// Whether a member consumes a topic, or may do so for all that is known.
+    pub(crate) fn subscribes(&self, topic: &str) -> bool {
+        if self.protocol_type != CONSUMER || self.members.is_empty() {
+            return false;
+        }
+        let Some(protocol) = &self.protocol else { return true };
+        self.members.values().any(|member| subscriptions::names(member.metadata(protocol), topic))
+    }
+
+    /// Whether it is known which topics its members consume, so that offsets of others can expire.
+    pub(crate) fn knows_its_subscriptions(&self) -> bool {
+        self.state == GroupState::Empty
+            || (self.state == GroupState::Stable && self.protocol_type == CONSUMER)
+    }
+
+    /// Whether offsets may be taken away from it.
+    ///
+    /// # Errors
+    /// `NON_EMPTY_GROUP`, if it has members of which nobody knows what they consume.
+    pub(crate) fn check_offset_deletion(&self) -> Result<(), ResponseError> {
+        let known = self.state == GroupState::Empty || self.protocol_type == CONSUMER;
+        if known { Ok(()) } else { Err(ResponseError::NonEmptyGroup) }
     }
 
     /// The answers that have become due.
@@ -135,11 +171,13 @@ impl Group {
     }
 
     fn try_join(&mut self, now_ms: u64, request: JoinRequest, token: Token) -> Result<(), ResponseError> {
+        self.check_room(&request.member_id)?;
         self.check_protocols(&request)?;
         if !request.member_id.is_empty() {
             if self.announced.remove(&request.member_id).is_some() {
                 let id = request.member_id.clone();
-                return self.admit(now_ms, id, request, token);
+                self.admit(now_ms, id, request, token);
+                return Ok(());
             }
             self.check_identity(&request.member_id, request.instance.as_deref())?;
             self.rejoin(now_ms, request, token);
@@ -152,6 +190,7 @@ impl Group {
         }
         if request.knows_two_rounds && request.instance.is_none() {
             if self.members.len() + self.announced.len() >= MAX_MEMBERS {
+                // Kafka announces without end; here even that has its limit.
                 return Err(ResponseError::GroupMaxSizeReached);
             }
             let until = now_ms.saturating_add(request.session_timeout_ms);
@@ -160,14 +199,28 @@ impl Group {
             return Ok(());
         }
         let id = request.fresh_id.clone();
-        self.admit(now_ms, id, request, token)
+        self.admit(now_ms, id, request, token);
+        Ok(())
     }
 
+    fn check_room(&self, member_id: &str) -> Result<(), ResponseError> {
+        let taken = match self.state {
+            GroupState::Empty => 0,
+            // Of those who were members before, the last to join again may find no place.
+            GroupState::PreparingRebalance if !self.members.get(member_id).is_some_and(Member::joins) => {
+                self.members.values().filter(|member| member.joins()).count()
+            }
+            _ if self.members.contains_key(member_id) => 0,
+            _ => self.members.len(),
+        };
+        if taken < MAX_MEMBERS { Ok(()) } else { Err(ResponseError::GroupMaxSizeReached) }
+    }
+
+    /// Whether there is a protocol that the client knows and all members know, itself included as it was before.
     fn check_protocols(&self, request: &JoinRequest) -> Result<(), ResponseError> {
-        let others = || self.members.iter().filter(|(id, _)| **id != request.member_id);
         let same_type = self.members.is_empty() || self.protocol_type == request.protocol_type;
-        let common =
-            request.protocols.iter().any(|(name, _)| others().all(|(_, member)| member.supports(name)));
+        let known_to_all = |name: &str| self.members.values().all(|member| member.supports(name));
+        let common = request.protocols.iter().any(|(name, _)| known_to_all(name));
         if same_type && common && !request.protocol_type.is_empty() {
             Ok(())
         } else {
@@ -175,16 +228,7 @@ impl Group {
         }
     }
 
-    fn admit(
-        &mut self,
-        now_ms: u64,
-        id: String,
-        request: JoinRequest,
-        token: Token,
-    ) -> Result<(), ResponseError> {
-        if self.members.len() >= MAX_MEMBERS {
-            return Err(ResponseError::GroupMaxSizeReached);
-        }
+    fn admit(&mut self, now_ms: u64, id: String, request: JoinRequest, token: Token) {
         if let Some(instance) = &request.instance {
             self.instances.insert(instance.clone(), id.clone());
         }
@@ -204,7 +248,6 @@ impl Group {
         self.members.insert(id.clone(), member);
         self.leader.get_or_insert(id);
         self.prepare(now_ms);
-        Ok(())
     }
 
     /// A member joins again: for a rebalance, because it wants something else, or because an answer was lost.
@@ -249,8 +292,6 @@ impl Group {
         if led {
             self.leader = Some(id.clone());
         }
-        let chosen = self.protocol.clone().unwrap_or_default();
-        let wanted_before = member.metadata(&chosen);
         member.client_id = request.client_id;
         member.client_host = request.client_host;
         member.session_timeout_ms = request.session_timeout_ms;
@@ -258,11 +299,12 @@ impl Group {
         member.protocols = request.protocols;
         member.waits_for = WaitsFor::Nothing;
         member.beat(now_ms);
-        let unchanged = member.supports(&chosen) && member.metadata(&chosen) == wanted_before;
         self.members.insert(id.clone(), member);
-        if self.state == GroupState::Stable && unchanged {
+        // As in Kafka, what it subscribes to takes effect with the next rebalance; only another protocol causes one.
+        let same_protocol = self.protocol.is_some() && self.elect_protocol() == self.protocol;
+        if self.state == GroupState::Stable && same_protocol {
             let mut answer = self.place_of(&id, led && request.knows_skipping);
-            if let (Answer::Joined(joined), false) = (&mut answer, request.knows_skipping) {
+            if let (Answer::Joined(joined), true) = (&mut answer, led && !request.knows_skipping) {
                 // An older leader would assign anew; under its old name it takes itself for a follower.
                 old_id.clone_into(&mut joined.leader);
                 joined.members.clear();
@@ -329,7 +371,7 @@ impl Group {
     fn complete(&mut self, now_ms: u64) {
         self.members.retain(|_, member| member.joins() || member.instance.is_some());
         if self.members.is_empty() {
-            self.become_empty();
+            self.become_empty(now_ms);
             return;
         }
         let leads = |id: &String| self.members.get(id).is_some_and(Member::joins);
@@ -368,8 +410,9 @@ impl Group {
         }
     }
 
-    fn become_empty(&mut self) {
+    fn become_empty(&mut self, now_ms: u64) {
         self.generation += 1;
+        self.empty_since_ms = Some(now_ms);
         self.state = GroupState::Empty;
         self.protocol = None;
         self.leader = None;
@@ -478,21 +521,31 @@ impl Group {
         Ok(())
     }
 
-    /// A member leaves of its own will, or is removed by an administrator who knows its instance.
-    pub(crate) fn leave(&mut self, now_ms: u64, who: &Departure) -> Result<(), ResponseError> {
+    /// Members leave of their own will, or are removed by an administrator who knows their instances. However many they
+    /// are, they cause one rebalance.
+    pub(crate) fn leave(&mut self, now_ms: u64, who: &[Departure]) -> Vec<Result<(), ResponseError>> {
+        let left: Vec<_> = who.iter().map(|who| self.leave_one(who)).collect();
+        if left.contains(&Ok(true)) {
+            self.rebalance_after_loss(now_ms);
+        }
+        self.complete_if_all_joined(now_ms);
+        left.into_iter().map(|left| left.map(|_| ())).collect()
+    }
+
+    /// Says whether who left was a member, rather than one that was only announced.
+    fn leave_one(&mut self, who: &Departure) -> Result<bool, ResponseError> {
         let id = match &who.instance {
             Some(instance) if who.member_id.is_empty() => {
                 self.instances.get(instance).ok_or(ResponseError::UnknownMemberId)?.clone()
             }
             _ => who.member_id.clone(),
         };
-        if self.announced.remove(&id).is_none() {
-            self.check_identity(&id, who.instance.as_deref())?;
-            self.remove(&id);
-            self.rebalance_after_loss(now_ms);
+        if self.announced.remove(&id).is_some() {
+            return Ok(false);
         }
-        self.complete_if_all_joined(now_ms);
-        Ok(())
+        self.check_identity(&id, who.instance.as_deref())?;
+        self.remove(&id);
+        Ok(true)
     }
 
     fn remove(&mut self, id: &str) {
@@ -520,10 +573,12 @@ impl Group {
         instance: Option<&str>,
         generation: i32,
     ) -> Result<(), ResponseError> {
-        if generation < 0 && member_id.is_empty() && instance.is_none() {
+        if generation < 0 && self.state == GroupState::Empty {
             // A consumer that assigns itself, or a tool.
-            let free = self.state == GroupState::Empty;
-            return if free { Ok(()) } else { Err(ResponseError::UnknownMemberId) };
+            return Ok(());
+        }
+        if generation < 0 && member_id.is_empty() && instance.is_none() {
+            return Err(ResponseError::UnknownMemberId);
         }
         self.check_member(member_id, instance, generation)?;
         if self.state == GroupState::CompletingRebalance {
@@ -535,18 +590,19 @@ impl Group {
         Ok(())
     }
 
-    /// The same for a commit within a transaction, which older clients make without their membership.
+    /// The same for a commit within a transaction, for which it does not matter how far a rebalance is, and which older
+    /// clients make without their membership.
     pub(crate) fn check_transactional_commit(
-        &mut self,
-        now_ms: u64,
+        &self,
         member_id: &str,
         instance: Option<&str>,
         generation: i32,
     ) -> Result<(), ResponseError> {
-        if generation < 0 && member_id.is_empty() {
+        let unnamed = member_id.is_empty() && instance.is_none();
+        if generation < 0 && (unnamed || self.state == GroupState::Empty) {
             return Ok(());
         }
-        self.check_commit(now_ms, member_id, instance, generation)
+        self.check_member(member_id, instance, generation)
     }
 
     fn check_member(&self, id: &str, instance: Option<&str>, generation: i32) -> Result<(), ResponseError> {
@@ -570,6 +626,17 @@ impl Group {
         let waits = |member: &&Member| member.waits_for == WaitsFor::Nothing;
         let sessions = self.members.values().filter(waits).map(|member| member.expires_ms);
         sessions.chain(self.announced.values().copied()).chain(self.round_ends_ms).min()
+    }
+
+    /// Ends a member's session now, as if its time had passed. `false` if there is no such member.
+    pub(crate) fn expire_member(&mut self, now_ms: u64, id: &str) -> bool {
+        if !self.members.contains_key(id) {
+            return false;
+        }
+        self.remove(id);
+        self.rebalance_after_loss(now_ms);
+        self.complete_if_all_joined(now_ms);
+        true
     }
 
     /// Lets time pass: ends sessions, and rounds that took too long.

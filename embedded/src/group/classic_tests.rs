@@ -37,8 +37,21 @@ fn sync_as(member_id: &str, generation: i32, assignments: &[(&str, &'static str)
     }
 }
 
+fn departure(member_id: &str, instance: Option<&str>) -> Departure {
+    Departure { member_id: member_id.to_owned(), instance: instance.map(str::to_owned) }
+}
+
+fn leave(
+    group: &mut ClassicGroup,
+    now_ms: u64,
+    member_id: &str,
+    instance: Option<&str>,
+) -> Result<(), ResponseError> {
+    group.leave(now_ms, &[departure(member_id, instance)]).remove(0)
+}
+
 /// The answers since the last look, in one line each.
-fn answers(group: &mut Group) -> Vec<String> {
+fn answers(group: &mut ClassicGroup) -> Vec<String> {
     let told = group.take_answers().into_iter().map(|(token, answer)| match answer {
         Answer::Joined(joined) => {
             let skips = if joined.skip_assignment { " skips" } else { "" };
@@ -59,8 +72,8 @@ fn answers(group: &mut Group) -> Vec<String> {
 }
 
 /// A stable group of two, in generation 2, at time 0. `a` leads.
-fn stable_pair() -> Group {
-    let mut group = Group::default();
+fn stable_pair() -> ClassicGroup {
+    let mut group = ClassicGroup::default();
     group.join(0, join_as("", "a"), 1);
     group.join(0, join_as("a", ""), 2);
     assert_eq!(answers(&mut group), ["1: MemberIdRequired a", "2: a in 1 under a of 1"]);
@@ -88,14 +101,14 @@ fn members_join_and_get_their_parts() {
 
 #[test]
 fn an_old_client_is_a_member_in_one_round() {
-    let mut group = Group::default();
+    let mut group = ClassicGroup::default();
     group.join(0, JoinRequest { knows_two_rounds: false, ..join_as("", "a") }, 1);
     assert_eq!(answers(&mut group), ["1: a in 1 under a of 1"]);
 }
 
 #[test]
 fn who_is_wrong_is_told_how() {
-    type Act = fn(&mut Group) -> Result<(), ResponseError>;
+    type Act = fn(&mut ClassicGroup) -> Result<(), ResponseError>;
     let cases: [(&str, Act, ResponseError); 9] = [
         ("a stranger", |group| group.heartbeat(1, "x", None, 2), ResponseError::UnknownMemberId),
         ("an old generation", |group| group.heartbeat(1, "a", None, 1), ResponseError::IllegalGeneration),
@@ -111,11 +124,7 @@ fn who_is_wrong_is_told_how() {
             |group| group.check_commit(1, "", None, -1),
             ResponseError::UnknownMemberId,
         ),
-        (
-            "a stranger's leave",
-            |group| group.leave(1, &Departure { member_id: "x".to_owned(), instance: None }),
-            ResponseError::UnknownMemberId,
-        ),
+        ("a stranger's leave", |group| leave(group, 1, "x", None), ResponseError::UnknownMemberId),
         (
             "another type",
             |group| {
@@ -192,7 +201,7 @@ fn a_silent_member_is_dropped_when_its_session_ends() {
 fn an_id_that_nobody_comes_back_with_holds_nobody_up_for_long() {
     let mut group = stable_pair();
     group.join(0, join_as("", "c"), 8);
-    group.leave(0, &Departure { member_id: "b".to_owned(), instance: None }).unwrap();
+    leave(&mut group, 0, "b", None).unwrap();
     group.join(0, join_as("a", ""), 9);
     assert_eq!(answers(&mut group), ["8: MemberIdRequired c"]);
     group.tick(SESSION_MS);
@@ -219,7 +228,7 @@ fn a_leader_that_assigns_nothing_is_dropped_and_those_who_wait_begin_again() {
 fn the_last_one_to_leave_empties_the_group() {
     let mut group = stable_pair();
     for id in ["a", "b"] {
-        group.leave(1, &Departure { member_id: id.to_owned(), instance: None }).unwrap();
+        leave(&mut group, 1, id, None).unwrap();
     }
     assert_eq!((group.state(), group.next_deadline()), (GroupState::Empty, None));
     assert!(group.is_forgettable());
@@ -243,7 +252,7 @@ fn a_lost_answer_is_given_again_and_a_waiting_request_is_answered_once() {
 
 #[test]
 fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
-    let mut group = Group::default();
+    let mut group = ClassicGroup::default();
     group.join(0, join_static("one", "one-1"), 1);
     assert_eq!(answers(&mut group), ["1: one-1 in 1 under one-1 of 1"]);
     group.sync(0, sync_as("one-1", 1, &[("one-1", "all")]), 2);
@@ -258,18 +267,21 @@ fn a_static_member_comes_back_without_a_rebalance_and_fences_its_former_self() {
 
     group.join(600, JoinRequest { knows_skipping: false, ..join_static("one", "one-3") }, 5);
     assert_eq!(answers(&mut group), ["5: one-3 in 1 under one-2 of 0"]);
-    // What it wants is new, so there is something to assign.
+    // What it wants is new, and waits for the next rebalance; another assignor does not wait.
     let protocols = vec![("range".to_owned(), Bytes::from_static(b"other topics"))];
     group.join(700, JoinRequest { protocols, ..join_static("one", "one-4") }, 6);
-    assert_eq!(answers(&mut group), ["6: one-4 in 2 under one-4 of 1"]);
+    assert_eq!(answers(&mut group), ["6: one-4 in 1 under one-4 of 1 skips"]);
+    let both = vec![("sticky".to_owned(), Bytes::new()), ("range".to_owned(), Bytes::new())];
+    group.join(700, JoinRequest { protocols: both, ..join_static("one", "one-5") }, 7);
+    assert_eq!(answers(&mut group), ["7: one-5 in 2 under one-5 of 1"]);
 
-    group.leave(701, &Departure { member_id: String::new(), instance: Some("one".to_owned()) }).unwrap();
+    leave(&mut group, 701, "", Some("one")).unwrap();
     assert_eq!(group.state(), GroupState::Empty);
 }
 
 #[test]
 fn a_static_member_that_is_away_keeps_its_place_until_its_session_ends() {
-    let mut group = Group::default();
+    let mut group = ClassicGroup::default();
     group.join(0, join_static("one", "one-1"), 1);
     group.sync(0, sync_as("one-1", 1, &[("one-1", "all")]), 2);
     answers(&mut group);
@@ -291,7 +303,7 @@ fn a_static_member_that_is_away_keeps_its_place_until_its_session_ends() {
 #[test]
 fn the_assignor_that_most_prefer_among_those_that_all_know_is_chosen() {
     let protocols = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), Bytes::new())).collect();
-    let mut group = Group::default();
+    let mut group = ClassicGroup::default();
     let wishes: [(&str, &[&str]); 3] = [
         ("a", &["cooperative", "range", "sticky"]),
         ("b", &["sticky", "range"]),
@@ -305,4 +317,73 @@ fn the_assignor_that_most_prefer_among_those_that_all_know_is_chosen() {
         group.join(0, JoinRequest { protocols: protocols(names), ..join_as(id, "") }, token);
     }
     assert_eq!(group.protocol(), Some("sticky"));
+}
+
+#[test]
+fn members_that_leave_together_cause_one_rebalance() {
+    let mut group = stable_pair();
+    group.join(1, join_as("", "c"), 8);
+    group.join(1, join_as("c", ""), 9);
+    group.join(1, join_as("b", ""), 10);
+    answers(&mut group);
+    let left = group.leave(2, &[departure("a", None), departure("x", None), departure("b", None)]);
+    assert_eq!(left, [Ok(()), Err(ResponseError::UnknownMemberId), Ok(())]);
+    assert_eq!(answers(&mut group), ["10: UnknownMemberId b", "9: c in 3 under c of 1"]);
+}
+
+#[test]
+fn commits_are_judged_by_what_they_say_and_by_the_state() {
+    let mut group = stable_pair();
+    for (member, instance, generation, expected) in [
+        ("", None, -1, Err(ResponseError::UnknownMemberId)),
+        ("a", None, -1, Err(ResponseError::IllegalGeneration)),
+        ("a", None, 1, Err(ResponseError::IllegalGeneration)),
+        ("a", Some("x"), 2, Err(ResponseError::UnknownMemberId)),
+        ("a", None, 2, Ok(())),
+    ] {
+        assert_eq!(group.check_commit(1, member, instance, generation), expected, "{member} {generation}");
+    }
+    assert_eq!(group.check_transactional_commit("", None, -1), Ok(()));
+    assert_eq!(group.check_transactional_commit("a", None, 1), Err(ResponseError::IllegalGeneration));
+    group.join(1, join_as("a", ""), 8);
+    group.join(1, join_as("b", ""), 9);
+    assert_eq!(group.check_commit(1, "a", None, 3), Err(ResponseError::RebalanceInProgress));
+    assert_eq!(group.check_transactional_commit("a", None, 3), Ok(()), "transactions do not wait");
+    for id in ["a", "b"] {
+        leave(&mut group, 2, id, None).unwrap();
+    }
+    assert_eq!(group.check_commit(3, "anybody", None, -1), Ok(()), "nobody is there to contradict");
+    assert_eq!(group.empty_since_ms(), Some(2));
+}
+
+#[test]
+fn a_member_cannot_change_to_an_assignor_that_it_did_not_know() {
+    let mut group = stable_pair();
+    leave(&mut group, 1, "b", None).unwrap();
+    let protocols = vec![("sticky".to_owned(), Bytes::new())];
+    group.join(1, JoinRequest { protocols, ..join_as("a", "") }, 8);
+    assert_eq!(answers(&mut group), ["8: InconsistentGroupProtocol a"]);
+}
+
+#[test]
+fn who_comes_when_the_group_is_full_is_turned_away() {
+    let mut group = ClassicGroup::default();
+    let old = |id: &str| JoinRequest { knows_two_rounds: false, ..join_as("", id) };
+    // The first one does not come back for the second round, and makes room for the last one.
+    for number in 0..=MAX_MEMBERS as u64 {
+        group.join(0, old(&format!("m{number:04}")), number);
+    }
+    group.tick(REBALANCE_MS);
+    answers(&mut group);
+    assert_eq!(group.members().count(), MAX_MEMBERS);
+    group.join(REBALANCE_MS, old("more"), 5_000);
+    assert_eq!(answers(&mut group), ["5000: GroupMaxSizeReached "]);
+    group.join(REBALANCE_MS, join_as("m0007", ""), 5_001);
+    assert_eq!(answers(&mut group), ["5001: m0007 in 2 under m0001 of 0"], "who is in stays in");
+
+    let mut announced = ClassicGroup::default();
+    for number in 0..=MAX_MEMBERS as u64 {
+        announced.join(0, join_as("", &format!("m{number:04}")), number);
+    }
+    assert_eq!(answers(&mut announced).pop().as_deref(), Some("1000: GroupMaxSizeReached "));
 }

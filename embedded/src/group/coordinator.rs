@@ -5,20 +5,26 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::error::ResponseError;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::sleep_until;
 
+use super::consumer::{Heartbeat, JOINING, LEAVING_FOR_A_WHILE, Place, Refused, TopicSource};
+use super::kinds::Now;
 use super::member::{Answer, Token};
-use super::{Group, JoinRequest, OffsetStore, SyncRequest};
+use super::settings::{GroupConfig, GroupSettings};
+use super::{Committer, Group, JoinRequest, OffsetStore, SyncRequest};
 use crate::clock::Stopwatch;
 use crate::storage::{Record, Storage, StoredGroup};
 
 /// Groups of the broker. Beyond it those that hold nothing are forgotten, and then new ones refused.
 const MAX_GROUPS: usize = 10_000;
 
+/// Between two looks for expired offsets, at most.
+const EXPIRY_INTERVAL_MS: u64 = 600_000;
+
 /// All groups.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
     inner: Mutex<Inner>,
+    settings: GroupSettings,
     stopwatch: Stopwatch,
     /// A deadline has come nearer than the one that is slept for.
     hurry: Notify,
@@ -27,14 +33,18 @@ pub(crate) struct Coordinator {
 #[derive(Debug, Default)]
 struct Inner {
     groups: BTreeMap<String, Group>,
+    /// What is set for single groups, which need not exist.
+    configs: BTreeMap<String, GroupConfig>,
+    /// When is looked for expired offsets again.
+    next_expiry_ms: u64,
     waiting: HashMap<Token, oneshot::Sender<Answer>>,
     last_token: Token,
     slept_for: Option<u64>,
 }
 
 impl Coordinator {
-    pub(crate) fn new(stopwatch: Stopwatch) -> Self {
-        Self { inner: Mutex::default(), stopwatch, hurry: Notify::new() }
+    pub(crate) fn new(stopwatch: Stopwatch, settings: GroupSettings) -> Self {
+        Self { inner: Mutex::default(), settings, stopwatch, hurry: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -55,7 +65,10 @@ impl Coordinator {
             }
             let (token, answer) = inner.new_waiter();
             let now_ms = self.stopwatch.elapsed_ms();
-            inner.groups.entry(group_id.to_owned()).or_default().join(now_ms, request, token);
+            match inner.groups.entry(group_id.to_owned()).or_default().joined_classic(member_id.is_empty()) {
+                Ok(group) => group.join(now_ms, request, token),
+                Err(error) => inner.deliver(vec![(token, Answer::NotJoined(error, member_id.clone()))]),
+            }
             self.settle(&mut inner, group_id);
             answer
         };
@@ -66,16 +79,138 @@ impl Coordinator {
     pub(crate) async fn sync(&self, group_id: &str, request: SyncRequest) -> Answer {
         let answer = {
             let mut inner = self.inner();
-            if !inner.groups.contains_key(group_id) {
-                return Answer::NotSynced(ResponseError::UnknownMemberId);
-            }
             let (token, answer) = inner.new_waiter();
             let now_ms = self.stopwatch.elapsed_ms();
-            inner.groups.entry(group_id.to_owned()).or_default().sync(now_ms, request, token);
+            match inner.groups.get_mut(group_id).and_then(Group::classic_mut) {
+                Some(group) => group.sync(now_ms, request, token),
+                None => {
+                    inner.deliver(vec![(token, Answer::NotSynced(ResponseError::UnknownMemberId))]);
+                }
+            }
             self.settle(&mut inner, group_id);
             answer
         };
         answer.await.unwrap_or(Answer::NotSynced(ResponseError::CoordinatorNotAvailable))
+    }
+
+    /// Takes a sign of life of a member of the new protocol, and says how often it is to give one, in milliseconds.
+    ///
+    /// # Errors
+    /// `GROUP_ID_NOT_FOUND` where there is no such group, or one with members of the classic protocol, and those of
+    /// [`ConsumerGroup`](super::consumer::ConsumerGroup).
+    pub(crate) fn consumer_heartbeat(
+        &self,
+        group_id: &str,
+        request: Heartbeat,
+        topics: &dyn TopicSource,
+    ) -> Result<(Place, u64), Refused> {
+        let joins = request.epoch == JOINING;
+        let mut inner = self.inner();
+        let is_new = !inner.groups.contains_key(group_id);
+        if is_new && !joins {
+            let message = format!("there is no group `{group_id}`");
+            return Err((ResponseError::GroupIdNotFound, message));
+        }
+        if is_new {
+            inner.make_room().map_err(|error| (error, "the broker has too many groups".to_owned()))?;
+        }
+        let settings = self.settings.with(inner.configs.get(group_id).copied().unwrap_or_default());
+        let now_ms = self.stopwatch.elapsed_ms();
+        let group = inner.groups.entry(group_id.to_owned()).or_default();
+        let place = group
+            .joined_consumer(joins)
+            .and_then(|group| group.heartbeat(now_ms, request, topics, settings.session_timeout_ms));
+        if place.is_err() && is_new {
+            inner.groups.remove(group_id);
+        }
+        self.settle(&mut inner, group_id);
+        Ok((place?, settings.heartbeat_interval_ms))
+    }
+
+    /// Takes a member of the new protocol out of its group, for good or for a while, as its epoch says.
+    pub(crate) fn consumer_leave(
+        &self,
+        group_id: &str,
+        member_id: &str,
+        instance: Option<&str>,
+        epoch: i32,
+    ) -> Result<(), Refused> {
+        debug_assert!((LEAVING_FOR_A_WHILE..JOINING).contains(&epoch));
+        let left = self.with(group_id, |group, _| {
+            group.joined_consumer(false).and_then(|group| group.leave(member_id, instance, epoch))
+        });
+        let unknown = || Err((ResponseError::GroupIdNotFound, format!("there is no group `{group_id}`")));
+        left.unwrap_or_else(unknown)
+    }
+
+    /// Whether a commit within a transaction may be made. Who is no member makes the group with it.
+    pub(crate) fn check_transactional_commit(
+        &self,
+        group_id: &str,
+        who: Committer<'_>,
+    ) -> Result<(), ResponseError> {
+        if group_id.is_empty() {
+            return Err(ResponseError::InvalidGroupId);
+        }
+        if who.generation >= 0 {
+            let checked = self.with(group_id, |group, _| group.check_transactional_commit(who));
+            return checked.unwrap_or(Err(ResponseError::IllegalGeneration));
+        }
+        self.with_new(group_id, |group, _| group.check_transactional_commit(who)).flatten()
+    }
+
+    /// The broker's settings of groups.
+    pub(crate) fn settings(&self) -> GroupSettings {
+        self.settings
+    }
+
+    /// What is set for a group.
+    pub(crate) fn config(&self, group_id: &str) -> GroupConfig {
+        self.inner().configs.get(group_id).copied().unwrap_or_default()
+    }
+
+    /// Sets it, once that is written down.
+    ///
+    /// # Errors
+    /// `POLICY_VIOLATION`, where settings are kept for too many groups, and `KAFKA_STORAGE_ERROR`.
+    pub(crate) fn set_config(
+        &self,
+        group_id: &str,
+        config: GroupConfig,
+        storage: &Storage,
+    ) -> Result<(), ResponseError> {
+        let mut inner = self.inner();
+        let is_set = config != GroupConfig::default();
+        let is_known = inner.configs.contains_key(group_id);
+        if is_set && !is_known && inner.configs.len() >= MAX_GROUPS {
+            return Err(ResponseError::PolicyViolation);
+        }
+        if !is_set && !is_known {
+            return Ok(());
+        }
+        storage.write(|| vec![Record::GroupConfig { group: group_id.to_owned(), config }])?;
+        if !is_set {
+            inner.configs.remove(group_id);
+            return Ok(());
+        }
+        inner.configs.insert(group_id.to_owned(), config);
+        Ok(())
+    }
+
+    /// Forgets offsets that are no longer retained, and groups that hold nothing any more. Looks every ten minutes, as
+    /// Kafka does, or more often where offsets are retained for less.
+    pub(crate) fn expire_offsets(&self, store: &OffsetStore) {
+        let mut inner = self.inner();
+        let now = Now { elapsed_ms: self.stopwatch.elapsed_ms(), wall_ms: self.stopwatch.wall_ms() };
+        if now.elapsed_ms < inner.next_expiry_ms {
+            return;
+        }
+        let retention_ms = self.settings.offsets_retention_ms;
+        inner.next_expiry_ms = now.elapsed_ms.saturating_add((retention_ms / 2).min(EXPIRY_INTERVAL_MS));
+        inner.groups.retain(|group_id, group| {
+            group.expire_offsets(store, group_id, now, retention_ms);
+            !group.is_forgettable()
+        });
     }
 
     /// Does something with a group, if there is one. The function is given the time.
@@ -110,7 +245,7 @@ impl Coordinator {
     pub(crate) fn delete(&self, group_id: &str, storage: &Storage) -> Result<(), ResponseError> {
         let mut inner = self.inner();
         let group = inner.groups.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
-        if group.state() != super::GroupState::Empty {
+        if !group.is_empty() {
             return Err(ResponseError::NonEmptyGroup);
         }
         storage.write(|| vec![Record::GroupDeleted(group_id.to_owned())])?;
@@ -118,11 +253,19 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Takes over the offsets that a data directory holds.
-    pub(crate) fn restore(&self, groups: BTreeMap<String, StoredGroup>, store: &OffsetStore) {
+    /// Takes over the offsets and the settings of groups that a data directory holds.
+    pub(crate) fn restore(
+        &self,
+        groups: BTreeMap<String, StoredGroup>,
+        configs: BTreeMap<String, GroupConfig>,
+        store: &OffsetStore,
+    ) {
         let mut inner = self.inner();
+        inner.configs = configs;
+        let now_ms = self.stopwatch.elapsed_ms();
         for (group_id, stored) in groups {
-            let offsets = &mut inner.groups.entry(group_id).or_default().offsets;
+            let group = inner.groups.entry(group_id).or_insert_with(|| Group::left(now_ms));
+            let offsets = &mut group.offsets;
             for ((topic, partition), offset) in stored.committed {
                 offsets.restore(store, None, topic, partition, offset);
             }
@@ -147,7 +290,7 @@ impl Coordinator {
             let next = self.tick();
             let sleep = async {
                 match next {
-                    Some(deadline) => sleep_until(self.stopwatch.instant_of(deadline)).await,
+                    Some(deadline) => self.stopwatch.sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             };
@@ -159,7 +302,7 @@ impl Coordinator {
     }
 
     /// Lets every group whose time has come act, and says when the next one's comes.
-    fn tick(&self) -> Option<u64> {
+    pub(crate) fn tick(&self) -> Option<u64> {
         let mut inner = self.inner();
         let now_ms = self.stopwatch.elapsed_ms();
         let mut answers = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! Offsets are written down before they count, and what they take up in memory is limited over all groups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
@@ -55,6 +55,10 @@ pub(crate) struct CommittedOffset {
     pub(crate) offset: i64,
     pub(crate) leader_epoch: i32,
     pub(crate) metadata: String,
+    /// When it was committed, on the wall clock.
+    pub(crate) committed_ms: i64,
+    /// Until when the client wants it kept, if it says so.
+    pub(crate) expires_ms: Option<i64>,
 }
 
 /// An offset and the room it takes up.
@@ -192,12 +196,7 @@ impl Offsets {
         store.storage.write(|| {
             vec![Record::Forgotten { group: group.to_owned(), topic: topic.to_owned(), partition }]
         })?;
-        if let Some(partitions) = self.committed.get_mut(topic) {
-            partitions.remove(&partition);
-            if partitions.is_empty() {
-                self.committed.remove(topic);
-            }
-        }
+        self.remove(topic, partition);
         Ok(())
     }
 
@@ -205,6 +204,46 @@ impl Offsets {
         self.committed.remove(topic);
         for pending in self.pending.values_mut() {
             pending.retain(|(pending_topic, _), _| pending_topic != topic);
+        }
+    }
+
+    /// Forgets what has expired, except for what a transaction is about to replace, once that is written down. If it
+    /// cannot be, it stays until the next time.
+    pub(super) fn expire(
+        &mut self,
+        store: &OffsetStore,
+        group: &str,
+        is_expired: impl Fn(&str, &CommittedOffset) -> bool,
+    ) {
+        let pending: BTreeSet<_> = self.pending.values().flat_map(BTreeMap::keys).cloned().collect();
+        let mut expired = BTreeSet::new();
+        for (topic, partitions) in &self.committed {
+            let gone = partitions.iter().filter(|(_, kept)| is_expired(topic, &kept.offset));
+            expired.extend(gone.map(|(partition, _)| (topic.clone(), *partition)));
+        }
+        expired.retain(|partition| !pending.contains(partition));
+        if expired.is_empty() {
+            return;
+        }
+        let written = store.storage.write(|| {
+            let forgotten = expired.iter().cloned();
+            forgotten
+                .map(|(topic, partition)| Record::Forgotten { group: group.to_owned(), topic, partition })
+                .collect()
+        });
+        if written.is_ok() {
+            for (topic, partition) in expired {
+                self.remove(&topic, partition);
+            }
+        }
+    }
+
+    fn remove(&mut self, topic: &str, partition: i32) {
+        if let Some(partitions) = self.committed.get_mut(topic) {
+            partitions.remove(&partition);
+            if partitions.is_empty() {
+                self.committed.remove(topic);
+            }
         }
     }
 
@@ -219,7 +258,8 @@ mod tests {
     use super::*;
 
     fn offset(offset: i64, metadata: &str) -> CommittedOffset {
-        CommittedOffset { offset, leader_epoch: 3, metadata: metadata.to_owned() }
+        let metadata = metadata.to_owned();
+        CommittedOffset { offset, leader_epoch: 3, metadata, committed_ms: 5, expires_ms: None }
     }
 
     #[test]

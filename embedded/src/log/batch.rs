@@ -177,6 +177,11 @@ impl Batch {
         (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
     }
 
+    /// The epoch of the leader that stored it.
+    pub(super) fn leader_epoch(&self) -> i32 {
+        field(&self.bytes, LEADER_EPOCH).map_or(-1, i32::from_be_bytes)
+    }
+
     fn is_compressed(&self) -> bool {
         self.attributes & COMPRESSION_MASK != 0
     }
@@ -192,12 +197,12 @@ impl Batch {
         i32::try_from(last % (i64::from(i32::MAX) + 1)).unwrap_or(0)
     }
 
-    /// The batch as it is stored: at its offset, and stamped if the topic wants that.
-    pub(crate) fn placed(&self, base_offset: i64, log_append_ms: Option<i64>) -> Self {
+    /// The batch as it is stored: at its offset, in the leader's epoch, and stamped if the topic wants that.
+    pub(crate) fn placed(&self, base_offset: i64, leader_epoch: i32, log_append_ms: Option<i64>) -> Self {
         // A copy, so that the log does not hold on to the whole request.
         let mut bytes = BytesMut::from(&self.bytes[..]);
         bytes[BASE_OFFSET..LENGTH].copy_from_slice(&base_offset.to_be_bytes());
-        bytes[LEADER_EPOCH..MAGIC].copy_from_slice(&0_i32.to_be_bytes());
+        bytes[LEADER_EPOCH..MAGIC].copy_from_slice(&leader_epoch.to_be_bytes());
         let mut placed = Self {
             base_offset,
             last_offset: base_offset + i64::from(self.record_count) - 1,
@@ -217,7 +222,13 @@ impl Batch {
     }
 
     /// The marker that ends a transaction in a partition.
-    pub(crate) fn marker(base_offset: i64, now_ms: i64, producer: ProducerIdentity, committed: bool) -> Self {
+    pub(crate) fn marker(
+        base_offset: i64,
+        leader_epoch: i32,
+        now_ms: i64,
+        producer: ProducerIdentity,
+        committed: bool,
+    ) -> Self {
         // One record of 16 bytes: its header, a key that says how it ended, and a value with the coordinator's epoch.
         const RECORD: [u8; 17] = [32, 0, 0, 0, 8, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0];
         const OUTCOME: usize = RECORDS + 8;
@@ -228,6 +239,7 @@ impl Batch {
         bytes[BASE_OFFSET..LENGTH].copy_from_slice(&base_offset.to_be_bytes());
         let length = i32::try_from(bytes.len() - LEADER_EPOCH).unwrap_or(i32::MAX);
         bytes[LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+        bytes[LEADER_EPOCH..MAGIC].copy_from_slice(&leader_epoch.to_be_bytes());
         bytes[MAGIC] = 2;
         bytes[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&attributes.to_be_bytes());
         bytes[BASE_TIMESTAMP..MAX_TIMESTAMP].copy_from_slice(&now_ms.to_be_bytes());

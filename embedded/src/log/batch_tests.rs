@@ -95,9 +95,10 @@ fn a_batch_is_split_off_and_placed_without_touching_its_checksum() {
     let second = Batch::split_from(&mut bytes).unwrap();
     assert_eq!((first.record_count, second.record_count, bytes.len()), (2, 1, 0));
 
-    let placed = first.placed(40, None);
+    let placed = first.placed(40, 3, None);
     assert_eq!((placed.base_offset, placed.last_offset, placed.max_timestamp), (40, 41, 100));
     assert_eq!(placed.bytes[MAGIC..], first.bytes[MAGIC..]);
+    assert_eq!(placed.bytes[LEADER_EPOCH..MAGIC], 3_i32.to_be_bytes());
     let records: Vec<_> = placed.records().map(Result::unwrap).collect();
     assert_eq!(records[0], RecordInfo { offset: 40, timestamp: 100, has_key: true });
     assert_eq!(records[1], RecordInfo { offset: 41, timestamp: 90, has_key: false });
@@ -106,7 +107,7 @@ fn a_batch_is_split_off_and_placed_without_touching_its_checksum() {
 #[test]
 fn a_log_append_time_is_stamped_and_signed() {
     let batch = Batch::split_from(&mut batch_of(&[(None, 100), (None, 90)]).freeze()).unwrap();
-    let mut placed = batch.placed(5, Some(1_234)).bytes;
+    let mut placed = batch.placed(5, 0, Some(1_234)).bytes;
     let read = Batch::split_from(&mut placed).unwrap();
     assert!(read.has_log_append_time());
     assert!(read.records().all(|record| record.unwrap().timestamp == 1_234));
@@ -158,7 +159,7 @@ fn sequences_wrap_to_zero() {
 #[test]
 fn a_marker_is_a_batch_that_only_the_broker_may_write() {
     let producer = ProducerIdentity { id: 7, epoch: 3 };
-    let marker = Batch::marker(40, 1_234, producer, true);
+    let marker = Batch::marker(40, 2, 1_234, producer, true);
     let records: Vec<_> = marker.records().map(Result::unwrap).collect();
     assert_eq!(records, [RecordInfo { offset: 40, timestamp: 1_234, has_key: true }]);
     assert_eq!(marker.producer(), producer);

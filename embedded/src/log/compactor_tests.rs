@@ -13,6 +13,7 @@ use super::super::partition::ReadFrom;
 use super::super::settings::Settings;
 use super::super::topics::Topics;
 use super::*;
+use crate::cluster::Cluster;
 use crate::storage::{DataDirectory, Storage};
 use crate::txn::ProducerIdentity;
 
@@ -46,10 +47,10 @@ impl Log {
         let storage =
             directory.as_ref().map(|directory| Arc::new(DataDirectory::open(directory.path()).unwrap()));
         let budget = Arc::new(Budget::new(10_000_000));
-        let topics = Topics::open(Arc::clone(&budget), Storage(storage)).unwrap();
+        let topics = Topics::open(Arc::clone(&budget), Arc::new(Cluster::of(1)), Storage(storage)).unwrap();
         let found = topic.map(|name| topics.by_name(name).unwrap());
         let partition = found.as_ref().map_or_else(
-            || Arc::new(Partition::new(Arc::clone(&budget))),
+            || Arc::new(Partition::new(Arc::clone(&budget), Cluster::of(1).new_leadership(Vec::new()))),
             |topic| topic.partition(0).unwrap(),
         );
         let topic = found.map_or_else(|| Settings::default().behaviour(), |topic| topic.behaviour());

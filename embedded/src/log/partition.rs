@@ -9,10 +9,11 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
 use tokio::sync::Notify;
 
 use super::batch::{BadBatch, Batch, RecordInfo};
@@ -22,6 +23,7 @@ use super::producers::{Producers, Verdict};
 use super::recovery::{self, Recovered};
 use super::settings::{Behaviour, Settings};
 use super::visibility::{Aborted, Visibility};
+use crate::cluster::leadership::Leadership;
 use crate::error::StartError;
 use crate::txn::ProducerIdentity;
 
@@ -31,13 +33,18 @@ pub(super) use compaction::{Chunk, Compactable};
 
 /// One partition of a topic.
 #[derive(Debug)]
-pub(crate) struct Partition(Mutex<Log>);
+pub(crate) struct Partition {
+    log: Mutex<Log>,
+    /// Locked before the log, and while a record is appended, so that each is of the epoch that it says.
+    leadership: RwLock<Leadership>,
+}
 
 #[derive(Debug)]
 struct Log {
     entries: VecDeque<Entry>,
     start_offset: i64,
     end_offset: i64,
+    leader_epoch: i32,
     /// Of the batches themselves.
     stored_bytes: u64,
     /// What is taken of the budget.
@@ -173,27 +180,40 @@ impl Refused {
 }
 
 impl Partition {
-    pub(crate) fn new(budget: Arc<Budget>) -> Self {
-        Self::with(budget, None, Recovered::default(), 0)
+    pub(crate) fn new(budget: Arc<Budget>, leadership: Leadership) -> Self {
+        Self::with(budget, leadership, None, Recovered::default(), 0)
     }
 
     /// A partition of a topic that has just been created, with files to come.
-    pub(crate) fn new_on_disk(budget: Arc<Budget>, disk: Disk) -> Self {
+    pub(crate) fn new_on_disk(budget: Arc<Budget>, leadership: Leadership, disk: Disk) -> Self {
         recovery::clear(&disk);
-        Self::with(budget, Some(disk), Recovered::default(), 0)
+        Self::with(budget, leadership, Some(disk), Recovered::default(), 0)
     }
 
-    /// A partition as its files are, from an offset on.
+    /// A partition as its files are, from an offset on, in an epoch that is at least this one, and later than those of
+    /// its batches.
     pub(crate) fn recovered(
         budget: Arc<Budget>,
+        leadership: Leadership,
         mut disk: Disk,
         start_offset: i64,
+        epoch: i32,
     ) -> Result<Self, StartError> {
-        let recovered = recovery::recover(&mut disk)?;
-        Ok(Self::with(budget, Some(disk), recovered, start_offset))
+        let mut recovered = recovery::recover(&mut disk)?;
+        // An offset that was given once is not given again.
+        recovered.end_offset = recovered.end_offset.max(start_offset);
+        let history = std::mem::take(&mut recovered.epochs);
+        let leadership = leadership.resumed(epoch, history, recovered.end_offset);
+        Ok(Self::with(budget, leadership, Some(disk), recovered, start_offset))
     }
 
-    fn with(budget: Arc<Budget>, disk: Option<Disk>, recovered: Recovered, start_offset: i64) -> Self {
+    fn with(
+        budget: Arc<Budget>,
+        leadership: Leadership,
+        disk: Option<Disk>,
+        recovered: Recovered,
+        start_offset: i64,
+    ) -> Self {
         let Recovered { entries, end_offset, producers, visibility, next_horizon, .. } = recovered;
         let first_offset =
             disk.as_ref().and_then(|disk| disk.segments.front()).map_or(0, |one| one.base_offset);
@@ -203,8 +223,8 @@ impl Partition {
             stored_bytes: entries.iter().map(|entry| entry.bytes as u64).sum(),
             entries,
             start_offset: first_offset,
-            // An offset that was given once is not given again.
-            end_offset: end_offset.max(start_offset),
+            end_offset,
+            leader_epoch: leadership.epoch(),
             charged,
             budget,
             disk,
@@ -217,11 +237,41 @@ impl Partition {
             waiting: Vec::new(),
         };
         log.start_at(start_offset);
-        Self(Mutex::new(log))
+        Self { log: Mutex::new(log), leadership: RwLock::new(leadership) }
+    }
+
+    /// Who leads, for as long as it is looked at: the leader does not change before the guard is dropped.
+    pub(crate) fn leadership(&self) -> RwLockReadGuard<'_, Leadership> {
+        self.leadership.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Elects another leader if the one there is is not live.
+    pub(crate) fn elect(&self, is_live: impl Fn(BrokerId) -> bool) {
+        self.change_leader(|leadership, end| {
+            leadership.elect(end, is_live);
+        });
+    }
+
+    /// Has a replica lead, in a new epoch, which is returned.
+    pub(crate) fn move_leader(&self, to: BrokerId) -> i32 {
+        self.change_leader(|leadership, end| leadership.become_led_by(Some(to), end))
+    }
+
+    fn change_leader(&self, change: impl FnOnce(&mut Leadership, i64)) -> i32 {
+        let mut leadership = self.leadership.write().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.log();
+        change(&mut leadership, log.end_offset);
+        if log.leader_epoch != leadership.epoch() {
+            log.leader_epoch = leadership.epoch();
+            log.save_epoch();
+            // Fetches that wait here have to ask elsewhere.
+            log.wake();
+        }
+        leadership.epoch()
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn span(&self) -> Span {
@@ -234,7 +284,7 @@ impl Partition {
         log.visibility.stable_end(log.end_offset)
     }
 
-    /// Stores the one batch that a producer sent, unless it is denied, and wakes who waits for it.
+    /// Stores the one batch that a producer sent, in the leader's epoch, unless it is denied, and wakes who waits for it.
     pub(crate) fn append(
         &self,
         records: Bytes,
@@ -269,7 +319,7 @@ impl Partition {
         }
         let cost = log.cost_of(&batch);
         log.make_room(cost, topic, now_ms)?;
-        let placed = batch.placed(log.end_offset, topic.log_append_time.then_some(now_ms));
+        let placed = batch.placed(log.end_offset, log.leader_epoch, topic.log_append_time.then_some(now_ms));
         log.push(&placed, Some(topic)).map_err(|error| not_written(&error))?;
         if placed.is_idempotent() {
             log.producers.remember(&placed);
@@ -492,7 +542,7 @@ impl Log {
     /// Writes the markers of transactions that have ended.
     fn settle(&mut self, now_ms: i64) -> io::Result<()> {
         while let Some((producer, committed)) = self.owed.first().copied() {
-            let marker = Batch::marker(self.end_offset, now_ms, producer, committed);
+            let marker = Batch::marker(self.end_offset, self.leader_epoch, now_ms, producer, committed);
             let cost = self.cost_of(&marker);
             self.budget.reserve_beyond_limit(cost);
             self.charged += cost;
@@ -512,6 +562,18 @@ impl Log {
                 partition: disk.partition,
                 offset,
             }]),
+        }
+    }
+
+    /// Writes the epoch down, in which no batch may ever be. An election goes on without that: the broker's log says
+    /// what is wrong, and the next batch says the epoch too.
+    fn save_epoch(&self) {
+        if let Some(disk) = self.disk.as_ref().filter(|_| !self.is_closed) {
+            let _ = disk.directory.write(vec![crate::storage::Record::LeaderEpoch {
+                topic: disk.topic,
+                partition: disk.partition,
+                epoch: self.leader_epoch,
+            }]);
         }
     }
 

@@ -5,12 +5,16 @@
 use super::super::batch::tests::{batch_of, sequenced, transactional};
 use super::super::settings::Settings;
 use super::*;
+use crate::cluster::Cluster;
 
 const ROOM: u64 = 100_000;
 
 fn partition(room: u64) -> (Partition, Arc<Budget>) {
     let budget = Arc::new(Budget::new(room));
-    (Partition::new(Arc::clone(&budget)), budget)
+    (
+        Partition::new(Arc::clone(&budget), Cluster::of(2).new_leadership(vec![BrokerId(1), BrokerId(2)])),
+        budget,
+    )
 }
 
 fn topic(settings: &[(&str, &str)]) -> Behaviour {
@@ -211,4 +215,38 @@ fn the_marker_of_a_newer_epoch_fences_the_older() {
     partition.end_transaction(9, ProducerIdentity { id: 1, epoch: 1 }, false);
     assert_eq!(send(0).unwrap_err().error, ResponseError::InvalidProducerEpoch);
     assert_eq!(send(1), Ok(2));
+}
+
+#[test]
+fn records_are_of_the_epoch_of_the_leader_who_stored_them() {
+    let (partition, _) = partition(ROOM);
+    append(&partition, topic(&[]), &[1, 2]).unwrap();
+    assert_eq!(partition.move_leader(BrokerId(2)), 1);
+    append(&partition, topic(&[]), &[3]).unwrap();
+    partition.elect(|_| false);
+    partition.end_transaction(9, ProducerIdentity { id: 1, epoch: 0 }, true);
+    let epochs: Vec<i32> = partition
+        .log()
+        .entries
+        .iter()
+        .map(|entry| match &entry.place {
+            Place::Memory(bytes) => i32::from_be_bytes(bytes[12..16].try_into().unwrap()),
+            Place::File(_) => unreachable!("there is no data directory"),
+        })
+        .collect();
+    assert_eq!(epochs, [0, 1, 2]);
+    let leadership = partition.leadership();
+    assert_eq!([0, 2, 3].map(|offset| leadership.epoch_at(offset)), epochs[..]);
+    assert_eq!((leadership.leader(), leadership.epoch()), (None, 2));
+}
+
+#[test]
+fn a_new_leader_wakes_fetches_that_wait_at_the_old_one() {
+    let (partition, _) = partition(ROOM);
+    let waits = Arc::new(Notify::new());
+    partition.wake_on_append(&waits);
+    partition.elect(|_| true);
+    assert_eq!(partition.log().waiting.len(), 1, "the leader is live, and stays");
+    partition.elect(|node| node == BrokerId(2));
+    assert!(partition.log().waiting.is_empty());
 }

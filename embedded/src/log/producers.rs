@@ -191,7 +191,7 @@ mod tests {
         for (what, batch, expected) in story {
             assert_eq!(producers.judge(&batch), expected, "{what}");
             if expected == Verdict::Store {
-                let placed = batch.placed(next_offset, None);
+                let placed = batch.placed(next_offset, 0, None);
                 next_offset = placed.last_offset + 1;
                 producers.remember(&placed);
             }
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn what_is_written_down_is_remembered_and_damage_noticed() {
         let mut producers = Producers::default();
-        producers.remember(&batch(1, 0, 0, 3).placed(10, None));
-        producers.remember(&batch(2, 7, 5, 1).placed(13, None));
+        producers.remember(&batch(1, 0, 0, 3).placed(10, 0, None));
+        producers.remember(&batch(2, 7, 5, 1).placed(13, 0, None));
         let bytes = producers.to_bytes(14);
         let (restored, end_offset) = Producers::from_bytes(&bytes).unwrap();
         assert_eq!((end_offset, restored.to_bytes(14)), (14, bytes.clone()));

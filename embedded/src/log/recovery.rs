@@ -25,6 +25,8 @@ pub(super) struct Recovered {
     pub(super) producers: Producers,
     pub(super) visibility: Visibility,
     pub(super) next_horizon: Option<i64>,
+    /// The epochs of leaders, and the offset of the first batch of each.
+    pub(super) epochs: Vec<(i32, i64)>,
     /// Before it, batches say nothing of producers that is not known already.
     producers_until: i64,
 }
@@ -137,6 +139,10 @@ impl Recovered {
             if batch.is_idempotent() && batch.base_offset >= self.producers_until {
                 self.producers.remember(batch);
             }
+        }
+        let epoch = batch.leader_epoch();
+        if epoch > self.epochs.last().map_or(-1, |(last, _)| *last) {
+            self.epochs.push((epoch, batch.base_offset));
         }
         self.next_horizon = self.next_horizon.into_iter().chain(batch.delete_horizon()).min();
         self.end_offset = batch.last_offset + 1;

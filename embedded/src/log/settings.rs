@@ -32,6 +32,8 @@ pub(crate) struct Behaviour {
     pub(crate) deletes: bool,
     pub(crate) log_append_time: bool,
     pub(crate) max_batch_bytes: i64,
+    /// Live replicas without which a write that is to reach all of them is refused.
+    pub(crate) min_in_sync_replicas: i64,
     /// Negative: without end.
     pub(crate) retention_ms: i64,
     /// Negative: without limit.
@@ -216,6 +218,7 @@ impl Settings {
             deletes: has_policy("delete"),
             log_append_time: value("message.timestamp.type") == "LogAppendTime",
             max_batch_bytes: number("max.message.bytes"),
+            min_in_sync_replicas: number("min.insync.replicas"),
             retention_ms: number("retention.ms"),
             retention_bytes: number("retention.bytes"),
             segment_bytes: number("segment.bytes"),

@@ -1,9 +1,11 @@
 //! The topics of the broker, by name and by id.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use super::budget::Budget;
@@ -11,7 +13,9 @@ use super::compactor::Compactor;
 use super::disk::Disk;
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
+use crate::cluster::Cluster;
 use crate::error::StartError;
+use crate::group::consumer::TopicSource;
 use crate::storage::{Record, Storage};
 
 /// Partitions of all topics together. Each takes a few hundred bytes when empty.
@@ -31,6 +35,8 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 struct TopicState {
     partitions: Vec<Arc<Partition>>,
+    /// On which brokers they are to be, which is written down, though a start with fewer brokers has them on others.
+    placement: Vec<Replicas>,
     settings: Settings,
     behaviour: Behaviour,
 }
@@ -39,10 +45,16 @@ struct TopicState {
 #[derive(Debug)]
 pub(crate) struct Topics {
     catalogue: RwLock<Catalogue>,
+    /// Changes with every topic that is created, deleted or grown.
+    version: AtomicU64,
     budget: Arc<Budget>,
+    cluster: Arc<Cluster>,
     storage: Storage,
     compactor: Compactor,
 }
+
+/// On which brokers a partition is, the first of them preferred as its leader.
+pub(crate) type Replicas = Vec<BrokerId>;
 
 #[derive(Debug, Default)]
 struct Catalogue {
@@ -55,9 +67,15 @@ struct Catalogue {
 pub(crate) type Denied = (ResponseError, String);
 
 impl Topic {
-    fn new(id: Uuid, name: String, partitions: Vec<Arc<Partition>>, settings: Settings) -> Self {
+    fn new(
+        id: Uuid,
+        name: String,
+        partitions: Vec<Arc<Partition>>,
+        placement: Vec<Replicas>,
+        settings: Settings,
+    ) -> Self {
         let behaviour = settings.behaviour();
-        Self { name, id, state: RwLock::new(TopicState { partitions, settings, behaviour }) }
+        Self { name, id, state: RwLock::new(TopicState { partitions, placement, settings, behaviour }) }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, TopicState> {
@@ -66,6 +84,10 @@ impl Topic {
 
     pub(crate) fn partition(&self, index: i32) -> Option<Arc<Partition>> {
         self.state().partitions.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
+        self.state().partitions.clone()
     }
 
     pub(crate) fn partition_count(&self) -> i32 {
@@ -80,15 +102,11 @@ impl Topic {
         self.state().behaviour
     }
 
-    pub(crate) fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.state().partitions.clone()
-    }
-
-    fn to_record(&self, partitions: usize, settings: &Settings) -> Record {
+    fn record_of(&self, placement: &[Replicas], settings: &Settings) -> Record {
         Record::Topic {
             id: self.id,
             name: self.name.clone(),
-            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            replicas: placement.to_vec(),
             settings: settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         }
     }
@@ -103,8 +121,14 @@ impl Topic {
 
 impl Topics {
     /// The topics of a data directory, or, without one, none.
-    pub(crate) fn open(budget: Arc<Budget>, storage: Storage) -> Result<Self, StartError> {
-        let topics = Self { catalogue: RwLock::default(), budget, storage, compactor: Compactor::default() };
+    pub(crate) fn open(
+        budget: Arc<Budget>,
+        cluster: Arc<Cluster>,
+        storage: Storage,
+    ) -> Result<Self, StartError> {
+        let catalogue = RwLock::default();
+        let version = AtomicU64::new(0);
+        let topics = Self { catalogue, version, budget, cluster, storage, compactor: Compactor::default() };
         topics.recover()?;
         Ok(topics)
     }
@@ -123,13 +147,16 @@ impl Topics {
                     StartError::storage(message, None)
                 })?;
             }
-            let partitions = (0..stored.partitions).map(|index| {
+            let partitions = (0..).zip(&stored.replicas).enumerate().map(|(turn, (index, replicas))| {
                 let disk = Disk::new(directory, id, &stored.name, index);
+                let leadership = self.cluster.new_leadership(self.cluster.place_again(turn, replicas));
                 let start_offset = stored.starts.get(&index).copied().unwrap_or(0);
-                Partition::recovered(Arc::clone(&self.budget), disk, start_offset).map(Arc::new)
+                let epoch = stored.epochs.get(&index).copied().unwrap_or(0);
+                let budget = Arc::clone(&self.budget);
+                Partition::recovered(budget, leadership, disk, start_offset, epoch).map(Arc::new)
             });
             let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
-            catalogue.add(Topic::new(id, stored.name, partitions, settings));
+            catalogue.add(Topic::new(id, stored.name, partitions, stored.replicas, settings));
         }
         Ok(())
     }
@@ -138,8 +165,12 @@ impl Topics {
         self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Everybody who changes the catalogue does so through this.
     fn catalogue_mut(&self) -> RwLockWriteGuard<'_, Catalogue> {
-        self.catalogue.write().unwrap_or_else(PoisonError::into_inner)
+        let catalogue = self.catalogue.write().unwrap_or_else(PoisonError::into_inner);
+        // Under the lock, so that who reads the new version reads what it stands for.
+        self.version.fetch_add(1, Ordering::Relaxed);
+        catalogue
     }
 
     pub(crate) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
@@ -164,27 +195,47 @@ impl Topics {
         self.catalogue().check_new(name, partitions)
     }
 
-    /// Creates a topic, unless there is one.
+    /// Creates a topic, unless there is one, with as many replicas as is usual.
     pub(crate) fn create(
         &self,
         name: &str,
         partitions: i32,
         settings: Settings,
     ) -> Result<Arc<Topic>, Denied> {
-        let mut catalogue = self.catalogue_mut();
-        catalogue.check_new(name, partitions)?;
-        let id = Uuid::new_v4();
+        self.check_new(name, partitions)?;
+        self.create_placed(name, self.placed(partitions, self.cluster.default_replication), settings)
+    }
+
+    /// So many partitions with so many replicas each, in turn on the brokers.
+    pub(crate) fn placed(&self, partitions: i32, replication: usize) -> Vec<Replicas> {
         let count = usize::try_from(partitions).unwrap_or(0);
-        let partitions = (0..partitions).map(|index| self.new_partition(id, name, index)).collect();
-        let topic = Topic::new(id, name.to_owned(), partitions, settings);
-        self.storage.write(|| vec![topic.to_record(count, &topic.settings())]).map_err(not_written)?;
+        (0..count).map(|index| self.cluster.place(index, replication)).collect()
+    }
+
+    /// Creates a topic, unless there is one, with its partitions on these brokers.
+    pub(crate) fn create_placed(
+        &self,
+        name: &str,
+        replicas: Vec<Replicas>,
+        settings: Settings,
+    ) -> Result<Arc<Topic>, Denied> {
+        let mut catalogue = self.catalogue_mut();
+        catalogue.check_new(name, i32::try_from(replicas.len()).unwrap_or(i32::MAX))?;
+        let id = Uuid::new_v4();
+        let placed = (0..).zip(&replicas);
+        let partitions =
+            placed.map(|(index, replicas)| self.new_partition(id, name, index, replicas.clone())).collect();
+        let topic = Topic::new(id, name.to_owned(), partitions, replicas, settings);
+        self.storage
+            .write(|| vec![topic.record_of(&topic.state().placement, &topic.settings())])
+            .map_err(not_written)?;
         Ok(catalogue.add(topic))
     }
 
     /// Changes what is set on a topic.
     pub(crate) fn set_settings(&self, topic: &Topic, settings: Settings) -> Result<(), Denied> {
         let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
-        let record = || vec![topic.to_record(state.partitions.len(), &settings)];
+        let record = || vec![topic.record_of(&state.placement, &settings)];
         self.storage.write(record).map_err(not_written)?;
         state.behaviour = settings.behaviour();
         state.settings = settings;
@@ -208,8 +259,15 @@ impl Topics {
         Ok(())
     }
 
-    /// Lets a topic grow to so many partitions, or only says whether it could.
-    pub(crate) fn grow(&self, topic: &Topic, total: i32, validate_only: bool) -> Result<(), Denied> {
+    /// Lets a topic grow to so many partitions, on these brokers or on those whose turn it is, or only says whether it
+    /// could.
+    pub(crate) fn grow(
+        &self,
+        topic: &Topic,
+        total: i32,
+        replicas: Option<Vec<Replicas>>,
+        validate_only: bool,
+    ) -> Result<(), Denied> {
         let mut catalogue = self.catalogue_mut();
         let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
         let wanted = usize::try_from(total).unwrap_or(0);
@@ -223,18 +281,30 @@ impl Topics {
         if validate_only {
             return Ok(());
         }
-        self.storage.write(|| vec![topic.to_record(wanted, &state.settings)]).map_err(not_written)?;
+        let replication = state.partitions[0].leadership().replicas().len();
+        let mut assigned = replicas.unwrap_or_default().into_iter();
+        let mut placement = state.placement.clone();
+        placement.extend(
+            (present..wanted)
+                .map(|index| assigned.next().unwrap_or_else(|| self.cluster.place(index, replication))),
+        );
+        self.storage.write(|| vec![topic.record_of(&placement, &state.settings)]).map_err(not_written)?;
         catalogue.partitions += wanted - present;
-        let added = (0..total).skip(present).map(|index| self.new_partition(topic.id, &topic.name, index));
-        state.partitions.extend(added);
+        for (index, replicas) in (0..).zip(&placement).skip(present) {
+            state.partitions.push(self.new_partition(topic.id, &topic.name, index, replicas.clone()));
+        }
+        state.placement = placement;
         Ok(())
     }
 
-    fn new_partition(&self, id: Uuid, name: &str, index: i32) -> Arc<Partition> {
+    fn new_partition(&self, id: Uuid, name: &str, index: i32, replicas: Replicas) -> Arc<Partition> {
         let budget = Arc::clone(&self.budget);
+        let leadership = self.cluster.new_leadership(replicas);
         Arc::new(match &self.storage.0 {
-            None => Partition::new(budget),
-            Some(directory) => Partition::new_on_disk(budget, Disk::new(directory, id, name, index)),
+            None => Partition::new(budget, leadership),
+            Some(directory) => {
+                Partition::new_on_disk(budget, leadership, Disk::new(directory, id, name, index))
+            }
         })
     }
 
@@ -250,6 +320,23 @@ impl Topics {
             topic.expire(now_ms);
         }
         self.compactor.run(&topics, now_ms);
+    }
+}
+
+/// What groups of the new protocol assign.
+impl TopicSource for Topics {
+    fn version(&self) -> u64 {
+        // Not while somebody changes it: what is read afterwards is of this version or a later one.
+        let _unchanging = self.catalogue();
+        self.version.load(Ordering::Relaxed)
+    }
+
+    fn find(&self, name: &str) -> Option<(Uuid, i32)> {
+        self.by_name(name).map(|topic| (topic.id, topic.partition_count()))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.catalogue().by_name.keys().cloned().collect()
     }
 }
 
@@ -282,7 +369,7 @@ impl Catalogue {
     }
 }
 
-fn not_written(error: ResponseError) -> Denied {
+pub(crate) fn not_written(error: ResponseError) -> Denied {
     (error, "the data directory cannot be written; the broker's log says why".to_owned())
 }
 
@@ -304,7 +391,8 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::open(Arc::new(Budget::new(1_000)), Storage::default()).unwrap()
+        let cluster = Arc::new(Cluster::of(3));
+        Topics::open(Arc::new(Budget::new(1_000)), cluster, Storage::default()).unwrap()
     }
 
     fn create(topics: &Topics, name: &str, partitions: i32) -> Result<Arc<Topic>, ResponseError> {
@@ -347,10 +435,10 @@ mod tests {
     fn a_topic_grows_and_never_shrinks() {
         let topics = topics();
         let topic = create(&topics, "orders", 2).unwrap();
-        topics.grow(&topic, 3, true).unwrap();
+        topics.grow(&topic, 3, None, true).unwrap();
         assert_eq!(topic.partition_count(), 2);
-        topics.grow(&topic, 3, false).unwrap();
+        topics.grow(&topic, 3, None, false).unwrap();
         assert_eq!(topic.partition_count(), 3);
-        assert_eq!(topics.grow(&topic, 3, false).unwrap_err().0, ResponseError::InvalidPartitions);
+        assert_eq!(topics.grow(&topic, 3, None, false).unwrap_err().0, ResponseError::InvalidPartitions);
     }
 }

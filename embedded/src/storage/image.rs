@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use super::record::{Record, StoredTransaction};
 use crate::group::CommittedOffset;
+use crate::group::settings::GroupConfig;
 
 /// The state that the journal describes, from which it is rewritten when it has grown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub(crate) struct Image {
     pub(crate) starts: i64,
     pub(crate) topics: BTreeMap<Uuid, StoredTopic>,
     pub(crate) groups: BTreeMap<String, StoredGroup>,
+    /// What is set for single groups.
+    pub(crate) configs: BTreeMap<String, GroupConfig>,
     pub(crate) transactions: BTreeMap<String, StoredTransaction>,
 }
 
@@ -21,10 +25,13 @@ pub(crate) struct Image {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StoredTopic {
     pub(crate) name: String,
-    pub(crate) partitions: i32,
+    /// The brokers of each partition.
+    pub(crate) replicas: Vec<Vec<BrokerId>>,
     pub(crate) settings: Vec<(String, String)>,
     /// Where the logs begin that do not begin at their first batch.
     pub(crate) starts: BTreeMap<i32, i64>,
+    /// The leaders' epochs, of partitions that are not in their first.
+    pub(crate) epochs: BTreeMap<i32, i32>,
 }
 
 /// The offsets of a group.
@@ -39,10 +46,16 @@ impl Image {
     pub(super) fn apply(&mut self, record: Record) {
         match record {
             Record::ClusterId(id) => self.cluster_id = Some(id),
-            Record::Starts(count) => self.starts = count,
-            Record::Topic { id, name, partitions, settings } => {
-                let starts = self.topics.remove(&id).map(|topic| topic.starts).unwrap_or_default();
-                self.topics.insert(id, StoredTopic { name, partitions, settings, starts });
+            Record::Starts(count) => self.started(count),
+            Record::Topic { id, name, replicas, settings } => {
+                let before = self.topics.remove(&id);
+                let (starts, epochs) = before.map(|topic| (topic.starts, topic.epochs)).unwrap_or_default();
+                self.topics.insert(id, StoredTopic { name, replicas, settings, starts, epochs });
+            }
+            Record::LeaderEpoch { topic, partition, epoch } => {
+                if let Some(topic) = self.topics.get_mut(&topic) {
+                    topic.epochs.insert(partition, epoch);
+                }
             }
             Record::TopicDeleted(id) => {
                 if let Some(topic) = self.topics.remove(&id) {
@@ -65,6 +78,12 @@ impl Image {
             Record::GroupDeleted(group) => {
                 self.groups.remove(&group);
             }
+            Record::GroupConfig { group, config } if config == GroupConfig::default() => {
+                self.configs.remove(&group);
+            }
+            Record::GroupConfig { group, config } => {
+                self.configs.insert(group, config);
+            }
             Record::Pending { group, producer_id, topic, partition, offset } => {
                 let pending = &mut self.groups.entry(group).or_default().pending;
                 pending.entry(producer_id).or_default().insert((topic, partition), offset);
@@ -79,6 +98,17 @@ impl Image {
             }
             Record::TransactionForgotten(id) => {
                 self.transactions.remove(&id);
+            }
+        }
+    }
+
+    /// A start begins an epoch of every partition there is.
+    fn started(&mut self, count: i64) {
+        self.starts = count;
+        for topic in self.topics.values_mut() {
+            for (partition, _) in (0..).zip(&topic.replicas) {
+                let epoch = topic.epochs.entry(partition).or_default();
+                *epoch = epoch.saturating_add(1);
             }
         }
     }
@@ -107,8 +137,13 @@ impl Image {
         let mut records: Vec<Record> = self.cluster_id.iter().cloned().map(Record::ClusterId).collect();
         records.push(Record::Starts(self.starts));
         for (id, topic) in &self.topics {
-            let StoredTopic { name, partitions, settings, starts } = topic.clone();
-            records.push(Record::Topic { id: *id, name, partitions, settings });
+            let StoredTopic { name, replicas, settings, starts, epochs } = topic.clone();
+            records.push(Record::Topic { id: *id, name, replicas, settings });
+            records.extend(epochs.into_iter().map(|(partition, epoch)| Record::LeaderEpoch {
+                topic: *id,
+                partition,
+                epoch,
+            }));
             records.extend(starts.into_iter().map(|(partition, offset)| Record::LogStart {
                 topic: *id,
                 partition,
@@ -118,6 +153,8 @@ impl Image {
         for (id, group) in &self.groups {
             records.extend(group.records(id));
         }
+        let configs = self.configs.clone().into_iter();
+        records.extend(configs.map(|(group, config)| Record::GroupConfig { group, config }));
         let transactions = self.transactions.clone().into_iter();
         records.extend(transactions.map(|(id, state)| Record::Transaction { id, state }));
         records

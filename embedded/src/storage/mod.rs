@@ -94,8 +94,9 @@ impl DataDirectory {
     fn remove_orphans(&self) {
         let known: BTreeSet<PathBuf> = self.look(|image| {
             let topics = image.topics.values();
-            let paths = topics
-                .flat_map(|topic| (0..topic.partitions).map(|index| self.partition_path(&topic.name, index)));
+            let paths = topics.flat_map(|topic| {
+                (0..).zip(&topic.replicas).map(|(index, _)| self.partition_path(&topic.name, index))
+            });
             paths.collect()
         });
         let Ok(entries) = fs::read_dir(&self.path) else { return };

@@ -2,9 +2,11 @@
 //!
 //! Numbers are zigzag varints; texts and lists follow their length. A record begins with a number for its kind.
 
+use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use crate::group::CommittedOffset;
+use crate::group::settings::GroupConfig;
 use crate::txn::ProducerIdentity;
 
 /// A change of what a broker has to remember beside its records.
@@ -16,10 +18,17 @@ pub(crate) enum Record {
     Topic {
         id: Uuid,
         name: String,
-        partitions: i32,
+        /// The brokers of each partition.
+        replicas: Vec<Vec<BrokerId>>,
         settings: Vec<(String, String)>,
     },
     TopicDeleted(Uuid),
+    /// The leader of a partition has changed.
+    LeaderEpoch {
+        topic: Uuid,
+        partition: i32,
+        epoch: i32,
+    },
     LogStart {
         topic: Uuid,
         partition: i32,
@@ -37,6 +46,11 @@ pub(crate) enum Record {
         partition: i32,
     },
     GroupDeleted(String),
+    /// What is set for a group, which need not exist.
+    GroupConfig {
+        group: String,
+        config: GroupConfig,
+    },
     /// What counts when the producer's transaction is committed.
     Pending {
         group: String,
@@ -81,8 +95,12 @@ impl Record {
         match self {
             Self::ClusterId(id) => out.number(1).text(id),
             Self::Starts(count) => out.number(2).number(*count),
-            Self::Topic { id, name, partitions, settings } => {
-                out.number(3).id(*id).text(name).number((*partitions).into());
+            Self::Topic { id, name, replicas, settings } => {
+                out.number(3).id(*id).text(name).list(replicas, |out, replicas| {
+                    out.list(replicas, |out, replica| {
+                        out.number(replica.0.into());
+                    });
+                });
                 out.list(settings, |out, (name, value)| {
                     out.text(name).text(value);
                 })
@@ -110,6 +128,13 @@ impl Record {
             }
             Self::Transaction { id, state } => out.number(11).text(id).transaction(state),
             Self::TransactionForgotten(id) => out.number(12).text(id),
+            Self::LeaderEpoch { topic, partition, epoch } => {
+                out.number(13).id(*topic).number((*partition).into()).number((*epoch).into())
+            }
+            Self::GroupConfig { group, config } => {
+                out.number(14).text(group).duration(config.heartbeat_interval_ms);
+                out.duration(config.session_timeout_ms)
+            }
         };
     }
 
@@ -121,7 +146,7 @@ impl Record {
             3 => Self::Topic {
                 id: from.id()?,
                 name: from.text()?,
-                partitions: from.int()?,
+                replicas: from.list(|from| from.list(|from| Some(BrokerId(from.int()?))))?,
                 settings: from.list(|from| Some((from.text()?, from.text()?)))?,
             },
             4 => Self::TopicDeleted(from.id()?),
@@ -148,6 +173,8 @@ impl Record {
             },
             11 => Self::Transaction { id: from.text()?, state: from.transaction()? },
             12 => Self::TransactionForgotten(from.text()?),
+            13 => Self::LeaderEpoch { topic: from.id()?, partition: from.int()?, epoch: from.int()? },
+            14 => Self::GroupConfig { group: from.text()?, config: from.config()? },
             _ => return None,
         })
     }
@@ -199,7 +226,16 @@ impl Writer {
     }
 
     fn offset(&mut self, offset: &CommittedOffset) -> &mut Self {
-        self.number(offset.offset).number(offset.leader_epoch.into()).text(&offset.metadata)
+        self.number(offset.offset).number(offset.leader_epoch.into()).text(&offset.metadata);
+        self.number(offset.committed_ms).list(&offset.expires_ms, |out, expires_ms| {
+            out.number(*expires_ms);
+        })
+    }
+
+    fn duration(&mut self, milliseconds: Option<u64>) -> &mut Self {
+        self.list(milliseconds, |out, milliseconds| {
+            out.number(i64::try_from(milliseconds).unwrap_or(i64::MAX));
+        })
     }
 
     fn producer(&mut self, producer: ProducerIdentity) -> &mut Self {
@@ -275,7 +311,20 @@ impl Reader<'_> {
     }
 
     fn offset(&mut self) -> Option<CommittedOffset> {
-        Some(CommittedOffset { offset: self.number()?, leader_epoch: self.int()?, metadata: self.text()? })
+        Some(CommittedOffset {
+            offset: self.number()?,
+            leader_epoch: self.int()?,
+            metadata: self.text()?,
+            committed_ms: self.number()?,
+            expires_ms: self.list(Self::number)?.pop(),
+        })
+    }
+
+    fn config(&mut self) -> Option<GroupConfig> {
+        Some(GroupConfig {
+            heartbeat_interval_ms: self.list(Self::int)?.pop(),
+            session_timeout_ms: self.list(Self::int)?.pop(),
+        })
     }
 
     fn producer(&mut self) -> Option<ProducerIdentity> {

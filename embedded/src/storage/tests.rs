@@ -5,13 +5,16 @@
 use std::fs;
 use std::path::Path;
 
+use kafka_protocol::messages::BrokerId;
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::journal::parse;
 use super::*;
+use crate::cluster::Cluster;
 use crate::error::StartErrorKind;
 use crate::group::CommittedOffset;
+use crate::group::settings::{GroupConfig, GroupSettings};
 use crate::log::batch::Batch;
 use crate::log::batch::tests::{batch_with, sequenced};
 use crate::log::partition::{Appended, ReadFrom, Refused};
@@ -20,14 +23,20 @@ use crate::state::{State, StateSettings};
 use crate::txn::ProducerIdentity;
 
 fn open(path: &Path) -> Result<State, StartError> {
+    open_on(path, 1)
+}
+
+/// So many brokers, which retain offsets for a minute.
+fn open_on(path: &Path, brokers: i32) -> Result<State, StartError> {
     let directory = Arc::new(DataDirectory::open(path)?);
     let settings = StateSettings {
-        host: "localhost".to_owned(),
-        port: 9092,
+        cluster: Cluster::of(brokers),
         default_partitions: 1,
         creates_topics: true,
         memory_limit_bytes: 1_000_000,
         offsets_limit_bytes: 1_000_000,
+        recorded_requests: 100,
+        groups: GroupSettings { offsets_retention_ms: 60_000, ..GroupSettings::default() },
     };
     State::open(settings, Some(directory))
 }
@@ -52,7 +61,8 @@ fn read(state: &State, topic: &str) -> Vec<i64> {
 }
 
 fn committed(offset: i64) -> CommittedOffset {
-    CommittedOffset { offset, leader_epoch: 4, metadata: "half way".to_owned() }
+    let metadata = "half way".to_owned();
+    CommittedOffset { offset, leader_epoch: 4, metadata, committed_ms: 1_234, expires_ms: Some(i64::MAX) }
 }
 
 /// A directory with a topic and three batches of two records.
@@ -76,7 +86,7 @@ fn topics_offsets_producers_and_transactions_are_there_again() {
     let mut settings = Settings::default();
     settings.set("retention.ms", "-1").unwrap();
     let topic = state.create_topic("orders", 2, settings.clone()).unwrap();
-    state.topics.grow(&topic, 3, false).unwrap();
+    state.topics.grow(&topic, 3, None, false).unwrap();
     state.create_topic("gone", 1, Settings::default()).unwrap();
     append(&state, "gone", sequenced(1, 0, 0, 1).freeze()).unwrap();
     append(&state, "orders", sequenced(7, 0, 0, 3).freeze()).unwrap();
@@ -138,6 +148,133 @@ fn topics_offsets_producers_and_transactions_are_there_again() {
     let state = open(directory.path()).unwrap();
     assert_eq!(offsets(&state).2, Some(committed(9)));
     assert_eq!(state.end_transaction("teller", producer, true), Ok(()), "the answer may have been lost");
+}
+
+/// Leader, epoch, and the epoch at each of these offsets.
+fn led(state: &State, partition: i32, offsets: &[i64]) -> (Option<i32>, i32, Vec<i32>) {
+    let partition = state.topics.partition("orders", partition).unwrap();
+    let leadership = partition.leadership();
+    let epochs = offsets.iter().map(|offset| leadership.epoch_at(*offset)).collect();
+    (leadership.leader().map(|leader| leader.0), leadership.epoch(), epochs)
+}
+
+#[test]
+fn epochs_go_on_after_a_restart_and_their_history_is_that_of_the_batches() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open_on(directory.path(), 2).unwrap();
+    state.create_topic("orders", 2, Settings::default()).unwrap();
+    append(&state, "orders", batch_with(&[("a", None), ("b", None)], 5).freeze()).unwrap();
+    let first = state.topics.partition("orders", 0).unwrap();
+    assert_eq!(first.move_leader(BrokerId(2)), 1);
+    append(&state, "orders", batch_with(&[("c", None)], 5).freeze()).unwrap();
+    // Clients have seen these, though no batch ever does.
+    first.move_leader(BrokerId(1));
+    first.elect(|id| id == BrokerId(2));
+    drop((first, state));
+
+    let state = open_on(directory.path(), 2).unwrap();
+    assert_eq!(led(&state, 0, &[0, 1, 2, 3]), (Some(1), 4, vec![0, 0, 1, 4]));
+    assert_eq!(led(&state, 1, &[0]), (Some(2), 1, vec![1]));
+    append(&state, "orders", batch_with(&[("d", None)], 5).freeze()).unwrap();
+    drop(state);
+    let state = open_on(directory.path(), 2).unwrap();
+    assert_eq!(led(&state, 0, &[0, 2, 3, 4]), (Some(1), 5, vec![0, 1, 4, 5]));
+    drop(state);
+
+    // A crash of the system took the end of the journal, and not that of the log.
+    let path = directory.path().join("orders-0/00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - batch_with(&[("d", None)], 5).len();
+    bytes[last + 12..last + 16].copy_from_slice(&40_i32.to_be_bytes());
+    fs::write(&path, bytes).unwrap();
+    let state = open_on(directory.path(), 2).unwrap();
+    assert_eq!(led(&state, 0, &[2, 3, 4]), (Some(1), 41, vec![1, 40, 41]));
+}
+
+#[test]
+fn replicas_stay_on_their_brokers_as_long_as_there_are_any() {
+    let directory = tempfile::tempdir().unwrap();
+    let replicas = |state: &State| -> Vec<Vec<i32>> {
+        let topic = state.topics.by_name("orders").unwrap();
+        let of = |partition: &Arc<crate::log::partition::Partition>| {
+            partition.leadership().replicas().iter().map(|id| id.0).collect()
+        };
+        topic.partitions().iter().map(of).collect()
+    };
+    let state = open_on(directory.path(), 3).unwrap();
+    let placed = vec![vec![BrokerId(3), BrokerId(1)], vec![BrokerId(2), BrokerId(3)]];
+    let topic = state.topics.create_placed("orders", placed, Settings::default()).unwrap();
+    state.topics.grow(&topic, 3, Some(vec![vec![BrokerId(2), BrokerId(1)]]), false).unwrap();
+    drop((topic, state));
+    let all = [vec![3, 1], vec![2, 3], vec![2, 1]];
+    assert_eq!(replicas(&open_on(directory.path(), 3).unwrap()), all);
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(replicas(&state), [[1], [1], [1]]);
+    let mut settings = Settings::default();
+    settings.set("retention.ms", "-1").unwrap();
+    state.topics.set_settings(&state.topics.by_name("orders").unwrap(), settings).unwrap();
+    state.topics.grow(&state.topics.by_name("orders").unwrap(), 4, None, false).unwrap();
+    drop(state);
+    let state = open_on(directory.path(), 3).unwrap();
+    assert_eq!(replicas(&state)[..3], all);
+    assert_eq!(replicas(&state)[3..], [[1]]);
+}
+
+#[test]
+fn what_has_expired_stays_gone_and_what_a_restart_found_is_retained_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    let now_ms = state.stopwatch.wall_ms();
+    let old = |expires_ms| CommittedOffset { committed_ms: now_ms - 50_000, expires_ms, ..committed(1) };
+    for (group, expires_ms) in [("gone", Some(now_ms - 1)), ("kept", None)] {
+        let commit = |group_id: &str, partition, expires_ms| {
+            let act = |group: &mut crate::group::Group, _: u64| {
+                group.offsets.commit(&state.offsets, group_id, "orders", partition, old(expires_ms)).unwrap();
+            };
+            state.groups.with_new(group_id, act).unwrap();
+        };
+        commit(group, 0, expires_ms);
+        commit(group, 1, Some(now_ms - 1));
+    }
+    state.groups.expire_offsets(&state.offsets);
+    let present = |state: &State| {
+        let get = |(id, group): (&String, &crate::group::Group)| {
+            let has = |partition| group.offsets.get("orders", partition).is_some();
+            (id.clone(), has(0), has(1))
+        };
+        state.groups.map(get)
+    };
+    assert_eq!(present(&state), [("kept".to_owned(), true, false)]);
+    drop(state);
+
+    // Its members have a minute to come back, though the commit is nearly as old.
+    let state = open(directory.path()).unwrap();
+    state.stopwatch.freeze();
+    assert_eq!(present(&state), [("kept".to_owned(), true, false)]);
+    state.stopwatch.advance(std::time::Duration::from_secs(50));
+    state.groups.expire_offsets(&state.offsets);
+    assert_eq!(present(&state).len(), 1);
+    state.stopwatch.advance(std::time::Duration::from_mins(2));
+    state.groups.expire_offsets(&state.offsets);
+    assert!(present(&state).is_empty());
+    drop(state);
+    assert!(present(&open(directory.path()).unwrap()).is_empty());
+}
+
+#[test]
+fn settings_of_groups_are_there_again_until_they_are_taken_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = GroupConfig { heartbeat_interval_ms: Some(700), session_timeout_ms: None };
+    for expected in [GroupConfig::default(), config, config] {
+        let state = open(directory.path()).unwrap();
+        assert_eq!(state.groups.config("billing"), expected);
+        state.groups.set_config("billing", config, &state.storage).unwrap();
+    }
+    let state = open(directory.path()).unwrap();
+    state.groups.set_config("billing", GroupConfig::default(), &state.storage).unwrap();
+    drop(state);
+    assert_eq!(open(directory.path()).unwrap().groups.config("billing"), GroupConfig::default());
 }
 
 #[test]
@@ -313,7 +450,7 @@ fn a_journal_that_has_grown_is_rewritten_and_says_the_same() {
     data.write(vec![Record::Topic {
         id: topic,
         name: "orders".to_owned(),
-        partitions: 1,
+        replicas: vec![vec![BrokerId(1)]],
         settings: Vec::new(),
     }])
     .unwrap();
@@ -330,12 +467,18 @@ fn a_journal_that_has_grown_is_rewritten_and_says_the_same() {
 fn record() -> impl Strategy<Value = Record> {
     let name = || prop::sample::select(vec!["a".to_owned(), "b".to_owned(), "ü".to_owned()]);
     let id = (0_u128..3).prop_map(Uuid::from_u128);
-    let offset =
-        || {
-            (any::<i64>(), any::<i32>(), ".{0,8}").prop_map(|(offset, leader_epoch, metadata)| {
-                CommittedOffset { offset, leader_epoch, metadata }
-            })
-        };
+    let offset = || {
+        let times = (any::<i64>(), prop::option::of(any::<i64>()));
+        (any::<i64>(), any::<i32>(), ".{0,8}", times).prop_map(
+            |(offset, leader_epoch, metadata, (committed_ms, expires_ms))| CommittedOffset {
+                offset,
+                leader_epoch,
+                metadata,
+                committed_ms,
+                expires_ms,
+            },
+        )
+    };
     let producer = || (0_i64..4, any::<i16>()).prop_map(|(id, epoch)| ProducerIdentity { id, epoch });
     let opened = (prop::collection::vec((name(), any::<i32>()), 0..3), prop::collection::vec(name(), 0..3))
         .prop_map(|(partitions, groups)| OpenTransaction { partitions, groups });
@@ -354,14 +497,25 @@ fn record() -> impl Strategy<Value = Record> {
             last_ended,
         });
     let settings = prop::collection::vec((name(), name()), 0..3);
+    let replicas = prop::collection::vec(prop::collection::vec((1..4).prop_map(BrokerId), 1..3), 1..9);
+    let duration = || prop::option::of(1_u64..100_000);
     prop_oneof![
         name().prop_map(Record::ClusterId),
         any::<i64>().prop_map(Record::Starts),
-        (id.clone(), name(), 1..9, settings).prop_map(|(id, name, partitions, settings)| Record::Topic {
+        (id.clone(), name(), replicas, settings).prop_map(|(id, name, replicas, settings)| Record::Topic {
             id,
             name,
-            partitions,
+            replicas,
             settings
+        }),
+        (id.clone(), 0..3, any::<i32>()).prop_map(|(topic, partition, epoch)| Record::LeaderEpoch {
+            topic,
+            partition,
+            epoch
+        }),
+        (name(), duration(), duration()).prop_map(|(group, heartbeat_interval_ms, session_timeout_ms)| {
+            let config = GroupConfig { heartbeat_interval_ms, session_timeout_ms };
+            Record::GroupConfig { group, config }
         }),
         id.clone().prop_map(Record::TopicDeleted),
         (id, 0..3, any::<i64>()).prop_map(|(topic, partition, offset)| Record::LogStart {

@@ -53,6 +53,11 @@ impl Field {
     }
 }
 
+/// Whether a version of an API has compact lengths and tagged fields.
+pub(super) fn is_flexible(key: ApiKey, version: i16) -> bool {
+    shape_of(key).is_some_and(|shape| version >= shape.flexible_since)
+}
+
 /// Whether the body of a request has the shape of its API and version.
 pub(super) fn check(key: ApiKey, version: i16, body: &[u8]) -> Result<(), &'static str> {
     let shape = shape_of(key).ok_or("the API is not supported")?;

@@ -6,13 +6,15 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::*;
-use crate::api::{self, Caller, SUPPORTED};
+use crate::api::{Caller, SUPPORTED, refusals};
+use crate::control::guide;
 use crate::state::State;
 use crate::wire::Request;
 
@@ -39,6 +41,7 @@ fn prove<T: Encodable>(key: ApiKey, example: impl Fn(i16) -> T) {
             assert!(check(key, version, &body[..cut]).is_err(), "{key:?} version {version} cut at {cut}");
         }
         assert!(broker.survives(key, version, body.clone().freeze()), "{key:?} version {version}");
+        assert_refused(Request::of(key, version, body.clone().freeze()));
         for at in 0..body.len() {
             for wrong in [0x00, 0x7f, 0x80, 0xff] {
                 let mut bytes = body.clone();
@@ -48,6 +51,15 @@ fn prove<T: Encodable>(key: ApiKey, example: impl Fn(i16) -> T) {
             }
         }
     }
+}
+
+/// Whether any error can be answered, and is then known as the outcome.
+fn assert_refused(mut request: Request) {
+    request.is_observed = true;
+    let error = ResponseError::KafkaStorageError;
+    let answer = refusals::refuse(&request, error).unwrap();
+    assert!(answer.is_some(), "{request:?}");
+    assert_eq!(request.outcome(), error.code(), "{request:?}");
 }
 
 /// A broker without connections, whose clock runs as fast as it is waited for.
@@ -65,10 +77,12 @@ impl Broker {
 
     /// Whether the request is answered, or waits for something, rather than costing its connection.
     fn survives(&self, key: ApiKey, version: i16, body: Bytes) -> bool {
-        let request = Request { key, version, correlation_id: 0, client_id: String::new(), body };
-        let caller = Caller { host: "/127.0.0.1".to_owned() };
-        let answer =
-            async { timeout(Duration::from_millis(1), api::answer(&self.state, &caller, request)).await };
+        let mut request = Request::of(key, version, body);
+        let caller = Caller { node: BrokerId(1), host: "/127.0.0.1".to_owned() };
+        // The way that looks at everything, as long as somebody does.
+        let answer = async {
+            timeout(Duration::from_millis(1), guide::answer(&self.state, &caller, &mut request, 0)).await
+        };
         !matches!(self.runtime.block_on(answer), Ok(Err(_)))
     }
 }
@@ -95,6 +109,7 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
             .with_name(topic())
             .with_partition_data(vec![part.clone(), part]);
         ProduceRequest::default()
+            .with_acks(-1)
             .with_topic_data(vec![one])
             .with_transactional_id(Some(TransactionalId(NAME)))
     });
@@ -221,6 +236,21 @@ fn the_shapes_of_groups_are_those_of_the_encoder() {
         if version >= 4 { request.with_states_filter(vec![NAME]) } else { request }
     });
     prove(ApiKey::DescribeGroups, |_| DescribeGroupsRequest::default().with_groups(vec![group()]));
+    prove(ApiKey::ConsumerGroupHeartbeat, |version| {
+        let owned = consumer_group_heartbeat_request::TopicPartitions::default().with_partitions(vec![1, 2]);
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(group())
+            .with_member_id(NAME)
+            .with_instance_id(Some(NAME))
+            .with_rack_id(Some(NAME))
+            .with_subscribed_topic_names(Some(vec![topic(), topic()]))
+            .with_server_assignor(Some(NAME))
+            .with_topic_partitions(Some(vec![owned]));
+        if version >= 1 { request.with_subscribed_topic_regex(Some(NAME)) } else { request }
+    });
+    prove(ApiKey::ConsumerGroupDescribe, |_| {
+        ConsumerGroupDescribeRequest::default().with_group_ids(vec![group(), group()])
+    });
     prove(ApiKey::DeleteGroups, |_| DeleteGroupsRequest::default().with_groups_names(vec![group()]));
 }
 

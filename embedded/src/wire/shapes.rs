@@ -120,6 +120,11 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::ListGroups, shape(3, &[TEXTS.since(4), TEXTS.since(5)])),
     (ApiKey::DescribeGroups, shape(5, &[TEXTS, BOOL.since(3)])),
     (ApiKey::DeleteGroups, shape(2, &[TEXTS])),
+    (
+        ApiKey::ConsumerGroupHeartbeat,
+        shape(0, &[TEXT, TEXT, I32, TEXT, TEXT, I32, TEXTS, TEXT.since(1), TEXT, list(&[UUID, NUMBERS])]),
+    ),
+    (ApiKey::ConsumerGroupDescribe, shape(0, &[TEXTS, BOOL])),
     (ApiKey::CreateTopics, shape(5, &[list(CREATED_TOPIC), I32, BOOL])),
     (ApiKey::DeleteTopics, shape(4, &[list(&[TEXT, UUID]).since(6), TEXTS.until(5), I32])),
     (ApiKey::CreatePartitions, shape(2, &[list(&[TEXT, I32, list(&[NUMBERS])]), I32, BOOL])),

@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use std::time::{Duration, Instant};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use kafka_boot_client::{
     ClientConfig, Consumer, ConsumerEvent, PartitionOffset, Producer, ProducerLimits, ProducerRecord,
@@ -14,10 +15,19 @@ use tokio::runtime::Runtime;
 /// Long enough for a machine under load; every wait ends as soon as its condition holds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The timestamp of the first record that a test produces: recent, since older ones are not retained.
+pub(crate) fn first_ms() -> i64 {
+    static FIRST: OnceLock<i64> = OnceLock::new();
+    *FIRST.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        i64::try_from(since.as_millis()).unwrap() - 60_000
+    })
+}
+
 /// A broker on a runtime of its own, as a test that blocks needs it.
 pub(crate) struct Running {
     runtime: Runtime,
-    broker: EmbeddedBroker,
+    pub(crate) broker: EmbeddedBroker,
 }
 
 impl Running {
@@ -71,7 +81,7 @@ impl Running {
                     .partition(partition)
                     .key(value.to_string())
                     .payload(value.to_string())
-                    .timestamp(1_700_000_000_000 + i64::from(value));
+                    .timestamp(first_ms() + i64::from(value));
                 drop(producer.enqueue(record).await.unwrap());
             }
             producer.flush(PATIENCE).await.unwrap();

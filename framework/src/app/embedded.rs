@@ -58,6 +58,7 @@ impl Drop for Embedded {
 
 fn builder(properties: &EmbeddedProperties) -> EmbeddedBrokerBuilder {
     EmbeddedBroker::builder()
+        .brokers(properties.brokers)
         .port(properties.port)
         .partitions(i32::try_from(properties.partitions).unwrap_or(i32::MAX))
 }
