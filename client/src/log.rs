@@ -8,6 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::Dispatch;
+use tracing::dispatcher;
+use tracing::subscriber::NoSubscriber;
+
 use crate::error::{ClientError, ErrorCode};
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -21,9 +25,20 @@ const LEVEL_WARNING: i32 = 4;
 const LEVEL_INFO: i32 = 6;
 
 /// Writes the log of one client.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ClientLog {
     limiter: RateLimiter,
+    /// The subscriber of the thread that made the client, which may be that thread's own, as in a test. `None`: there was
+    /// none yet, and a line goes to whichever there is.
+    subscriber: Option<Dispatch>,
+}
+
+impl Default for ClientLog {
+    fn default() -> Self {
+        let subscriber =
+            dispatcher::get_default(|current| (!current.is::<NoSubscriber>()).then(|| current.clone()));
+        Self { limiter: RateLimiter::default(), subscriber }
+    }
 }
 
 impl ClientLog {
@@ -39,7 +54,7 @@ impl ClientLog {
         } else {
             0
         };
-        emit(client, level, facility, text, suppressed);
+        self.emit(client, level, facility, text, suppressed);
     }
 
     /// An error that librdkafka reports to the application.
@@ -47,7 +62,16 @@ impl ClientLog {
         let code = error.code().unwrap_or(ErrorCode::UNKNOWN);
         if let Some(suppressed) = self.limiter.admit(Kind::Error(code), Instant::now()) {
             let level = if error.is_fatal() { LEVEL_ERROR } else { LEVEL_WARNING };
-            emit(client, level, code.name(), &error.to_string(), suppressed);
+            self.emit(client, level, code.name(), &error.to_string(), suppressed);
+        }
+    }
+
+    fn emit(&self, client: &str, level: i32, facility: &str, text: &str, suppressed: u64) {
+        match &self.subscriber {
+            Some(subscriber) => dispatcher::with_default(subscriber, || {
+                emit(client, level, facility, text, suppressed);
+            }),
+            None => emit(client, level, facility, text, suppressed),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How a broker is to be.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::error::{StartError, StartErrorKind};
 use crate::group::settings::{GroupSettings, milliseconds};
 use crate::log::settings::Settings;
 use crate::log::topics::Denied;
+use crate::security::Users;
 use crate::server::ServerLimits;
 use crate::state::{State, StateSettings};
 use crate::storage::DataDirectory;
@@ -45,6 +47,18 @@ pub struct EmbeddedBrokerBuilder {
     max_request_bytes: usize,
     max_connections: usize,
     idle_timeout: Duration,
+    users: Vec<(String, Password)>,
+    session_lifetime: Option<Duration>,
+}
+
+/// A password, which is not shown.
+#[derive(Clone)]
+struct Password(String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[hidden]")
+    }
 }
 
 impl Default for EmbeddedBrokerBuilder {
@@ -66,6 +80,8 @@ impl Default for EmbeddedBrokerBuilder {
             max_request_bytes: 16 * 1024 * 1024,
             max_connections: 2_048,
             idle_timeout: Duration::from_mins(10),
+            users: Vec::new(),
+            session_lifetime: None,
         }
     }
 }
@@ -73,7 +89,8 @@ impl Default for EmbeddedBrokerBuilder {
 impl EmbeddedBrokerBuilder {
     /// The address to listen on. Default: `127.0.0.1`, which nobody outside this machine reaches.
     ///
-    /// There is no authentication; on any other address, everybody who reaches it reads and writes everything.
+    /// On any other address, everybody who reaches it reads and writes everything, unless there are [users](Self::user);
+    /// and since there is no TLS, everybody on the way reads along.
     pub fn address(mut self, address: IpAddr) -> Self {
         self.address = address;
         self
@@ -225,6 +242,30 @@ impl EmbeddedBrokerBuilder {
         self
     }
 
+    /// Somebody who may connect. Default: nobody has to say who it is. With a user, everybody has to authenticate, by
+    /// SASL with the mechanism `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512` (`security.protocol=SASL_PLAINTEXT`); who has,
+    /// may do everything.
+    ///
+    /// ```
+    /// # use kafka_boot_embedded::EmbeddedBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = EmbeddedBroker::builder().user("alice", "secret").start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn user(mut self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        self.users.push((name.into(), Password(password.into())));
+        self
+    }
+
+    /// How long an authentication holds (Kafka's `connections.max.reauth.ms`). Default: as long as its connection. A
+    /// client that does not renew it in time is disconnected at its next request.
+    pub fn session_lifetime(mut self, lifetime: Duration) -> Self {
+        self.session_lifetime = Some(lifetime);
+        self
+    }
+
     /// Starts the broker; clients may connect as soon as this returns. Runs on the current tokio runtime, and has to be
     /// called within one.
     ///
@@ -233,6 +274,7 @@ impl EmbeddedBrokerBuilder {
     /// damaged, or is in use.
     pub async fn start(self) -> Result<EmbeddedBroker, StartError> {
         self.check()?;
+        let users = self.checked_users()?;
         let (nodes, listeners) = self.listen().await?;
         let directory = match &self.data_directory {
             None => None,
@@ -247,6 +289,8 @@ impl EmbeddedBrokerBuilder {
             offsets_limit_bytes: self.offsets_limit_bytes,
             recorded_requests: self.recorded_requests,
             groups: self.groups,
+            users,
+            session_lifetime: self.session_lifetime,
         };
         let state = open_state(settings, directory).await?;
         for (name, partitions) in &self.topics {
@@ -307,6 +351,26 @@ impl EmbeddedBrokerBuilder {
         Ok(())
     }
 
+    fn checked_users(&self) -> Result<Users, StartError> {
+        let mut users = Users::default();
+        for (name, Password(password)) in &self.users {
+            let why = if name.is_empty() || name.contains('\0') {
+                "a name has at least one character, and none of them is NUL"
+            } else if password.is_empty() || password.contains('\0') {
+                "a password has at least one character, and none of them is NUL"
+            } else if users.add(name.clone(), password.clone()) {
+                continue;
+            } else {
+                "there is one of that name already"
+            };
+            return Err(StartError::setting(format!(
+                "user `{}` cannot be added: {why}",
+                name.escape_debug()
+            )));
+        }
+        Ok(users)
+    }
+
     fn check(&self) -> Result<(), StartError> {
         // Less would not hold what the smallest clients send; more is more than a length can say.
         let sizes = 1_024..=512 * 1024 * 1024;
@@ -325,6 +389,11 @@ impl EmbeddedBrokerBuilder {
             return Err(StartError::setting(message));
         }
         self.groups.check().map_err(StartError::setting)?;
+        if self.session_lifetime.is_some_and(|lifetime| lifetime < Duration::from_millis(1)) {
+            let message =
+                "`session_lifetime` has to be at least 1 ms; leave it out for sessions without an end";
+            return Err(StartError::setting(message.to_owned()));
+        }
         if self.max_connections == 0 {
             return Err(StartError::setting("`max_connections` is 0, and has to be at least 1".to_owned()));
         }

@@ -25,8 +25,12 @@ mod clock;
 mod cluster;
 pub mod control;
 mod error;
+#[cfg(feature = "fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod log;
+mod security;
 mod server;
 mod state;
 mod storage;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use kafka_protocol::error::ResponseError;
 
@@ -14,9 +15,10 @@ use crate::group::coordinator::Coordinator;
 use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
-use crate::log::topics::{Denied, Topic, Topics};
+use crate::log::topics::{Denied, Topic, Topics, check_name};
+use crate::security::Users;
 use crate::storage::{DataDirectory, Record, Storage};
-use crate::txn::{Ended, ProducerIdentity, Transactions};
+use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 
 /// The state of a broker.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub(crate) struct State {
     pub(crate) cluster_id: String,
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
+    /// Who may connect; nobody has to say who it is where this is empty.
+    pub(crate) users: Arc<Users>,
+    /// How long an authentication holds.
+    pub(crate) session_lifetime: Option<Duration>,
     next_producer_id: AtomicI64,
 }
 
@@ -45,6 +51,26 @@ pub(crate) struct StateSettings {
     pub(crate) offsets_limit_bytes: u64,
     pub(crate) recorded_requests: usize,
     pub(crate) groups: GroupSettings,
+    pub(crate) users: Users,
+    pub(crate) session_lifetime: Option<Duration>,
+}
+
+#[cfg(test)]
+impl StateSettings {
+    /// Of one broker that little fits in.
+    pub(crate) fn for_tests() -> Self {
+        Self {
+            cluster: Cluster::of(1),
+            default_partitions: 1,
+            creates_topics: true,
+            memory_limit_bytes: 1_000_000,
+            offsets_limit_bytes: 1_000_000,
+            recorded_requests: 100,
+            groups: GroupSettings::default(),
+            users: Users::default(),
+            session_lifetime: None,
+        }
+    }
 }
 
 /// Producer ids of one start of a broker on a data directory, so that none is ever given twice.
@@ -64,7 +90,7 @@ impl State {
                     (image.cluster_id.clone(), image.starts, image.groups.clone(), image.configs.clone())
                 })
             });
-        let cluster_id = cluster_id.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
+        let cluster_id = cluster_id.unwrap_or_else(|| cluster_id_of(uuid::Uuid::new_v4()));
         // Before the topics are read, since it begins an epoch of all their partitions.
         let started = || vec![Record::ClusterId(cluster_id.clone()), Record::Starts(starts + 1)];
         storage.write(started).map_err(|_| {
@@ -87,6 +113,8 @@ impl State {
             controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
+            users: Arc::new(settings.users),
+            session_lifetime: settings.session_lifetime,
             next_producer_id: AtomicI64::new(starts.saturating_mul(PRODUCER_IDS_PER_START)),
         };
         state.finish_transactions();
@@ -110,16 +138,7 @@ impl State {
     /// A broker of its own for a test, with these topics.
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
-        let settings = StateSettings {
-            cluster: Cluster::of(1),
-            default_partitions: 1,
-            creates_topics: true,
-            memory_limit_bytes: 1_000_000,
-            offsets_limit_bytes: 1_000_000,
-            recorded_requests: 100,
-            groups: GroupSettings::default(),
-        };
-        let Ok(state) = Self::open(settings, None) else { unreachable!("nothing is read") };
+        let Ok(state) = Self::open(StateSettings::for_tests(), None) else { unreachable!("nothing is read") };
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
             assert!(created.is_ok(), "{created:?}");
@@ -144,17 +163,17 @@ impl State {
         Ok(producer)
     }
 
-    /// Ends a transaction everywhere.
+    /// Ends a transaction everywhere, and says who its producer is from now on.
     pub(crate) fn end_transaction(
         &self,
         id: &str,
         producer: ProducerIdentity,
-        committed: bool,
-    ) -> Result<(), ResponseError> {
+        end: End,
+    ) -> Result<ProducerIdentity, ResponseError> {
         let mut ledger = self.transactions.lock();
-        let ended = ledger.end(id, producer, committed)?;
+        let (producer, ended) = ledger.end(id, producer, end, || self.new_producer_id())?;
         self.tell(ended.iter());
-        Ok(())
+        Ok(producer)
     }
 
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
@@ -188,6 +207,7 @@ impl State {
         if let Some(topic) = self.topics.by_name(name) {
             return Ok(topic);
         }
+        check_name(name).map_err(|(error, _)| error)?;
         if !may_create || !self.creates_topics {
             return Err(ResponseError::UnknownTopicOrPartition);
         }
@@ -216,5 +236,25 @@ impl State {
         settings: Settings,
     ) -> Result<Arc<Topic>, Denied> {
         self.topics.create(name, partitions, settings)
+    }
+}
+
+/// A cluster's id as Kafka writes it: 16 bytes in 22 of the 64 characters that need no escape in a URL.
+fn cluster_id_of(id: uuid::Uuid) -> String {
+    const CHARACTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    // The last character has four bits of padding.
+    let bits = |at: u32| if at < 21 { id.as_u128() >> (122 - 6 * at) } else { id.as_u128() << 4 };
+    (0..22).map(|at| char::from(CHARACTERS[(bits(at) & 63) as usize])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_id_is_written_as_kafka_writes_it() {
+        // What Kafka's own `Uuid` makes of these bytes.
+        let id = uuid::Uuid::from_u128(0x6b61_666b_612d_626f_6f74_2d74_6573_7473);
+        assert_eq!(cluster_id_of(id), "a2Fma2EtYm9vdC10ZXN0cw");
     }
 }

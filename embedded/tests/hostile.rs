@@ -102,6 +102,50 @@ async fn garbage_of_every_length_is_survived() {
 }
 
 #[tokio::test]
+async fn strangers_send_garbage_to_a_guarded_broker_in_vain() {
+    let broker = EmbeddedBroker::builder().user("alice", "secret").start().await.unwrap();
+    let handshake = |mechanism: &str, version: u8| {
+        let length = u8::try_from(mechanism.len()).unwrap();
+        let header = [0, 17, 0, version, 0, 0, 0, 7, 0xff, 0xff, 0, length];
+        frame(&[&header, mechanism.as_bytes()].concat())
+    };
+    let token = |token: &[u8]| {
+        let length = u8::try_from(token.len()).unwrap();
+        frame(&[&[0, 36, 0, 1, 0, 0, 0, 8, 0xff, 0xff, 0, 0, 0, length], token].concat())
+    };
+    let tokens: [&[u8]; 7] = [
+        b"",
+        b"\0",
+        b"\0alice\0",
+        &[0xff; 100],
+        b"n,,n=alice,r=x",
+        b"n,,n=alice,r=x,,,,",
+        b"c=biws,r=x,p=AAAA",
+    ];
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        for garbage in tokens {
+            let mut stream = connected(&broker).await;
+            stream.write_all(&handshake(mechanism, 1)).await.unwrap();
+            assert_eq!(answer(&mut stream).await.unwrap()[..6], [0, 0, 0, 7, 0, 0]);
+            // The second is one too many, or the second step of an exchange that cannot be right.
+            stream.write_all(&[token(garbage), token(garbage)].concat()).await.unwrap();
+            let mut last = answer(&mut stream).await.unwrap();
+            if last[4..6] == [0, 0] {
+                last = answer(&mut stream).await.unwrap();
+            }
+            assert_eq!(last[..6], [0, 0, 0, 8, 0, 58], "SASL_AUTHENTICATION_FAILED for {garbage:?}");
+            assert_eq!(answer(&mut stream).await, None);
+        }
+        let mut stream = connected(&broker).await;
+        stream.write_all(&handshake(mechanism, 0)).await.unwrap();
+        answer(&mut stream).await.unwrap();
+        stream.write_all(&frame(&[0xff; 40])).await.unwrap();
+        assert_eq!(answer(&mut stream).await, None, "a token without a request around it has no answer");
+    }
+    assert_alive(&broker).await;
+}
+
+#[tokio::test]
 async fn idle_and_excess_connections_are_closed() {
     let broker = EmbeddedBroker::builder()
         .idle_timeout(Duration::from_millis(100))

@@ -53,6 +53,7 @@ mod schedule;
 #[cfg(feature = "seeded-bugs")]
 mod seeded;
 mod supervise;
+mod test;
 
 pub use app::{App, Ended, IntoApp, RunningApp};
 pub use beans::{
@@ -65,7 +66,7 @@ pub use handler::{
     Outcome, PlanContext,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
-pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled};
+pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
 pub use listener::{ListenerInfo, ListenerRegistry, ListenerState, UnknownListener};
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
@@ -74,6 +75,7 @@ pub use record::{
     Timestamp, escaped,
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
+pub use test::{TestApp, TestAppBuilder, TestOutcome, Unsettled, UnsettledPartition};
 
 /// What the calls of [`Admin`] take and return.
 pub mod admin {
@@ -99,4 +101,5 @@ pub mod __private {
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
     pub use crate::schedule::{Job, job_handler};
+    pub use crate::test::run_test;
 }

@@ -6,6 +6,7 @@
 //! resolved and checked at start; everything else is checked while it compiles.
 
 mod app_main;
+mod app_test;
 mod bean;
 mod config_properties;
 mod context;
@@ -201,4 +202,51 @@ pub fn config_properties(input: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
     app_main::app_main(&attribute.into(), &item.into()).into()
+}
+
+/// Makes an `async fn` a test with an application and a broker of its own.
+///
+/// ```
+/// use kafka_boot::prelude::*;
+///
+/// #[kafka_listener(topic = "orders", group = "billing")]
+/// async fn on_order(order: Record<String>, kafka: Bean<KafkaTemplate>) -> Result<()> {
+///     kafka.send("invoices", order.into_value()).await?;
+///     Ok(())
+/// }
+///
+/// #[kafka_boot::test(timeout = "30s")]
+/// async fn an_order_becomes_an_invoice(app: TestApp) {
+///     app.send("orders", "12 pears").await;
+///     app.settled().await;
+///     assert_eq!(app.records("invoices").await.len(), 1);
+/// }
+/// ```
+///
+/// The application has every handler and bean function of the test's program, and the configuration of its crate, with
+/// the profile `test` if there is such a file. It runs on an embedded broker, or, when `KAFKA_BOOTSTRAP_SERVERS` is set, on
+/// that one. The test may return `Result<(), E>` with any error. When it fails, the application's log is shown.
+///
+/// | key | takes |
+/// |---|---|
+/// | `listeners`, `jobs`, `bean_functions` | the only ones to use: `listeners(consume)` |
+/// | `without_discovery` | nothing is used but what is named |
+/// | `beans` | values in the place of beans: `beans(Mutex::new(0), "east" = FakeRepo::default())` |
+/// | `properties` | keys of the configuration, over everything else: `properties("kafka.admin.request-timeout" = "1s")` |
+/// | `config` | a YAML document over the files |
+/// | `directory` | where the configuration's files are, relative to the crate: `directory = "../.."` |
+/// | `profile` | the profiles that are on |
+/// | `topics` | topics that must exist before the listeners start |
+/// | `timeout` | how long each wait may take; default `10s` |
+/// | `limit` | how long the whole test may take; default `60s` |
+/// | `scheduling` | jobs run by their clock, which they otherwise do not |
+/// | `show_log` | the log is shown when the test succeeds, too |
+///
+/// # Errors
+///
+/// It does not compile on anything but an `async fn` that takes a `TestApp`, or when a key is unknown, given twice or has
+/// a wrong value.
+#[proc_macro_attribute]
+pub fn test(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    app_test::app_test(attribute.into(), &item.into()).into()
 }

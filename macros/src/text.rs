@@ -105,6 +105,25 @@ pub(crate) fn pattern(pattern: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The milliseconds of a text that [`duration`] takes; what is below one is left out.
+pub(crate) fn milliseconds(text: &str) -> u64 {
+    let parts = text.split(' ').map(|part| {
+        let digits = part.len() - part.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+        let (number, unit) = part.split_at(digits);
+        let number: u64 = number.parse().unwrap_or(u64::MAX);
+        match unit {
+            "d" => number.saturating_mul(86_400_000),
+            "h" => number.saturating_mul(3_600_000),
+            "m" => number.saturating_mul(60_000),
+            "s" => number.saturating_mul(1_000),
+            "us" => number / 1_000,
+            "ns" => number / 1_000_000,
+            _ => number,
+        }
+    });
+    parts.fold(0, u64::saturating_add)
+}
+
 /// A whole number with a unit, or several, as in `1m 30s`; a number alone counts milliseconds.
 pub(crate) fn duration(key: &str, zero: bool, text: &str) -> Result<(), String> {
     let is_digit = |character: char| character.is_ascii_digit();
@@ -176,6 +195,16 @@ mod tests {
             let message = duration("timeout", false, text).expect_err(text);
             assert!(message.contains(part), "{text}: {message}");
         }
+    }
+
+    #[test]
+    fn durations_are_counted_in_milliseconds() {
+        for (text, expected) in
+            [("5s", 5_000), ("1500", 1_500), ("1m 30s", 90_000), ("1h 1ms", 3_600_001), ("2d", 172_800_000)]
+        {
+            assert_eq!(milliseconds(text), expected, "{text}");
+        }
+        assert_eq!(milliseconds("999us"), 0);
     }
 
     #[test]

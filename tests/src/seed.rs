@@ -95,7 +95,7 @@ pub(crate) fn entropy() -> u64 {
 }
 
 /// Writes a line to standard error past the capture of the test runner, so that it shows for passing tests too.
-pub(crate) fn notice(line: &str) {
+pub fn notice(line: &str) {
     // A closed standard error must not fail a test.
     let _ = writeln!(std::io::stderr().lock(), "[harness] {line}");
 }

@@ -77,6 +77,7 @@ fn files(kafka: &Kafka, folder: &Path, arguments: &[&str]) -> LoadOptions {
         arguments: arguments.iter().map(|argument| format!("--{argument}")).collect(),
         environment: vec![("SERVERS".to_owned(), kafka.bootstrap_servers().to_owned())],
         own_sections: vec!["test".to_owned()],
+        ..LoadOptions::default()
     }
 }
 

@@ -15,6 +15,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 
 use super::{Caller, group_configs, text};
+use crate::log::broker_names::broker_name_of;
 use crate::log::settings::{BROKER_SETTINGS, Setting, Settings, TOPIC_SETTINGS};
 use crate::log::topics::Denied;
 use crate::state::State;
@@ -26,8 +27,12 @@ const GROUP: i8 = 32;
 
 /// Where a value comes from.
 const SET_ON_TOPIC: i8 = 1;
+const DEFAULT_OF_BROKERS: i8 = 3;
 const SET_AT_START: i8 = 4;
 const DEFAULT: i8 = 5;
+
+/// The one setting that a new cluster of Kafka 4 sets for all of its brokers.
+const SET_FOR_ALL_BROKERS: &str = "min.insync.replicas";
 
 /// What is to be done to a value.
 const SET: i8 = 0;
@@ -37,7 +42,11 @@ const SUBTRACT: i8 = 3;
 
 /// Where the value of a topic's setting comes from, as a number.
 pub(super) fn source_of(settings: &Settings, setting: &Setting) -> i8 {
-    if settings.is_set(setting) { SET_ON_TOPIC } else { DEFAULT }
+    match settings.is_set(setting) {
+        true => SET_ON_TOPIC,
+        false if setting.name == SET_FOR_ALL_BROKERS => DEFAULT_OF_BROKERS,
+        false => DEFAULT,
+    }
 }
 
 pub(super) fn describe(
@@ -74,6 +83,7 @@ fn describe_one(
             let describe = |setting: &Setting| described_topic_setting(&settings, setting, synonyms);
             Ok(TOPIC_SETTINGS.iter().filter(wanted).map(describe).collect())
         }
+        BROKER if resource.resource_name.is_empty() => Ok(described_defaults(synonyms)),
         BROKER => {
             check_broker(caller, &resource.resource_name)?;
             let describe = |setting: &Setting| described_broker_setting(state, caller, setting);
@@ -87,23 +97,41 @@ fn describe_one(
     }
 }
 
+fn synonym(name: &str, value: &str, source: i8) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym::default().with_name(text(name)).with_value(Some(text(value))).with_source(source)
+}
+
+/// What is set for all brokers together, which is not what each is set to.
+fn described_defaults(synonyms: bool) -> Vec<DescribeConfigsResourceResult> {
+    let common = BROKER_SETTINGS.iter().filter(|setting| setting.name == SET_FOR_ALL_BROKERS);
+    let describe = |setting: &Setting| {
+        let origins = synonyms.then(|| synonym(setting.name, setting.default, DEFAULT_OF_BROKERS));
+        DescribeConfigsResourceResult::default()
+            .with_name(text(setting.name))
+            .with_value(Some(text(setting.default)))
+            .with_config_source(DEFAULT_OF_BROKERS)
+            .with_config_type(setting.type_number())
+            .with_synonyms(origins.into_iter().collect())
+    };
+    common.map(describe).collect()
+}
+
 fn described_topic_setting(
     settings: &Settings,
     setting: &Setting,
     synonyms: bool,
 ) -> DescribeConfigsResourceResult {
-    let synonym = |value: &str, source| {
-        DescribeConfigsSynonym::default()
-            .with_name(text(setting.name))
-            .with_value(Some(text(value)))
-            .with_source(source)
-    };
     let mut origins = Vec::new();
     if synonyms {
         if settings.is_set(setting) {
-            origins.push(synonym(settings.get(setting), SET_ON_TOPIC));
+            origins.push(synonym(setting.name, settings.get(setting), SET_ON_TOPIC));
         }
-        origins.push(synonym(setting.default, DEFAULT));
+        if setting.name == SET_FOR_ALL_BROKERS {
+            origins.push(synonym(setting.name, setting.default, DEFAULT_OF_BROKERS));
+        }
+        if let Some(name) = broker_name_of(setting.name) {
+            origins.push(synonym(name, setting.default, DEFAULT));
+        }
     }
     DescribeConfigsResourceResult::default()
         .with_name(text(setting.name))
@@ -119,7 +147,9 @@ fn described_broker_setting(
     setting: &Setting,
 ) -> DescribeConfigsResourceResult {
     let value = match setting.name {
-        "broker.id" => caller.node.0.to_string(),
+        "auto.create.topics.enable" => state.creates_topics.to_string(),
+        "num.partitions" => state.default_partitions.to_string(),
+        "broker.id" | "node.id" => caller.node.0.to_string(),
         "default.replication.factor" => state.cluster.default_replication.to_string(),
         _ => setting.default.to_owned(),
     };

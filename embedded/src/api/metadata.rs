@@ -52,7 +52,9 @@ fn look_up(
     may_create: bool,
     version: i16,
 ) -> MetadataResponseTopic {
-    let Some(name) = asked.name else {
+    // A client that asks by id may send an empty name along.
+    let by_name = asked.topic_id.is_nil();
+    let Some(name) = asked.name.filter(|_| by_name) else {
         let missing = || {
             MetadataResponseTopic::default()
                 .with_error_code(ResponseError::UnknownTopicId.code())
@@ -112,4 +114,49 @@ pub(super) fn describe_cluster(state: &State, request: &DescribeClusterRequest) 
             .with_is_fenced(!node.is_live())
     });
     response.with_cluster_id(text(&state.cluster_id)).with_brokers(brokers.collect())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+mod tests {
+    use super::*;
+
+    fn asked_for(state: &State, topic: MetadataRequestTopic) -> MetadataResponseTopic {
+        let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+        metadata(state, request, 13).topics.remove(0)
+    }
+
+    #[test]
+    fn a_topic_is_found_by_its_id_whatever_name_comes_along() {
+        let state = State::with_topics(&[("orders", 1)]);
+        let id = state.topics.by_name("orders").unwrap().id;
+        for name in [None, Some(TopicName(text("")))] {
+            let found =
+                asked_for(&state, MetadataRequestTopic::default().with_name(name.clone()).with_topic_id(id));
+            assert_eq!(found.name, Some(TopicName(text("orders"))), "{name:?}");
+            let unknown =
+                MetadataRequestTopic::default().with_name(name).with_topic_id(uuid::Uuid::from_u128(7));
+            let missing = asked_for(&state, unknown);
+            assert_eq!(missing.error_code, ResponseError::UnknownTopicId.code());
+            assert_eq!(missing.topic_id, uuid::Uuid::from_u128(7));
+        }
+    }
+
+    #[test]
+    fn a_name_that_no_topic_can_have_is_told_apart_from_one_that_none_has() {
+        let state = State::with_topics(&[]);
+        let cases = [
+            ("no topic", ResponseError::InvalidTopicException),
+            ("none", ResponseError::UnknownTopicOrPartition),
+        ];
+        for (name, expected) in cases {
+            let request = MetadataRequest::default()
+                .with_topics(Some(vec![
+                    MetadataRequestTopic::default().with_name(Some(TopicName(text(name)))),
+                ]))
+                .with_allow_auto_topic_creation(false);
+            let answered = metadata(&state, request, 13).topics.remove(0);
+            assert_eq!(answered.error_code, expected.code(), "{name}");
+        }
+    }
 }

@@ -1,28 +1,36 @@
 //! What the broker answers: one file for each family of requests.
 
+mod acls;
 mod configs;
 mod consumer_groups;
 pub(crate) mod coordination;
+mod describe_transactions;
 mod fetch;
 mod group_admin;
 mod group_configs;
 mod group_offsets;
 mod groups;
+mod log_dirs;
 mod metadata;
 mod offsets;
 mod partitions;
 mod produce;
 pub(crate) mod refusals;
+mod resources;
+mod sasl;
 mod topics;
 mod transactions;
 mod versions;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) use versions::SUPPORTED;
 
 use bytes::BytesMut;
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::{ApiKey, BrokerId};
+use kafka_protocol::messages::{
+    ApiKey, BrokerId, DescribeAclsRequest, DescribeClientQuotasRequest, SaslAuthenticateRequest,
+    SaslHandshakeRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use crate::state::State;
@@ -35,6 +43,14 @@ pub(crate) struct Caller {
     pub(crate) node: BrokerId,
     /// As Kafka shows it: with a slash before the address.
     pub(crate) host: String,
+}
+
+#[cfg(test)]
+impl Caller {
+    /// A client of the first broker, on this machine.
+    pub(crate) fn local() -> Self {
+        Self { node: BrokerId(1), host: "/127.0.0.1".to_owned() }
+    }
 }
 
 /// No error.
@@ -55,14 +71,11 @@ pub(crate) async fn answer(
     caller: &Caller,
     request: &Request,
 ) -> Result<Option<BytesMut>, Malformed> {
-    let supported = versions::range_of(request.key).is_some_and(|range| range.contains(&request.version));
-    if request.key == ApiKey::ApiVersions && !supported {
+    let supported = check_version(request);
+    if request.key == ApiKey::ApiVersions && supported.is_err() {
         return versions::of_another_time(request).map(Some);
     }
-    if !supported {
-        let what = format!("{:?} version {} is not supported", request.key, request.version);
-        return Err(Malformed(what));
-    }
+    supported?;
     if let Some(refused) = coordination::misplaced(state, caller, request)? {
         return Ok(Some(refused));
     }
@@ -97,6 +110,13 @@ pub(crate) async fn answer(
         },
     };
     Ok(Some(answer))
+}
+
+/// Whether a request is of a version that was advertised.
+pub(crate) fn check_version(request: &Request) -> Result<(), Malformed> {
+    let Request { key, version, .. } = request;
+    let supported = versions::range_of(*key).is_some_and(|range| range.contains(version));
+    if supported { Ok(()) } else { Err(Malformed(format!("{key:?} version {version} is not supported"))) }
 }
 
 fn answer_about_groups(
@@ -149,13 +169,43 @@ fn answer_at_once(state: &State, caller: &Caller, request: &Request) -> Result<B
             request.answer(&transactions::init_producer_id(state, &request.decode()?, version))
         }
         ApiKey::AddPartitionsToTxn => {
-            request.answer(&transactions::add_partitions(state, request.decode()?, version))
+            request.answer(&transactions::add_partitions(state, caller, request.decode()?, version))
         }
         ApiKey::AddOffsetsToTxn => {
             request.answer(&transactions::add_offsets(state, &request.decode()?, version))
         }
-        ApiKey::TxnOffsetCommit => request.answer(&transactions::commit_offsets(state, request.decode()?)),
+        ApiKey::TxnOffsetCommit => {
+            request.answer(&transactions::commit_offsets(state, request.decode()?, version))
+        }
+        ApiKey::DescribeTransactions => {
+            request.answer(&describe_transactions::describe(state, caller, request.decode()?))
+        }
+        ApiKey::ListTransactions => {
+            request.answer(&describe_transactions::list(state, caller, &request.decode()?, version))
+        }
+        ApiKey::DescribeProducers => {
+            request.answer(&describe_transactions::producers(state, caller, request.decode()?))
+        }
+        ApiKey::SaslHandshake => {
+            request.decode::<SaslHandshakeRequest>()?;
+            request.answer(&sasl::handshake())
+        }
+        ApiKey::SaslAuthenticate => {
+            request.decode::<SaslAuthenticateRequest>()?;
+            request.answer(&sasl::authenticate())
+        }
         ApiKey::EndTxn => request.answer(&transactions::end(state, &request.decode()?, version)),
+        _ => answer_about_administration(state, caller, request),
+    }
+}
+
+fn answer_about_administration(
+    state: &State,
+    caller: &Caller,
+    request: &Request,
+) -> Result<BytesMut, Malformed> {
+    let version = request.version;
+    match request.key {
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),
         ApiKey::CreatePartitions => request.answer(&topics::create_partitions(state, request.decode()?)),
@@ -163,6 +213,23 @@ fn answer_at_once(state: &State, caller: &Caller, request: &Request) -> Result<B
         ApiKey::AlterConfigs => request.answer(&configs::alter(state, caller, request.decode()?)),
         ApiKey::IncrementalAlterConfigs => {
             request.answer(&configs::alter_incrementally(state, caller, request.decode()?))
+        }
+        ApiKey::ListConfigResources => request.answer(&resources::list(state, &request.decode()?, version)),
+        ApiKey::DescribeClientQuotas => {
+            request.decode::<DescribeClientQuotasRequest>()?;
+            request.answer(&resources::describe_quotas())
+        }
+        ApiKey::DescribeLogDirs => {
+            request.answer(&log_dirs::describe(state, caller, request.decode()?, version))
+        }
+        ApiKey::DescribeAcls => {
+            request.decode::<DescribeAclsRequest>()?;
+            request.answer(&acls::describe())
+        }
+        ApiKey::CreateAcls => request.answer(&acls::create(&request.decode()?)),
+        ApiKey::DeleteAcls => request.answer(&acls::delete(&request.decode()?)),
+        ApiKey::DescribeUserScramCredentials => {
+            request.answer(&acls::describe_users(state, request.decode()?))
         }
         other => Err(Malformed(format!("{other:?} is not supported"))),
     }

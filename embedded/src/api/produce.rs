@@ -7,6 +7,7 @@ use kafka_protocol::messages::produce_response::{
 };
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse};
 
+use super::transactions::abortable_for;
 use super::{ANY_EPOCH, Caller, NOBODY, text};
 use crate::cluster::Node;
 use crate::cluster::leadership::Leadership;
@@ -14,7 +15,7 @@ use crate::log::batch::Batch;
 use crate::log::partition::{Partition, Refused};
 use crate::log::topics::Topic;
 use crate::state::State;
-use crate::txn::Ledger;
+use crate::txn::{Ledger, ProducerIdentity};
 
 /// The first version with messages beside the codes of errors.
 const FIRST_WITH_MESSAGES: i16 = 8;
@@ -22,8 +23,22 @@ const FIRST_WITH_MESSAGES: i16 = 8;
 /// The first version that tells who leads instead.
 const FIRST_WITH_LEADERS: i16 = 10;
 
+/// The first version whose batches add their partition to the transaction by themselves.
+const FIRST_THAT_ADDS: i16 = 12;
+
+/// The first version that names topics by their ids.
+const FIRST_WITH_IDS: i16 = 13;
+
 /// Acknowledged by all replicas that are in sync.
 const ALL: i16 = -1;
+
+/// A transaction's batch, and how its producer speaks.
+struct Transaction<'a> {
+    id: &'a str,
+    ledger: &'a mut Ledger,
+    state: &'a State,
+    version: i16,
+}
 
 /// Stores what it can, and says for each partition how that went; to a producer that wants to hear it.
 pub(super) fn produce(
@@ -42,13 +57,22 @@ pub(super) fn produce(
     let mut response = ProduceResponse::default();
     let mut leaders = Vec::new();
     for wanted in request.topic_data {
-        let topic = state.topics.by_name(&wanted.name);
-        let mut answered = TopicProduceResponse::default().with_name(wanted.name);
+        let by_id = version >= FIRST_WITH_IDS;
+        let topic =
+            if by_id { state.topics.by_id(wanted.topic_id) } else { state.topics.by_name(&wanted.name) };
+        let mut answered =
+            TopicProduceResponse::default().with_name(wanted.name).with_topic_id(wanted.topic_id);
         for part in wanted.partition_data {
             let index = part.index;
             let outcome = if known_acks {
-                let transaction = transaction.as_mut().map(|(id, ledger)| (*id, &mut **ledger));
-                writer.append(topic.as_deref(), part, transaction)
+                let transaction =
+                    transaction.as_mut().map(|(id, ledger)| Transaction { id, ledger, state, version });
+                match &topic {
+                    None if by_id => {
+                        Err(Refused::new(ResponseError::UnknownTopicId, "there is no topic of that id"))
+                    }
+                    topic => writer.append(topic.as_deref(), part, transaction),
+                }
             } else {
                 Err(Refused {
                     error: ResponseError::InvalidRequiredAcks,
@@ -103,7 +127,7 @@ impl Writer<'_> {
         &self,
         topic: Option<&Topic>,
         part: PartitionProduceData,
-        transaction: Option<(&str, &mut Ledger)>,
+        transaction: Option<Transaction<'_>>,
     ) -> Result<PartitionProduceResponse, Refused> {
         let found = topic.and_then(|topic| Some((topic, topic.partition(part.index)?)));
         let Some((topic, partition)) = found else {
@@ -147,7 +171,7 @@ impl Writer<'_> {
 /// A transactional batch belongs to an open transaction that knows the partition.
 fn check_transaction(
     batch: &Batch,
-    transaction: Option<(&str, &mut Ledger)>,
+    transaction: Option<Transaction<'_>>,
     topic: &str,
     partition: i32,
 ) -> Result<(), Refused> {
@@ -156,7 +180,7 @@ fn check_transaction(
     }
     let checked = match transaction {
         None => Err(ResponseError::InvalidTxnState),
-        Some((id, ledger)) => ledger.check_partition(id, batch.producer(), topic, partition),
+        Some(transaction) => transaction.take(batch.producer(), topic, partition),
     };
     checked.map_err(|error| match error {
         // The name by which a producer knows it here.
@@ -167,6 +191,22 @@ fn check_transaction(
     })
 }
 
+impl Transaction<'_> {
+    /// Makes a partition part of the transaction, or has it be one already.
+    fn take(self, producer: ProducerIdentity, topic: &str, partition: i32) -> Result<(), ResponseError> {
+        let Self { id, ledger, state, version } = self;
+        let added = ledger.check_partition(id, producer, topic, partition);
+        if version < FIRST_THAT_ADDS || added != Err(ResponseError::InvalidTxnState) {
+            return added.map_err(|error| abortable_for(version, 11, error));
+        }
+        // Markers are stored beyond the limit, so nothing that ends with one may begin there.
+        if state.topics.are_full() {
+            return Err(ResponseError::PolicyViolation);
+        }
+        ledger.add_partitions(state.stopwatch.elapsed_ms(), id, producer, [(topic.to_owned(), partition)])
+    }
+}
+
 fn refusal(refused: Refused, version: i16) -> PartitionProduceResponse {
     let message = (version >= FIRST_WITH_MESSAGES).then(|| text(refused.message));
     PartitionProduceResponse::default()
@@ -175,3 +215,7 @@ fn refusal(refused: Refused, version: i16) -> PartitionProduceResponse {
         .with_log_append_time_ms(-1)
         .with_error_message(message)
 }
+
+#[cfg(test)]
+#[path = "produce_tests.rs"]
+mod tests;

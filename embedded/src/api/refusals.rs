@@ -63,6 +63,15 @@ fn at_the_top_or_in_a_list(request: &Request, code: i16) -> Result<BytesMut, Mal
         ApiKey::AddOffsetsToTxn => at_the_top!(request, code, AddOffsetsToTxnResponse),
         ApiKey::EndTxn => at_the_top!(request, code, EndTxnResponse),
         ApiKey::DescribeCluster => at_the_top!(request, code, DescribeClusterResponse),
+        ApiKey::SaslHandshake => at_the_top!(request, code, SaslHandshakeResponse),
+        ApiKey::SaslAuthenticate => at_the_top!(request, code, SaslAuthenticateResponse),
+        ApiKey::DescribeAcls => at_the_top!(request, code, DescribeAclsResponse),
+        ApiKey::DescribeClientQuotas => at_the_top!(request, code, DescribeClientQuotasResponse),
+        ApiKey::DescribeUserScramCredentials => {
+            at_the_top!(request, code, DescribeUserScramCredentialsResponse)
+        }
+        ApiKey::ListConfigResources => at_the_top!(request, code, ListConfigResourcesResponse),
+        ApiKey::ListTransactions => at_the_top!(request, code, ListTransactionsResponse),
         _ => in_a_list(request, code),
     }
 }
@@ -117,6 +126,39 @@ fn in_a_list(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
                 .with_resource_type(resource.resource_type)
                 .with_resource_name(resource.resource_name)
                 .with_error_code(code)
+        })),
+        _ => in_a_list_of_few(request, code),
+    }
+}
+
+fn in_a_list_of_few(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
+    use of::create_acls_response::AclCreationResult;
+    use of::delete_acls_response::DeleteAclsFilterResult;
+    use of::describe_log_dirs_response::DescribeLogDirsResult;
+    use of::describe_producers_response::{PartitionResponse, TopicResponse};
+    use of::describe_transactions_response::TransactionState;
+    match request.key {
+        ApiKey::CreateAcls => for_each!(request, CreateAclsRequest.creations =>
+        CreateAclsResponse.with_results(|_| AclCreationResult::default().with_error_code(code))),
+        ApiKey::DeleteAcls => for_each!(request, DeleteAclsRequest.filters =>
+        DeleteAclsResponse.with_filter_results(|_| DeleteAclsFilterResult::default().with_error_code(code))),
+        ApiKey::DescribeLogDirs => {
+            // The oldest versions have room for it only at the one place that there is.
+            let place = DescribeLogDirsResult::default().with_error_code(code);
+            let response = of::DescribeLogDirsResponse::default().with_results(vec![place]);
+            request.answer(&if request.version >= 3 { response.with_error_code(code) } else { response })
+        }
+        ApiKey::DescribeTransactions => for_each!(request, DescribeTransactionsRequest.transactional_ids =>
+        DescribeTransactionsResponse.with_transaction_states(|id| {
+            TransactionState::default().with_transactional_id(id).with_error_code(code)
+        })),
+        ApiKey::DescribeProducers => for_each!(request, DescribeProducersRequest.topics =>
+        DescribeProducersResponse.with_topics(|topic| {
+            let partitions = topic.partition_indexes.iter().map(|index| {
+                PartitionResponse::default().with_partition_index(*index).with_error_code(code)
+            });
+            let partitions = partitions.collect();
+            TopicResponse::default().with_name(topic.name).with_partitions(partitions)
         })),
         other => Err(Malformed(format!("{other:?} has no answer that could hold an error"))),
     }

@@ -171,7 +171,7 @@ impl Cluster {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 impl Cluster {
     /// Brokers that nobody listens for.
     pub(crate) fn of(count: i32) -> Self {

@@ -9,6 +9,13 @@ pub(crate) struct Budget {
     limit: u64,
 }
 
+/// How much there is in all, and how much of it is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) total_bytes: u64,
+    pub(crate) free_bytes: u64,
+}
+
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
         Self { used: AtomicU64::new(0), limit }
@@ -33,6 +40,11 @@ impl Budget {
 
     pub(crate) fn release(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn room(&self) -> Room {
+        let free_bytes = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
+        Room { total_bytes: self.limit, free_bytes }
     }
 
     pub(crate) fn limit(&self) -> u64 {

@@ -19,9 +19,10 @@ use tokio::sync::Notify;
 use super::batch::{BadBatch, Batch, RecordInfo};
 use super::budget::Budget;
 use super::disk::{self, Disk, Piece};
-use super::producers::{Producers, Verdict};
+use super::producers::{ActiveProducer, Producers, Verdict};
 use super::recovery::{self, Recovered};
 use super::settings::{Behaviour, Settings};
+use super::timestamps;
 use super::visibility::{Aborted, Visibility};
 use crate::cluster::leadership::Leadership;
 use crate::error::StartError;
@@ -294,6 +295,7 @@ impl Partition {
     ) -> Result<Appended, Refused> {
         let batch = checked(records, topic)?;
         deny(&batch)?;
+        timestamps::check(&batch, topic, now_ms)?;
         let mut log = self.log();
         if log.is_closed {
             let message = "the topic has been deleted";
@@ -459,6 +461,21 @@ impl Partition {
         Ok(log.start_offset)
     }
 
+    /// The producers that are remembered, in the order of their ids.
+    pub(crate) fn producers(&self) -> Vec<ActiveProducer> {
+        let log = self.log();
+        let with_open = |active: ActiveProducer| ActiveProducer {
+            open_since_offset: log.visibility.open_since(active.producer.id),
+            ..active
+        };
+        log.producers.active().into_iter().map(with_open).collect()
+    }
+
+    /// What the records take up, in bytes.
+    pub(crate) fn stored_bytes(&self) -> u64 {
+        self.log().stored_bytes
+    }
+
     /// Deletes what the topic no longer retains, and does what could not be done before.
     pub(crate) fn expire(&self, topic: Behaviour, now_ms: i64) {
         let mut log = self.log();
@@ -548,7 +565,7 @@ impl Log {
             self.charged += cost;
             self.push(&marker, None)?;
             self.visibility.ended(producer, committed, marker.base_offset);
-            self.producers.fence(producer);
+            self.producers.ended(producer, now_ms);
             self.owed.remove(0);
         }
         Ok(())

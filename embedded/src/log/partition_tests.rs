@@ -250,3 +250,28 @@ fn a_new_leader_wakes_fetches_that_wait_at_the_old_one() {
     partition.elect(|node| node == BrokerId(2));
     assert!(partition.log().waiting.is_empty());
 }
+
+#[test]
+fn producers_are_described_with_their_open_transactions() {
+    let (partition, _) = partition(ROOM);
+    let describe = || {
+        let all = partition.producers();
+        all.iter()
+            .map(|one| (one.producer.epoch, one.last_sequence, one.has_ended, one.open_since_offset))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(describe(), []);
+    let store = |epoch| {
+        let records = transactional(sequenced(7, epoch, 0, 2)).freeze();
+        partition.append(records, topic(&[]), 0, |_| Ok(())).unwrap();
+    };
+    store(0);
+    assert_eq!(describe(), [(0, Some(1), false, Some(0))]);
+    partition.end_transaction(5, ProducerIdentity { id: 7, epoch: 1 }, true);
+    assert_eq!(describe(), [(1, None, true, None)]);
+    assert_eq!(partition.producers()[0].last_timestamp, 5);
+    store(1);
+    assert_eq!(describe(), [(1, Some(1), true, Some(3))]);
+    store(2);
+    assert_eq!(describe(), [(2, Some(1), true, Some(3))]);
+}

@@ -30,6 +30,9 @@ struct Producer {
     epoch: i16,
     batches: VecDeque<Stored>,
     last_turn: u64,
+    last_timestamp: i64,
+    /// Whether a transaction of it has ended here.
+    has_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,18 @@ struct Stored {
     first_sequence: i32,
     last_sequence: i32,
     base_offset: i64,
+}
+
+/// A producer of a partition, as tools show it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ActiveProducer {
+    pub(crate) producer: ProducerIdentity,
+    pub(crate) last_sequence: Option<i32>,
+    pub(crate) last_timestamp: i64,
+    /// Whether a transaction of it has ended here.
+    pub(crate) has_ended: bool,
+    /// Where its open transaction begins.
+    pub(crate) open_since_offset: Option<i64>,
 }
 
 /// What is to be done with a batch.
@@ -77,12 +92,19 @@ impl Producers {
         if self.by_id.len() >= REMEMBERED_PRODUCERS && !self.by_id.contains_key(&batch.producer_id) {
             self.forget_the_most_silent();
         }
-        let fresh = || Producer { epoch: batch.producer_epoch, batches: VecDeque::new(), last_turn: 0 };
+        let fresh = || Producer {
+            epoch: batch.producer_epoch,
+            batches: VecDeque::new(),
+            last_turn: 0,
+            last_timestamp: batch.max_timestamp,
+            has_ended: false,
+        };
         let producer = self.by_id.entry(batch.producer_id).or_insert_with(fresh);
         if producer.epoch != batch.producer_epoch {
-            *producer = fresh();
+            *producer = Producer { has_ended: producer.has_ended, ..fresh() };
         }
         producer.last_turn = self.turn;
+        producer.last_timestamp = batch.max_timestamp;
         if producer.batches.len() == REMEMBERED_BATCHES {
             producer.batches.pop_front();
         }
@@ -93,11 +115,12 @@ impl Producers {
         });
     }
 
-    /// Refuses from now on what is of an older epoch.
-    pub(super) fn fence(&mut self, producer: ProducerIdentity) {
-        if let Some(known) = self.by_id.get_mut(&producer.id)
-            && known.epoch < producer.epoch
-        {
+    /// Remembers the end of a transaction, and refuses from now on what is of an older epoch.
+    pub(super) fn ended(&mut self, producer: ProducerIdentity, now_ms: i64) {
+        let Some(known) = self.by_id.get_mut(&producer.id) else { return };
+        known.last_timestamp = now_ms;
+        known.has_ended = true;
+        if known.epoch < producer.epoch {
             known.epoch = producer.epoch;
             known.batches.clear();
         }
@@ -115,6 +138,7 @@ impl Producers {
         writer.number(end_offset);
         writer.list(producers, |out, (id, producer)| {
             out.number(*id).number(producer.epoch.into());
+            out.number(producer.last_timestamp).number(producer.has_ended.into());
             out.list(&producer.batches, |out, stored| {
                 out.number(stored.first_sequence.into()).number(stored.last_sequence.into());
                 out.number(stored.base_offset);
@@ -139,6 +163,8 @@ impl Producers {
             producers.turn += 1;
             let id = from.number()?;
             let epoch = from.int()?;
+            let last_timestamp = from.number()?;
+            let has_ended = from.number()? != 0;
             let batches = from.list(|from| {
                 Some(Stored {
                     first_sequence: from.int()?,
@@ -146,11 +172,26 @@ impl Producers {
                     base_offset: from.number()?,
                 })
             })?;
-            let producer = Producer { epoch, batches: batches.into(), last_turn: producers.turn };
+            let last_turn = producers.turn;
+            let producer = Producer { epoch, batches: batches.into(), last_turn, last_timestamp, has_ended };
             producers.by_id.insert(id, producer);
             Some(())
         })?;
         Some((producers, end_offset))
+    }
+
+    /// Every producer that is remembered, in the order of their ids.
+    pub(super) fn active(&self) -> Vec<ActiveProducer> {
+        let describe = |(id, producer): (&i64, &Producer)| ActiveProducer {
+            producer: ProducerIdentity { id: *id, epoch: producer.epoch },
+            last_sequence: producer.batches.back().map(|last| last.last_sequence),
+            last_timestamp: producer.last_timestamp,
+            has_ended: producer.has_ended,
+            open_since_offset: None,
+        };
+        let mut all: Vec<_> = self.by_id.iter().map(describe).collect();
+        all.sort_unstable_by_key(|active| active.producer.id);
+        all
     }
 
     fn forget_the_most_silent(&mut self) {

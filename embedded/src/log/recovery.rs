@@ -131,7 +131,9 @@ impl Recovered {
         let producer = batch.producer();
         if batch.is_control() {
             self.visibility.ended(producer, batch.is_commit(), batch.base_offset);
-            self.producers.fence(producer);
+            if batch.base_offset >= self.producers_until {
+                self.producers.ended(producer, batch.max_timestamp);
+            }
         } else {
             if batch.is_transactional() {
                 self.visibility.opened(producer.id, batch.base_offset);

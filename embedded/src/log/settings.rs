@@ -14,11 +14,15 @@ pub(crate) struct Setting {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum SettingKind {
     Flag,
-    Number { min: i64, max: i64 },
+    Number {
+        min: i64,
+        max: i64,
+    },
     Ratio,
     Choice(&'static [&'static str]),
     Choices(&'static [&'static str]),
-    Text,
+    /// Of anything.
+    List,
 }
 
 /// What has been set on a topic.
@@ -32,6 +36,9 @@ pub(crate) struct Behaviour {
     pub(crate) deletes: bool,
     pub(crate) log_append_time: bool,
     pub(crate) max_batch_bytes: i64,
+    /// How far from the broker's time a producer's may be, in either direction.
+    pub(crate) timestamp_before_max_ms: i64,
+    pub(crate) timestamp_after_max_ms: i64,
     /// Live replicas without which a write that is to reach all of them is refused.
     pub(crate) min_in_sync_replicas: i64,
     /// Negative: without end.
@@ -67,8 +74,8 @@ const fn flag(name: &'static str, default: &'static str) -> Setting {
     Setting { name, default, kind: SettingKind::Flag }
 }
 
-const fn text(name: &'static str, default: &'static str) -> Setting {
-    Setting { name, default, kind: SettingKind::Text }
+const fn list(name: &'static str) -> Setting {
+    Setting { name, default: "", kind: SettingKind::List }
 }
 
 const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
@@ -77,14 +84,19 @@ const ENDLESS: &str = "9223372036854775807";
 /// Every setting that a topic knows.
 pub(crate) const TOPIC_SETTINGS: &[Setting] = &[
     Setting { name: "cleanup.policy", default: "delete", kind: SettingKind::Choices(&["compact", "delete"]) },
+    int("compression.gzip.level", "-1", -1),
+    int("compression.lz4.level", "9", 1),
     choice("compression.type", "producer", CODECS),
+    int("compression.zstd.level", "3", -131_072),
     long("delete.retention.ms", "86400000", 0),
     long("file.delete.delay.ms", "60000", 0),
     long("flush.messages", ENDLESS, 1),
     long("flush.ms", ENDLESS, 0),
-    text("follower.replication.throttled.replicas", ""),
+    list("follower.replication.throttled.replicas"),
     int("index.interval.bytes", "4096", 0),
-    text("leader.replication.throttled.replicas", ""),
+    list("leader.replication.throttled.replicas"),
+    long("local.retention.bytes", "-2", -2),
+    long("local.retention.ms", "-2", -2),
     long("max.compaction.lag.ms", ENDLESS, 1),
     int("max.message.bytes", "1048588", 0),
     long("message.timestamp.after.max.ms", "3600000", 0),
@@ -94,6 +106,9 @@ pub(crate) const TOPIC_SETTINGS: &[Setting] = &[
     long("min.compaction.lag.ms", "0", 0),
     int("min.insync.replicas", "1", 1),
     flag("preallocate", "false"),
+    flag("remote.log.copy.disable", "false"),
+    flag("remote.log.delete.on.disable", "false"),
+    flag("remote.storage.enable", "false"),
     long("retention.bytes", "-1", -1),
     long("retention.ms", "604800000", -1),
     int("segment.bytes", "1073741824", 1),
@@ -106,6 +121,9 @@ pub(crate) const TOPIC_SETTINGS: &[Setting] = &[
 /// The settings of the broker that tools ask for. They are what they are, and cannot be changed.
 pub(crate) const BROKER_SETTINGS: &[Setting] = &[
     int("broker.id", "1", 0),
+    int("node.id", "1", 0),
+    flag("auto.create.topics.enable", "true"),
+    int("num.partitions", "1", 1),
     long("group.initial.rebalance.delay.ms", "0", 0),
     long("group.max.session.timeout.ms", "1800000", 1),
     long("group.min.session.timeout.ms", "1", 1),
@@ -125,14 +143,14 @@ impl Setting {
             SettingKind::Number { max, .. } if max == i64::from(i32::MAX) => 3,
             SettingKind::Number { .. } => 5,
             SettingKind::Ratio => 6,
-            SettingKind::Choices(_) => 7,
-            SettingKind::Choice(_) | SettingKind::Text => 2,
+            SettingKind::Choices(_) | SettingKind::List => 7,
+            SettingKind::Choice(_) => 2,
         }
     }
 
     fn check(&self, value: &str) -> Result<(), String> {
         let expected = match self.kind {
-            SettingKind::Text => return Ok(()),
+            SettingKind::List => return Ok(()),
             SettingKind::Flag if matches!(value, "true" | "false") => return Ok(()),
             SettingKind::Flag => "`true` or `false`".to_owned(),
             SettingKind::Number { min, max } => {
@@ -218,6 +236,8 @@ impl Settings {
             deletes: has_policy("delete"),
             log_append_time: value("message.timestamp.type") == "LogAppendTime",
             max_batch_bytes: number("max.message.bytes"),
+            timestamp_before_max_ms: number("message.timestamp.before.max.ms"),
+            timestamp_after_max_ms: number("message.timestamp.after.max.ms"),
             min_in_sync_replicas: number("min.insync.replicas"),
             retention_ms: number("retention.ms"),
             retention_bytes: number("retention.bytes"),

@@ -8,7 +8,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
-use super::budget::Budget;
+use super::budget::{Budget, Room};
 use super::compactor::Compactor;
 use super::disk::Disk;
 use super::partition::Partition;
@@ -308,6 +308,11 @@ impl Topics {
         })
     }
 
+    /// What all records together may take up, and what of it is free.
+    pub(crate) fn room(&self) -> Room {
+        self.budget.room()
+    }
+
     /// Whether nothing more can be stored.
     pub(crate) fn are_full(&self) -> bool {
         self.budget.is_full()
@@ -373,7 +378,7 @@ pub(crate) fn not_written(error: ResponseError) -> Denied {
     (error, "the data directory cannot be written; the broker's log says why".to_owned())
 }
 
-fn check_name(name: &str) -> Result<(), Denied> {
+pub(crate) fn check_name(name: &str) -> Result<(), Denied> {
     let valid = !name.is_empty()
         && name.len() <= MAX_NAME_BYTES
         && !matches!(name, "." | "..")

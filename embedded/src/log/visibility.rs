@@ -38,6 +38,11 @@ impl Visibility {
         self.open.keys().copied()
     }
 
+    /// Where the open transaction of a producer begins.
+    pub(super) fn open_since(&self, producer_id: i64) -> Option<i64> {
+        self.open.get(&producer_id).copied()
+    }
+
     /// Everything before this offset is decided.
     pub(super) fn stable_end(&self, end: i64) -> i64 {
         self.open.values().copied().min().unwrap_or(end).min(end)

@@ -4,6 +4,9 @@
 mod connection;
 mod node;
 
+#[cfg(feature = "fuzz")]
+pub(crate) use connection::answer_requests;
+
 use std::sync::Arc;
 use std::time::Duration;
 

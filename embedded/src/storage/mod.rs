@@ -62,6 +62,10 @@ impl DataDirectory {
         Ok(directory)
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn journal(&self) -> std::sync::MutexGuard<'_, Journal> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -78,7 +78,10 @@ pub(crate) struct StoredTransaction {
     pub(crate) producer: ProducerIdentity,
     pub(crate) timeout_ms: i64,
     pub(crate) open: Option<OpenTransaction>,
-    pub(crate) last_committed: Option<bool>,
+    /// What it was before its latest epoch, if it may ask for that again.
+    pub(crate) before: Option<ProducerIdentity>,
+    /// How the last transaction ended: whether it was committed, and whether with a new epoch.
+    pub(crate) last: Option<(bool, bool)>,
     /// Who ended a transaction last, and how, so that partitions that a kill kept from hearing of it still do.
     pub(crate) last_ended: Option<(ProducerIdentity, bool)>,
 }
@@ -244,8 +247,11 @@ impl Writer {
 
     fn transaction(&mut self, state: &StoredTransaction) -> &mut Self {
         self.producer(state.producer).number(state.timeout_ms);
-        self.list(&state.last_committed, |out, committed| {
-            out.number((*committed).into());
+        self.list(&state.before, |out, before| {
+            out.producer(*before);
+        });
+        self.list(&state.last, |out, (committed, version2)| {
+            out.number((*committed).into()).number((*version2).into());
         });
         self.list(&state.last_ended, |out, (producer, committed)| {
             out.producer(*producer).number((*committed).into());
@@ -335,7 +341,8 @@ impl Reader<'_> {
         Some(StoredTransaction {
             producer: self.producer()?,
             timeout_ms: self.number()?,
-            last_committed: self.list(Self::flag)?.pop(),
+            before: self.list(Self::producer)?.pop(),
+            last: self.list(|from| Some((from.flag()?, from.flag()?)))?.pop(),
             last_ended: self.list(|from| Some((from.producer()?, from.flag()?)))?.pop(),
             open: self
                 .list(|from| {

@@ -16,11 +16,12 @@ use crate::error::StartErrorKind;
 use crate::group::CommittedOffset;
 use crate::group::settings::{GroupConfig, GroupSettings};
 use crate::log::batch::Batch;
-use crate::log::batch::tests::{batch_with, sequenced};
+use crate::log::batch::tests::{batch_with, in_transaction, sequenced, transactional};
 use crate::log::partition::{Appended, ReadFrom, Refused};
+use crate::log::producers::ActiveProducer;
 use crate::log::settings::Settings;
 use crate::state::{State, StateSettings};
-use crate::txn::ProducerIdentity;
+use crate::txn::{End, ProducerIdentity};
 
 fn open(path: &Path) -> Result<State, StartError> {
     open_on(path, 1)
@@ -31,12 +32,8 @@ fn open_on(path: &Path, brokers: i32) -> Result<State, StartError> {
     let directory = Arc::new(DataDirectory::open(path)?);
     let settings = StateSettings {
         cluster: Cluster::of(brokers),
-        default_partitions: 1,
-        creates_topics: true,
-        memory_limit_bytes: 1_000_000,
-        offsets_limit_bytes: 1_000_000,
-        recorded_requests: 100,
         groups: GroupSettings { offsets_retention_ms: 60_000, ..GroupSettings::default() },
+        ..StateSettings::for_tests()
     };
     State::open(settings, Some(directory))
 }
@@ -140,14 +137,55 @@ fn topics_offsets_producers_and_transactions_are_there_again() {
         state.groups.with("billing", look).unwrap()
     };
     assert_eq!(offsets(&state), (Some(committed(2)), None, None, false, true));
-    state.end_transaction("teller", producer, true).unwrap();
+    let end = End { committed: true, version2: false };
+    state.end_transaction("teller", producer, end).unwrap();
     assert_eq!(offsets(&state).2, Some(committed(9)));
     assert!(state.new_producer_id() > producer.id, "no producer id is given twice");
     drop(state);
 
     let state = open(directory.path()).unwrap();
     assert_eq!(offsets(&state).2, Some(committed(9)));
-    assert_eq!(state.end_transaction("teller", producer, true), Ok(()), "the answer may have been lost");
+    assert_eq!(state.end_transaction("teller", producer, end), Ok(producer), "the answer may have been lost");
+}
+
+#[test]
+fn the_end_of_a_transaction_of_version_2_is_answered_again_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    state.create_topic("orders", 1, Settings::default()).unwrap();
+    let first = state.begin_producer("teller", 10_000, None).unwrap();
+    let partition = [("orders".to_owned(), 0)];
+    state.transactions.lock().add_partitions(0, "teller", first, partition.clone()).unwrap();
+    let batch = |epoch| transactional(sequenced(first.id, epoch, 0, 1)).freeze();
+    append(&state, "orders", batch(0)).unwrap();
+    let commit = End { committed: true, version2: true };
+    let second = state.end_transaction("teller", first, commit).unwrap();
+    assert_eq!(second, ProducerIdentity { epoch: 1, ..first });
+    let described = |state: &State| state.topics.partition("orders", 0).unwrap().producers();
+    let before = described(&state);
+    assert!(before[0].has_ended && before[0].producer == second);
+    drop(state);
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(described(&state), before);
+    assert_eq!(state.end_transaction("teller", first, commit), Ok(second));
+    let other = End { committed: false, ..commit };
+    assert_eq!(state.end_transaction("teller", first, other), Err(ResponseError::InvalidTxnState));
+    let late = append(&state, "orders", batch(0)).unwrap_err();
+    assert_eq!(late.error, ResponseError::InvalidProducerEpoch);
+    state.transactions.lock().add_partitions(0, "teller", second, partition).unwrap();
+    append(&state, "orders", batch(1)).unwrap();
+    // A compaction or a deletion takes away what producers are remembered by.
+    state.topics.partition("orders", 0).unwrap().delete_until(3).unwrap();
+    let before = described(&state);
+    drop(state);
+    let state = open(directory.path()).unwrap();
+    // The transaction is open still, though nothing is left that it could have begun with.
+    assert_eq!(described(&state), [ActiveProducer { open_since_offset: None, ..before[0] }]);
+    assert_eq!(
+        state.begin_producer("teller", 10_000, Some(second)),
+        Ok(ProducerIdentity { epoch: 2, ..first })
+    );
 }
 
 /// Leader, epoch, and the epoch at each of these offsets.
@@ -279,7 +317,7 @@ fn settings_of_groups_are_there_again_until_they_are_taken_back() {
 
 #[test]
 fn an_end_that_a_kill_kept_from_a_partition_is_told_at_the_next_start() {
-    for committed in [true, false] {
+    for (committed, version2) in [(true, false), (false, false), (true, true), (false, true)] {
         let directory = tempfile::tempdir().unwrap();
         let state = open(directory.path()).unwrap();
         state.create_topic("orders", 1, Settings::default()).unwrap();
@@ -288,12 +326,12 @@ fn an_end_that_a_kill_kept_from_a_partition_is_told_at_the_next_start() {
         for (id, producer) in [("teller", producer), ("other", other)] {
             let partition = [("orders".to_owned(), 0)];
             state.transactions.lock().add_partitions(0, id, producer, partition).unwrap();
-            let batch =
-                crate::log::batch::tests::in_transaction(batch_with(&[("a", None)], 5), producer.id, 0);
+            let batch = in_transaction(batch_with(&[("a", None)], 5), producer.id, 0);
             append(&state, "orders", batch.freeze()).unwrap();
         }
         // Only the ledger hears of it.
-        state.transactions.lock().end("teller", producer, committed).unwrap();
+        let end = End { committed, version2 };
+        state.transactions.lock().end("teller", producer, end, || unreachable!()).unwrap();
         assert_eq!(state.topics.partition("orders", 0).unwrap().stable_end(), 0);
         drop(state);
         let state = open(directory.path()).unwrap();
@@ -486,14 +524,16 @@ fn record() -> impl Strategy<Value = Record> {
         producer(),
         any::<i64>(),
         prop::option::of(opened),
-        prop::option::of(any::<bool>()),
+        prop::option::of(producer()),
+        prop::option::of(any::<(bool, bool)>()),
         prop::option::of((producer(), any::<bool>())),
     )
-        .prop_map(|(producer, timeout_ms, open, last_committed, last_ended)| StoredTransaction {
+        .prop_map(|(producer, timeout_ms, open, before, last, last_ended)| StoredTransaction {
             producer,
             timeout_ms,
             open,
-            last_committed,
+            before,
+            last,
             last_ended,
         });
     let settings = prop::collection::vec((name(), name()), 0..3);

@@ -2,9 +2,11 @@
 //!
 //! 1. A transactional id belongs to one producer and epoch at a time; whoever has an older epoch is fenced.
 //! 2. A transactional batch is stored only for a partition that was added to the open transaction.
-//! 3. A transaction ends everywhere at once, since one lock covers it: every partition gets its marker, and every
+//! 3. A producer of transactions of version 2 (KIP-890) goes on to its next epoch with the end of each transaction, so
+//!    that nothing late becomes part of the next one.
+//! 4. A transaction ends everywhere at once, since one lock covers it: every partition gets its marker, and every
 //!    group its offsets or none.
-//! 4. What has changed is written down before it counts; if it cannot be, it has not changed.
+//! 5. What has changed is written down before it counts; if it cannot be, it has not changed.
 //!
 //! Kafka needs states in between, because its coordinator and its partitions are on different brokers. Here they are in
 //! one process, so they do not exist.
@@ -16,12 +18,18 @@ use kafka_protocol::error::ResponseError;
 
 use crate::storage::{Record, Storage, StoredTransaction};
 
+mod describe;
 mod stored;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use describe::{Described, TxnState};
+
 /// Transactional ids that are remembered.
 const MAX_IDS: usize = 10_000;
+
+/// Groups whose offsets are committed with one transaction.
+const MAX_GROUPS: usize = 1_000;
 
 /// Kafka's longest transaction, in milliseconds.
 const MAX_TIMEOUT_MS: i32 = 900_000;
@@ -56,12 +64,30 @@ pub(crate) struct Ledger {
 #[derive(Debug, Clone)]
 struct Entry {
     producer: ProducerIdentity,
+    /// What it was before its latest step to a new epoch, if it took that step itself and may ask for it again.
+    before: Option<ProducerIdentity>,
     timeout_ms: u64,
     open: Option<Open>,
     /// How the last transaction ended, for a producer that did not get the answer.
-    last_committed: Option<bool>,
+    last: Option<Last>,
     /// Who ended the last transaction, and how.
     last_ended: Option<(ProducerIdentity, bool)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    committed: bool,
+    /// Whether the producer has got a new epoch with it.
+    version2: bool,
+    since_ms: u64,
+}
+
+/// How a producer ends a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) committed: bool,
+    /// Whether the producer goes on to a new epoch.
+    pub(crate) version2: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -102,20 +128,29 @@ impl Ledger {
         if !self.entries.contains_key(id) {
             self.make_room()?;
             let producer = ProducerIdentity { id: new_producer_id(), epoch: 0 };
-            let entry = Entry { producer, timeout_ms, open: None, last_committed: None, last_ended: None };
+            let entry =
+                Entry { producer, before: None, timeout_ms, open: None, last: None, last_ended: None };
             self.entries.insert(id.to_owned(), entry);
             self.save(id, None, None)?;
             return Ok((producer, None));
         }
-        let before = self.before(id);
+        let old = self.remembered(id);
         let entry = self.entries.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        if claimed.is_some() && claimed == entry.before && entry.open.is_none() {
+            // It has been given its new epoch already, and only the answer was lost.
+            entry.timeout_ms = timeout_ms;
+            let producer = entry.producer;
+            self.save(id, old, None)?;
+            return Ok((producer, None));
+        }
         if claimed.is_some_and(|claimed| claimed != entry.producer) {
             return Err(ResponseError::ProducerFenced);
         }
         let ended = entry.fence(new_producer_id);
+        entry.before = claimed;
         entry.timeout_ms = timeout_ms;
         let producer = entry.producer;
-        self.save(id, before, ended.as_ref())?;
+        self.save(id, old, ended.as_ref())?;
         Ok((producer, ended))
     }
 
@@ -145,9 +180,9 @@ impl Ledger {
         producer: ProducerIdentity,
         partitions: impl IntoIterator<Item = (String, i32)>,
     ) -> Result<(), ResponseError> {
-        let before = self.before(id);
+        let old = self.remembered(id);
         self.entry(id, producer)?.opened(now_ms).partitions.extend(partitions);
-        self.save(id, before, None)
+        self.save(id, old, None)
     }
 
     /// Adds a group's offsets to the open transaction, which may open with them.
@@ -158,9 +193,17 @@ impl Ledger {
         producer: ProducerIdentity,
         group: &str,
     ) -> Result<(), ResponseError> {
-        let before = self.before(id);
-        self.entry(id, producer)?.opened(now_ms).groups.insert(group.to_owned());
-        self.save(id, before, None)
+        let old = self.remembered(id);
+        let entry = self.entry(id, producer)?;
+        let groups = entry.open.as_ref().map(|open| &open.groups);
+        if groups.is_some_and(|groups| groups.contains(group)) {
+            return Ok(());
+        }
+        if groups.is_some_and(|groups| groups.len() >= MAX_GROUPS) {
+            return Err(ResponseError::PolicyViolation);
+        }
+        entry.opened(now_ms).groups.insert(group.to_owned());
+        self.save(id, old, None)
     }
 
     /// Whether a producer is who it says, without regard to what it does.
@@ -193,21 +236,45 @@ impl Ledger {
         if added { Ok(()) } else { Err(ResponseError::InvalidTxnState) }
     }
 
-    /// Ends the open transaction. `None` if it had ended like that already, and only the answer was lost.
+    /// Ends the open transaction, and says who the producer is from now on. Nothing is ended if that had happened already,
+    /// and only the answer was lost.
     pub(crate) fn end(
         &mut self,
         id: &str,
         producer: ProducerIdentity,
-        committed: bool,
-    ) -> Result<Option<Ended>, ResponseError> {
-        let before = self.before(id);
+        end: End,
+        new_producer_id: impl FnOnce() -> i64,
+    ) -> Result<(ProducerIdentity, Option<Ended>), ResponseError> {
+        if id.is_empty() {
+            return Err(ResponseError::InvalidRequest);
+        }
+        let asked_again = |entry: &Entry| {
+            let last = entry.last.filter(|last| last.version2 && entry.open.is_none());
+            last.filter(|_| entry.before == Some(producer)).map(|last| (last.committed, entry.producer))
+        };
+        match self.entries.get(id).and_then(asked_again) {
+            Some((committed, now)) if committed == end.committed => return Ok((now, None)),
+            Some(_) => return Err(ResponseError::InvalidTxnState),
+            None => {}
+        }
+        let old = self.remembered(id);
         let entry = self.entry(id, producer)?;
-        match entry.close(committed) {
-            Some(ended) => {
-                self.save(id, before, Some(&ended))?;
-                Ok(Some(ended))
+        let is_open = entry.open.is_some();
+        if end.version2 {
+            // An abort of nothing is allowed: the producer cannot know whether its first batch has arrived.
+            if !is_open && end.committed {
+                return Err(ResponseError::InvalidTxnState);
             }
-            None if entry.last_committed == Some(committed) => Ok(None),
+            let (now, ended) = entry.end_and_advance(end.committed, new_producer_id);
+            self.save(id, old, ended.as_ref())?;
+            return Ok((now, ended));
+        }
+        match entry.close(end.committed) {
+            Some(ended) => {
+                self.save(id, old, Some(&ended))?;
+                Ok((producer, Some(ended)))
+            }
+            None if entry.last.is_some_and(|last| last.committed == end.committed) => Ok((producer, None)),
             None => Err(ResponseError::InvalidTxnState),
         }
     }
@@ -221,10 +288,10 @@ impl Ledger {
         let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry));
         let expired: Vec<String> = expired.map(|(id, _)| id.clone()).collect();
         let fenced = expired.iter().filter_map(|id| {
-            let before = self.before(id);
+            let old = self.remembered(id);
             let ended = self.entries.get_mut(id)?.fence(&mut new_producer_id)?;
             // What cannot be written down is tried again.
-            self.save(id, before, Some(&ended)).ok()?;
+            self.save(id, old, Some(&ended)).ok()?;
             Some(ended)
         });
         fenced.collect()
@@ -238,27 +305,53 @@ impl Entry {
 
     fn close(&mut self, committed: bool) -> Option<Ended> {
         let open = self.open.take()?;
-        self.last_committed = Some(committed);
+        self.last = Some(Last { committed, version2: false, since_ms: open.since_ms });
         self.last_ended = Some((self.producer, committed));
         Some(Ended { producer: self.producer, committed, partitions: open.partitions, groups: open.groups })
     }
 
-    /// Moves on to the next epoch. What was open is aborted in the new one, so that its partitions refuse the old.
+    /// Ends what is open in the next epoch, in which the producer goes on.
+    fn end_and_advance(
+        &mut self,
+        committed: bool,
+        new_producer_id: impl FnOnce() -> i64,
+    ) -> (ProducerIdentity, Option<Ended>) {
+        let before = self.producer;
+        let since_ms = self.open.as_ref().map(|open| open.since_ms);
+        let ended = self.close_in_next_epoch(committed, new_producer_id);
+        let since_ms = since_ms.or(self.last.map(|last| last.since_ms)).unwrap_or_default();
+        self.last = Some(Last { committed, version2: true, since_ms });
+        self.before = Some(before);
+        (self.producer, ended)
+    }
+
+    /// Aborts what is open, and refuses from now on whoever opened it.
     fn fence(&mut self, new_producer_id: impl FnOnce() -> i64) -> Option<Ended> {
-        let aborted_by = match self.producer.epoch.checked_add(1) {
+        let ended = self.close_in_next_epoch(false, new_producer_id);
+        self.before = None;
+        self.last = None;
+        ended
+    }
+
+    /// Moves on to the next epoch. What was open is ended in the new one, so that its partitions refuse the old.
+    fn close_in_next_epoch(
+        &mut self,
+        committed: bool,
+        new_producer_id: impl FnOnce() -> i64,
+    ) -> Option<Ended> {
+        let ended_by = match self.producer.epoch.checked_add(1) {
             Some(epoch) => ProducerIdentity { epoch, ..self.producer },
             None => self.producer,
         };
-        let ended = self.close(false).map(|ended| Ended { producer: aborted_by, ..ended });
-        self.last_committed = None;
+        let ended = self.close(committed).map(|ended| Ended { producer: ended_by, ..ended });
         if ended.is_some() {
-            self.last_ended = Some((aborted_by, false));
+            self.last_ended = Some((ended_by, committed));
         }
         // The last epoch is left free, for the producer that goes on under a new id.
-        self.producer = if aborted_by.epoch == i16::MAX {
+        self.producer = if ended_by.epoch == i16::MAX {
             ProducerIdentity { id: new_producer_id(), epoch: 0 }
         } else {
-            aborted_by
+            ended_by
         };
         ended
     }

@@ -2,7 +2,7 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::{Ended, Entry, Ledger, Open, ProducerIdentity, Record, Storage, StoredTransaction};
+use super::{Ended, Entry, Last, Ledger, Open, ProducerIdentity, Record, Storage, StoredTransaction};
 use crate::storage::OpenTransaction;
 
 impl Ledger {
@@ -13,7 +13,7 @@ impl Ledger {
     }
 
     /// What is known of an id, to go back to if a change cannot be written down.
-    pub(super) fn before(&self, id: &str) -> Option<Entry> {
+    pub(super) fn remembered(&self, id: &str) -> Option<Entry> {
         // Without a data directory everything can.
         self.storage.0.as_ref().and_then(|_| self.entries.get(id).cloned())
     }
@@ -86,19 +86,22 @@ impl Entry {
                 partitions: open.partitions.iter().cloned().collect(),
                 groups: open.groups.iter().cloned().collect(),
             }),
-            last_committed: self.last_committed,
+            before: self.before,
+            last: self.last.map(|last| (last.committed, last.version2)),
             last_ended: self.last_ended,
         }
     }
 
-    /// An open transaction gets its whole timeout again.
+    /// An open transaction gets its whole timeout again, and the last one counts as begun with the broker, since the
+    /// clock of deadlines starts with it.
     fn restored(stored: StoredTransaction) -> Self {
-        let StoredTransaction { producer, timeout_ms, open, last_committed, last_ended } = stored;
+        let StoredTransaction { producer, before, timeout_ms, open, last, last_ended } = stored;
+        let last = last.map(|(committed, version2)| Last { committed, version2, since_ms: 0 });
         let open = open.map(|open| Open {
             since_ms: 0,
             partitions: open.partitions.into_iter().collect(),
             groups: open.groups.into_iter().collect(),
         });
-        Self { producer, timeout_ms: timeout_ms.unsigned_abs(), open, last_committed, last_ended }
+        Self { producer, before, timeout_ms: timeout_ms.unsigned_abs(), open, last, last_ended }
     }
 }

@@ -4,6 +4,8 @@
 //! allocates before it has seen an element — is checked first, by [`shape`].
 
 pub(crate) mod frame;
+#[cfg(feature = "fuzz")]
+pub(crate) mod generate;
 mod outcome;
 mod shape;
 mod shapes;

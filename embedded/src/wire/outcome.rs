@@ -45,25 +45,37 @@ at_the_top!(
     AddOffsetsToTxnResponse,
     ApiVersionsResponse,
     ConsumerGroupHeartbeatResponse,
+    DescribeAclsResponse,
+    DescribeClientQuotasResponse,
     DescribeClusterResponse,
     EndTxnResponse,
     HeartbeatResponse,
     InitProducerIdResponse,
     JoinGroupResponse,
+    ListConfigResourcesResponse,
     ListGroupsResponse,
+    ListTransactionsResponse,
+    SaslAuthenticateResponse,
+    SaslHandshakeResponse,
     SyncGroupResponse,
 );
 
 in_lists! {
     AlterConfigsResponse: responses => error_code;
     ConsumerGroupDescribeResponse: groups => error_code;
+    CreateAclsResponse: results => error_code;
     CreatePartitionsResponse: results => error_code;
     CreateTopicsResponse: topics => error_code;
+    DeleteAclsResponse: filter_results => error_code;
     DeleteGroupsResponse: results => error_code;
     DeleteRecordsResponse: topics / partitions => error_code;
     DeleteTopicsResponse: responses => error_code;
     DescribeConfigsResponse: results => error_code;
     DescribeGroupsResponse: groups => error_code;
+    DescribeLogDirsResponse: [error_code] results => error_code;
+    DescribeProducersResponse: topics / partitions => error_code;
+    DescribeTransactionsResponse: transaction_states => error_code;
+    DescribeUserScramCredentialsResponse: [error_code] results => error_code;
     FetchResponse: [error_code] responses / partitions => error_code;
     IncrementalAlterConfigsResponse: responses => error_code;
     LeaveGroupResponse: [error_code] members => error_code;
@@ -77,8 +89,11 @@ in_lists! {
 
 impl Outcome for of::AddPartitionsToTxnResponse {
     fn outcome(&self) -> i16 {
-        let topics = self.results_by_topic_v3_and_below.iter();
-        first(topics.flat_map(|topic| topic.results_by_partition.iter().map(|one| one.partition_error_code)))
+        let batched = self.results_by_transaction.iter().flat_map(|one| &one.topic_results);
+        let topics = self.results_by_topic_v3_and_below.iter().chain(batched);
+        let codes =
+            topics.flat_map(|topic| topic.results_by_partition.iter().map(|one| one.partition_error_code));
+        first([self.error_code].into_iter().chain(codes))
     }
 }
 

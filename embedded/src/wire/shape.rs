@@ -51,6 +51,10 @@ impl Field {
     pub(super) const fn until(self, until: i16) -> Self {
         Self { until, ..self }
     }
+
+    pub(super) fn is_in(&self, version: i16) -> bool {
+        (self.since..=self.until).contains(&version)
+    }
 }
 
 /// Whether a version of an API has compact lengths and tagged fields.
@@ -77,7 +81,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn structure(&mut self, fields: &[Field]) -> Result<(), &'static str> {
         for field in fields {
-            if (field.since..=field.until).contains(&self.version) {
+            if field.is_in(self.version) {
                 self.field(field.kind)?;
             }
         }

@@ -95,6 +95,10 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
             .with_client_software_name(name.clone())
             .with_client_software_version(name)
     });
+    prove(ApiKey::SaslHandshake, |_| SaslHandshakeRequest::default().with_mechanism(NAME));
+    prove(ApiKey::SaslAuthenticate, |_| {
+        SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from_static(b"token"))
+    });
     prove(ApiKey::Metadata, |version| {
         let one = metadata_request::MetadataRequestTopic::default().with_name(Some(topic()));
         let one = if version >= 10 { one.with_topic_id(Uuid::new_v4()) } else { one };
@@ -150,10 +154,30 @@ fn the_shapes_of_records_and_metadata_are_those_of_the_encoder() {
 fn the_shapes_of_transactions_are_those_of_the_encoder() {
     let id = || TransactionalId(NAME);
     prove(ApiKey::InitProducerId, |_| InitProducerIdRequest::default().with_transactional_id(Some(id())));
-    prove(ApiKey::AddPartitionsToTxn, |_| {
+    prove(ApiKey::DescribeTransactions, |_| {
+        DescribeTransactionsRequest::default().with_transactional_ids(vec![id(), id()])
+    });
+    prove(ApiKey::ListTransactions, |_| {
+        ListTransactionsRequest::default()
+            .with_state_filters(vec![NAME])
+            .with_producer_id_filters(vec![ProducerId(1), ProducerId(2)])
+    });
+    prove(ApiKey::DescribeProducers, |_| {
+        let one = describe_producers_request::TopicRequest::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![1, 2]);
+        DescribeProducersRequest::default().with_topics(vec![one])
+    });
+    prove(ApiKey::AddPartitionsToTxn, |version| {
         let one = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default()
             .with_name(topic())
             .with_partitions(vec![1, 2]);
+        if version >= 4 {
+            let one = add_partitions_to_txn_request::AddPartitionsToTxnTransaction::default()
+                .with_transactional_id(id())
+                .with_topics(vec![one]);
+            return AddPartitionsToTxnRequest::default().with_transactions(vec![one]);
+        }
         AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(id())
             .with_v3_and_below_topics(vec![one])
@@ -300,6 +324,37 @@ fn the_shapes_of_administration_are_those_of_the_encoder() {
             .with_resource_name(NAME)
             .with_configs(vec![config]);
         IncrementalAlterConfigsRequest::default().with_resources(vec![one])
+    });
+    prove(ApiKey::DescribeAcls, |_| {
+        DescribeAclsRequest::default().with_resource_name_filter(Some(NAME)).with_host_filter(Some(NAME))
+    });
+    prove(ApiKey::CreateAcls, |_| {
+        let one = create_acls_request::AclCreation::default().with_resource_name(NAME).with_host(NAME);
+        CreateAclsRequest::default().with_creations(vec![one.clone(), one])
+    });
+    prove(ApiKey::DeleteAcls, |_| {
+        let one = delete_acls_request::DeleteAclsFilter::default().with_principal_filter(Some(NAME));
+        DeleteAclsRequest::default().with_filters(vec![one.clone(), one])
+    });
+    prove(ApiKey::DescribeLogDirs, |_| {
+        let one = describe_log_dirs_request::DescribableLogDirTopic::default()
+            .with_topic(topic())
+            .with_partitions(vec![1, 2]);
+        DescribeLogDirsRequest::default().with_topics(Some(vec![one]))
+    });
+    prove(ApiKey::DescribeClientQuotas, |_| {
+        let one = describe_client_quotas_request::ComponentData::default()
+            .with_entity_type(NAME)
+            .with_match(Some(NAME));
+        DescribeClientQuotasRequest::default().with_components(vec![one])
+    });
+    prove(ApiKey::DescribeUserScramCredentials, |_| {
+        let one = describe_user_scram_credentials_request::UserName::default().with_name(NAME);
+        DescribeUserScramCredentialsRequest::default().with_users(Some(vec![one]))
+    });
+    prove(ApiKey::ListConfigResources, |version| {
+        let request = ListConfigResourcesRequest::default();
+        if version >= 1 { request.with_resource_types(vec![2, 4]) } else { request }
     });
     prove(ApiKey::DescribeCluster, |_| DescribeClusterRequest::default());
     prove(ApiKey::DescribeTopicPartitions, |_| {

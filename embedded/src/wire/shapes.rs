@@ -33,6 +33,7 @@ const NAMED_VALUES: Field = list(&[TEXT, TEXT]);
 const FETCH_PARTITION: &[Field] = &[I32, I32.since(9), I64, I32.since(12), I64.since(5), I32];
 const COMMITTED_PARTITION: &[Field] = &[I32, I64, I32.since(6), TEXT];
 const FETCHED_GROUP: &[Field] = &[TEXT, TEXT.since(9), I32.since(9), list(&[TEXT, NUMBERS])];
+const ACL_FILTER: &[Field] = &[I8, TEXT, I8, TEXT, TEXT, I8, I8];
 const CREATED_TOPIC: &[Field] = &[TEXT, I32, I16, list(&[I32, NUMBERS]), NAMED_VALUES];
 
 /// The shape of an API's request in all versions, or `None` for an API that is not answered.
@@ -42,6 +43,8 @@ pub(super) fn shape_of(key: ApiKey) -> Option<Shape> {
 
 static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::ApiVersions, shape(3, &[TEXT.since(3), TEXT.since(3)])),
+    (ApiKey::SaslHandshake, shape(NEVER, &[TEXT])),
+    (ApiKey::SaslAuthenticate, shape(2, &[BLOB])),
     (
         ApiKey::Metadata,
         shape(9, &[list(&[UUID.since(10), TEXT]), BOOL.since(4), BOOL.since(8).until(10), BOOL.since(8)]),
@@ -74,7 +77,22 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     ),
     (ApiKey::OffsetForLeaderEpoch, shape(4, &[I32.since(3), list(&[TEXT, list(&[I32, I32, I32])])])),
     (ApiKey::DeleteRecords, shape(2, &[list(&[TEXT, list(&[I32, I64])]), I32])),
-    (ApiKey::AddPartitionsToTxn, shape(3, &[TEXT, I64, I16, list(&[TEXT, NUMBERS])])),
+    (
+        ApiKey::AddPartitionsToTxn,
+        shape(
+            3,
+            &[
+                list(&[TEXT, I64, I16, BOOL, list(&[TEXT, NUMBERS])]).since(4),
+                TEXT.until(3),
+                I64.until(3),
+                I16.until(3),
+                list(&[TEXT, NUMBERS]).until(3),
+            ],
+        ),
+    ),
+    (ApiKey::DescribeTransactions, shape(0, &[TEXTS])),
+    (ApiKey::ListTransactions, shape(0, &[TEXTS, Field::new(Kind::Plain(&Kind::Fixed(8))), I64.since(1)])),
+    (ApiKey::DescribeProducers, shape(0, &[list(&[TEXT, NUMBERS])])),
     (ApiKey::AddOffsetsToTxn, shape(3, &[TEXT, I64, I16, TEXT])),
     (ApiKey::EndTxn, shape(3, &[TEXT, I64, I16, BOOL])),
     (
@@ -131,6 +149,13 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::DescribeConfigs, shape(4, &[list(&[I8, TEXT, TEXTS]), BOOL, BOOL.since(3)])),
     (ApiKey::AlterConfigs, shape(2, &[list(&[I8, TEXT, NAMED_VALUES]), BOOL])),
     (ApiKey::IncrementalAlterConfigs, shape(1, &[list(&[I8, TEXT, list(&[TEXT, I8, TEXT])]), BOOL])),
+    (ApiKey::DescribeAcls, shape(2, ACL_FILTER)),
+    (ApiKey::CreateAcls, shape(2, &[list(&[I8, TEXT, I8, TEXT, TEXT, I8, I8])])),
+    (ApiKey::DeleteAcls, shape(2, &[list(ACL_FILTER)])),
+    (ApiKey::DescribeLogDirs, shape(2, &[list(&[TEXT, NUMBERS])])),
+    (ApiKey::DescribeClientQuotas, shape(1, &[list(&[TEXT, I8, TEXT]), BOOL])),
+    (ApiKey::DescribeUserScramCredentials, shape(0, &[list(&[TEXT])])),
+    (ApiKey::ListConfigResources, shape(0, &[Field::new(Kind::Plain(&Kind::Fixed(1))).since(1)])),
     (ApiKey::DescribeCluster, shape(0, &[BOOL, I8.since(1), BOOL.since(2)])),
     (
         ApiKey::DescribeTopicPartitions,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::running::RunningApp;
+use crate::app::seams::Seams;
 use crate::app::signals::Signals;
 use crate::app::startup;
 use crate::beans::{AnyBean, BeanKey};
@@ -40,6 +41,7 @@ pub struct App {
     pub(super) options: LoadOptions,
     pub(super) logging: bool,
     pub(super) signals: Option<Arc<Signals>>,
+    pub(super) seams: Seams,
 }
 
 impl Default for App {
@@ -61,6 +63,7 @@ impl App {
             options: LoadOptions::from_process(),
             logging: true,
             signals: None,
+            seams: Seams::default(),
         }
     }
 
@@ -108,6 +111,11 @@ impl App {
     /// Leaves the log to a `tracing` subscriber of the program's own.
     pub fn without_logging(mut self) -> Self {
         self.logging = false;
+        self
+    }
+
+    pub(crate) fn seams(mut self, seams: Seams) -> Self {
+        self.seams = seams;
         self
     }
 

@@ -36,13 +36,13 @@ fn is_built(feature: &str, built_in: &BTreeSet<String>) -> bool {
 }
 
 /// Makes the clients of every cluster.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     settings: Arc<Settings>,
     embedded_servers: Option<String>,
 }
 
 impl Clients {
-    pub(super) fn new(settings: Arc<Settings>, embedded: Option<&Embedded>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, embedded: Option<&Embedded>) -> Self {
         Self { settings, embedded_servers: embedded.map(|embedded| embedded.bootstrap_servers().to_owned()) }
     }
 
@@ -52,6 +52,13 @@ impl Clients {
         if config.get(STATISTICS_INTERVAL).is_none() {
             config.set(STATISTICS_INTERVAL, STATISTICS_INTERVAL_MS);
         }
+        config
+    }
+
+    /// The client settings of one who only looks, in no group that anybody else is in.
+    pub(crate) fn reader(&self, cluster: Option<&str>, group: &str) -> ClientConfig {
+        let mut config = self.config(&self.settings.admin_client(cluster).unwrap_or_default(), cluster);
+        config.set("group.id", group);
         config
     }
 

@@ -11,10 +11,14 @@ mod entry;
 mod plan;
 mod report;
 mod running;
+mod seams;
 mod signals;
 mod startup;
 mod topics;
 
 pub use builder::App;
+pub(crate) use clients::Clients;
 pub use entry::{IntoApp, run_main};
+pub(crate) use running::Parts;
 pub use running::{Ended, RunningApp};
+pub(crate) use seams::{Prepared, Seams};

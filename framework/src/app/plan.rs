@@ -6,7 +6,9 @@ use crate::app::App;
 use crate::config::model::{JobSettings, ListenerSettings, Trigger};
 use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::{Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location};
+use crate::handler::{
+    Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
+};
 use crate::schedule::CronPlan;
 
 /// One listener with its settings.
@@ -49,7 +51,11 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     for descriptor in listeners {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
         match settings.listener(descriptor.id, &attributes) {
-            Ok(settings) => planned_listeners.push(PlannedListener { descriptor, settings }),
+            Ok(mut settings) => {
+                let group = format!("{}{}", settings.group_id(), app.seams.group_suffix);
+                settings.consumer.group_id = Some(group);
+                planned_listeners.push(PlannedListener { descriptor, settings });
+            }
             Err(error) => errors.extend(error),
         }
     }
@@ -61,11 +67,21 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
             Err(error) => errors.extend(error),
         }
     }
-    let ids: Vec<&str> = app.listeners.iter().map(|listener| listener.id).collect();
+    let mut ids: Vec<&str> = app.listeners.iter().map(|listener| listener.id).collect();
+    if app.seams.is_part {
+        ids.extend(inventory::iter::<RegisteredListener>().map(|found| found.0.id));
+        ids.sort_unstable();
+        ids.dedup();
+    }
     if let Err(unknown) = settings.check_listener_ids(&ids) {
         errors.extend(unknown);
     }
-    let ids: Vec<&str> = app.jobs.iter().map(|job| job.id).collect();
+    let mut ids: Vec<&str> = app.jobs.iter().map(|job| job.id).collect();
+    if app.seams.is_part {
+        ids.extend(inventory::iter::<RegisteredJob>().map(|found| found.0.id));
+        ids.sort_unstable();
+        ids.dedup();
+    }
     if let Err(unknown) = settings.check_job_ids(&ids) {
         errors.extend(unknown);
     }

@@ -15,6 +15,17 @@ use crate::listener::ListenerRegistry;
 use crate::manage::Health;
 use crate::schedule::Scheduler;
 
+/// The parts of a running application, shared with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Parts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) beans: Arc<Beans>,
+    pub(crate) listeners: Arc<ListenerRegistry>,
+    pub(crate) scheduler: Arc<Scheduler>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) embedded: Option<Arc<Embedded>>,
+}
+
 /// How an application ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -66,6 +77,23 @@ impl RunningApp {
     /// The bootstrap servers of the embedded broker, if it runs.
     pub fn embedded_bootstrap_servers(&self) -> Option<&str> {
         self.embedded.as_deref().map(Embedded::bootstrap_servers)
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            settings: Arc::clone(&self.settings),
+            beans: Arc::clone(&self.beans),
+            listeners: Arc::clone(&self.listeners),
+            scheduler: Arc::clone(&self.scheduler),
+            health: Arc::clone(&self.health),
+            embedded: self.embedded.clone(),
+        }
+    }
+
+    /// Where failures that escalate are told; whoever takes it decides what follows them.
+    pub(crate) fn take_failures(&mut self) -> mpsc::Receiver<String> {
+        let (_, nobody) = mpsc::channel(1);
+        std::mem::replace(&mut self.failures, nobody)
     }
 
     /// Runs until SIGTERM, SIGINT or a failure that escalates, then shuts down. A second signal exits at once.

@@ -18,6 +18,7 @@ use super::schema::{SchemaNode, Shape};
 use super::settings::{Inner, Settings};
 use super::tree::{Kind, Node, Place, Provenance};
 use super::validate;
+use super::yaml;
 
 /// The variable that names the active profiles.
 const PROFILES_VARIABLE: &str = "APP_PROFILES_ACTIVE";
@@ -47,6 +48,9 @@ pub struct LoadOptions {
     /// The directory in which, and in whose `config`, the files are. `None`: no files are read unless
     /// `--config` or `KAFKA_BOOT_CONFIG` names some.
     pub directory: Option<PathBuf>,
+    /// Whole documents beside the files, each with the name that messages call it by: over every file, under the
+    /// environment.
+    pub documents: Vec<(String, String)>,
     /// The sections of the program's own, which are then never taken for misspelt ones of the framework.
     pub own_sections: Vec<String>,
 }
@@ -59,6 +63,7 @@ impl LoadOptions {
             arguments: std::env::args_os().skip(1).map(lossy).collect(),
             environment: std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect(),
             directory: Some(PathBuf::from(".")),
+            documents: Vec::new(),
             own_sections: Vec::new(),
         }
     }
@@ -83,7 +88,8 @@ impl Settings {
         let mut loader =
             Loader { environment, arguments, own_sections: options.own_sections, warnings: Vec::new() };
 
-        let documents = loader.documents(options.directory.as_deref(), &mut errors)?;
+        let mut documents = loader.documents(options.directory.as_deref(), &mut errors)?;
+        documents.add_given(&options.documents, &mut errors);
         let tree = loader.merge(&documents.in_order, &mut errors)?;
         let resolver = Resolver::new(&tree, &loader.environment);
         let (mut tree, secret_files) = resolver.resolve_tree(&mut errors);
@@ -174,6 +180,24 @@ impl Arguments {
 struct Documents {
     in_order: Vec<Document>,
     profiles: Vec<String>,
+}
+
+impl Documents {
+    /// Adds the documents that are not files, over those that are.
+    fn add_given(&mut self, given: &[(String, String)], errors: &mut ConfigErrors) {
+        for (name, text) in given {
+            let root = yaml::parse(name, text.clone().into_bytes()).and_then(relaxed::normalise);
+            match root {
+                Ok(root) => self.in_order.push(Document {
+                    name: name.clone(),
+                    path: PathBuf::new(),
+                    root,
+                    folder: usize::MAX,
+                }),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
 }
 
 /// What the steps of a load share.

@@ -99,6 +99,8 @@ pub(crate) struct ConsumerView {
     /// Since when no broker can be reached.
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
+    /// No topic is there that it subscribes to.
+    pub(crate) is_without_topics: bool,
     complained_at: Option<Instant>,
     suppressed: u32,
 }
@@ -150,6 +152,7 @@ impl ConsumerShared {
                 view.phase = if paused { Phase::Paused } else { Phase::Working };
             }
             view.disconnected_since = None;
+            view.is_without_topics = false;
             view.assigned = partitions;
         });
     }
@@ -230,6 +233,9 @@ impl ConsumerShared {
                 self.disconnected();
             }
             return;
+        }
+        if error.kind() == &ErrorKind::UnknownTopic && self.view().phase == Phase::Joining {
+            self.update(|view| view.is_without_topics = true);
         }
         // The client's own connection errors are logged, rate limited, where they arise.
         if error.kind() != &ErrorKind::Transport {

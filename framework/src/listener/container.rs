@@ -15,7 +15,7 @@ use kafka_boot_client::{ClientConfig, Consumer, TopicPartition};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Dispatch, Instrument, error, info, info_span, warn};
 
 use super::committer::CommitPlan;
 use super::consumer_state::{
@@ -80,6 +80,8 @@ pub(crate) struct ListenerSpec {
     pub(crate) handler: Arc<dyn Handler>,
     pub(crate) client: ClientConfig,
     pub(crate) runtime: Handle,
+    /// Where the poll threads log, if not where everybody does.
+    pub(crate) log: Option<Dispatch>,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -126,6 +128,7 @@ pub(crate) struct ContainerView {
     pub(crate) assigned: Vec<Vec<TopicPartition>>,
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
+    pub(crate) is_without_topics: bool,
 }
 
 impl Container {
@@ -186,6 +189,11 @@ impl Container {
         }
     }
 
+    /// Whether it listens to a pattern that no topic matches yet.
+    pub(crate) fn is_unmatched(&self) -> bool {
+        self.spec.settings.topic_pattern.is_some() && self.view().is_without_topics
+    }
+
     async fn send(&self, command: Command) {
         // An error means that the container's task is gone: there is nobody to command.
         drop(self.commands.send(command).await);
@@ -199,6 +207,7 @@ impl Container {
             all.assigned.push(view.assigned.clone());
             all.disconnected_since = all.disconnected_since.or(view.disconnected_since);
             all.commit_overdue |= view.commit_overdue;
+            all.is_without_topics |= view.is_without_topics;
         }
         all
     }
@@ -299,8 +308,10 @@ impl Worker {
         let subscription = subscription(&self.spec.settings);
         let exits = self.exits.clone();
         let of_thread = Arc::clone(&shared);
+        let log = self.spec.log.clone();
         let spawned =
             std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
+                let _log = log.as_ref().map(tracing::dispatcher::set_default);
                 let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                     poll(of_thread, &client, &subscription)
                 }));

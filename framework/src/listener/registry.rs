@@ -73,6 +73,20 @@ impl ListenerRegistry {
         self.containers.get().map_or(&[], Vec::as_slice)
     }
 
+    pub(crate) fn assigned_topics(&self, id: &str) -> Vec<Arc<str>> {
+        let Ok(container) = self.find(id) else { return Vec::new() };
+        let mut topics: Vec<Arc<str>> =
+            container.view().assigned.into_iter().flatten().map(|partition| partition.topic).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        topics
+    }
+
+    /// Whether the listener of this id can have no assignment yet, because no topic matches its pattern.
+    pub(crate) fn is_unmatched(&self, id: &str) -> bool {
+        self.find(id).is_ok_and(|container| container.is_unmatched())
+    }
+
     /// All listeners, in the order of their ids.
     pub fn list(&self) -> Vec<ListenerInfo> {
         self.containers().iter().map(|container| info(container)).collect()

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
@@ -32,6 +33,15 @@ pub(crate) fn init(properties: &LoggingProperties) {
     }
 }
 
+/// A log of its own for whatever runs under the dispatcher: the configured levels, one line an event.
+pub(crate) fn capturing<W>(properties: &LoggingProperties, out: W) -> Dispatch
+where
+    W: Write + Clone + Send + Sync + 'static,
+{
+    let layer = fmt::layer().with_ansi(false).with_writer(OneLineOf(out));
+    Dispatch::new(tracing_subscriber::registry().with(layer.with_filter(targets(properties))))
+}
+
 fn targets(properties: &LoggingProperties) -> Targets {
     let root = filter(properties.root_level());
     let named = properties.level.iter().filter(|(target, _)| *target != "root");
@@ -55,6 +65,17 @@ fn filter(level: LogLevel) -> LevelFilter {
 /// Standard output, where an event stays on one line: tracing-subscriber escapes terminal controls, but neither line
 /// breaks nor characters that reorder a line.
 struct OneLine(Form);
+
+/// Any writer, where an event stays on one line.
+struct OneLineOf<W>(W);
+
+impl<'a, W: Write + Clone + 'a> MakeWriter<'a> for OneLineOf<W> {
+    type Writer = OneLineWriter<W>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        OneLineWriter { out: self.0.clone(), form: Form::Text }
+    }
+}
 
 /// What an escape has to look like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,4 +3,4 @@
 mod logging;
 pub mod names;
 
-pub(crate) use logging::init;
+pub(crate) use logging::{capturing, init};

@@ -7,6 +7,7 @@ use super::Timestamp;
 use super::chunk::{Chunk, Made, Stored};
 use super::escape::escaped;
 use super::headers::write_headers;
+use super::payload::{FromPayload, PayloadError};
 use super::view::RecordView;
 
 /// A consumed record with its decoded value.
@@ -76,6 +77,28 @@ impl<T> Record<T> {
     /// The payload's bytes, as they were sent; `None` is a tombstone.
     pub fn payload(&self) -> Option<&[u8]> {
         self.view().payload()
+    }
+
+    /// The payload as text; `None` also for a tombstone, and if it is not UTF-8.
+    pub fn payload_str(&self) -> Option<&str> {
+        self.payload().and_then(|payload| std::str::from_utf8(payload).ok())
+    }
+
+    /// Decodes the payload once more, into another type.
+    ///
+    /// ```
+    /// use kafka_boot::{Json, Record};
+    ///
+    /// let record = Record::of("orders", "[1, 2]".to_owned());
+    /// let Json(lines) = record.decode::<Json<Vec<u64>>>()?;
+    /// assert_eq!(lines, [1, 2]);
+    /// # Ok::<(), kafka_boot::PayloadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The bytes are not such a value.
+    pub fn decode<U: FromPayload>(&self) -> Result<U, PayloadError> {
+        U::from_payload(self.payload())
     }
 
     /// The record's timestamp and who set it.

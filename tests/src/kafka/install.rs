@@ -36,7 +36,7 @@ impl Installation {
     }
 
     /// All jars, for `java -cp`.
-    pub(super) fn class_path(&self) -> &str {
+    pub fn class_path(&self) -> &str {
         &self.class_path
     }
 }

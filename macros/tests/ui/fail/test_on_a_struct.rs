@@ -1,0 +1,4 @@
+#[kafka_boot::test]
+struct Orders;
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[kafka_boot::test]
+async fn orders() {}
+
+fn main() {}

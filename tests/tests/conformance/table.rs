@@ -1,0 +1,202 @@
+//! The two columns side by side, and what is wrong with them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// What is known to be missing in the embedded broker, by the beginning of a case's name, and why. A case that is listed
+/// here and agrees all the same is a failure too, so this list cannot outlive its reasons.
+const AWAITED: [(&str, &str); 8] = [
+    ("broker-api-versions:", "the APIs below"),
+    ("features:", "the feature of KIP-890"),
+    ("leader-election:", "`ElectLeaders`"),
+    ("log-dirs:", "`DescribeLogDirs`"),
+    ("new protocol: a classic member joins", "members of both protocols in one group"),
+    ("transactions: listed and described", "`ListTransactions` and `DescribeTransactions`"),
+    ("transactions: one aborted by the admin", "`DescribeProducers` and `WriteTxnMarkers`"),
+    ("transactions: one that takes too long", "transactions of version 2, KIP-890"),
+];
+
+/// What one case did on one broker.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Case {
+    /// Its name, the same on every broker.
+    #[serde(rename = "case")]
+    pub(crate) name: String,
+    /// What the clients said, without what differs from run to run.
+    pub(crate) output: String,
+    /// What should have held and did not.
+    pub(crate) failure: Option<String>,
+    /// How long it took, in milliseconds; only to be shown.
+    pub(crate) millis: u64,
+}
+
+/// All cases on one broker.
+#[derive(Debug)]
+pub(crate) struct Column {
+    cases: BTreeMap<String, Case>,
+}
+
+impl Column {
+    pub(crate) fn new(cases: Vec<Case>) -> Self {
+        Self { cases: cases.into_iter().map(|case| (case.name.clone(), case)).collect() }
+    }
+}
+
+/// Both columns.
+#[derive(Debug)]
+pub(crate) struct Table {
+    real: Column,
+    embedded: Column,
+}
+
+impl Table {
+    pub(crate) fn new(real: Column, embedded: Column) -> Self {
+        Self { real, embedded }
+    }
+
+    /// Leaves each broker's transcript in `directory`, for a human and `diff`.
+    pub(crate) fn write(&self, directory: &Path) -> std::io::Result<()> {
+        for (name, column) in [("real-kafka.txt", &self.real), ("embedded.txt", &self.embedded)] {
+            let text: Vec<String> = column.cases.values().map(transcript).collect();
+            std::fs::write(directory.join(name), text.join("\n"))?;
+        }
+        Ok(())
+    }
+
+    /// One text a case that is not as it has to be, with both outputs.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let mut complaints: Vec<String> = self.rows().into_iter().filter_map(|row| row.complaint()).collect();
+        if self.real.cases.is_empty() {
+            complaints.push("no case has run: does `CONFORMANCE_CASES` name one?".to_owned());
+        }
+        complaints
+    }
+
+    fn rows(&self) -> Vec<Row<'_>> {
+        let mut names: Vec<&String> = self.real.cases.keys().chain(self.embedded.cases.keys()).collect();
+        names.sort();
+        names.dedup();
+        let row = |name: &'_ String| Row {
+            real: self.real.cases.get(name),
+            embedded: self.embedded.cases.get(name),
+        };
+        names.into_iter().map(row).collect()
+    }
+}
+
+/// One case on both brokers. On a broker that has ended early, a case may be missing.
+struct Row<'a> {
+    real: Option<&'a Case>,
+    embedded: Option<&'a Case>,
+}
+
+impl Row<'_> {
+    fn name(&self) -> &str {
+        self.real.or(self.embedded).map_or("", |case| &case.name)
+    }
+
+    fn same(&self) -> bool {
+        match (self.real, self.embedded) {
+            (Some(real), Some(embedded)) => {
+                real.output == embedded.output && real.failure.is_none() && embedded.failure.is_none()
+            }
+            _ => false,
+        }
+    }
+
+    fn awaited(&self) -> Option<&'static str> {
+        AWAITED.iter().find(|(prefix, _)| self.name().starts_with(prefix)).map(|(_, why)| *why)
+    }
+
+    fn complaint(&self) -> Option<String> {
+        let name = self.name();
+        match (self.awaited(), self.same()) {
+            (None, true) => None,
+            (Some(_), true) => Some(format!("`{name}` agrees now: take it from the list of what is awaited")),
+            (Some(_), false) if self.real.is_some_and(|case| case.failure.is_none()) => None,
+            (_, false) => {
+                let real = self.real.map_or_else(|| "did not run\n".to_owned(), transcript);
+                let embedded = self.embedded.map_or_else(|| "did not run\n".to_owned(), transcript);
+                let first = first_difference(&real, &embedded);
+                Some(format!("==== {name}\n{first}---- real Kafka\n{real}---- embedded broker\n{embedded}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows();
+        let width = rows.iter().map(|row| row.name().chars().count()).max().unwrap_or_default();
+        writeln!(formatter, "{:width$} | {:20} | {:20} | same?", "case", "real Kafka", "embedded")?;
+        for row in &rows {
+            let same = match (row.same(), row.awaited()) {
+                (true, _) => "yes".to_owned(),
+                (false, Some(why)) => format!("awaited: {why}"),
+                (false, None) => "NO".to_owned(),
+            };
+            let (real, embedded) = (cell(row.real), cell(row.embedded));
+            writeln!(formatter, "{:width$} | {real:20} | {embedded:20} | {same}", row.name())?;
+        }
+        let same = rows.iter().filter(|row| row.same()).count();
+        writeln!(formatter, "{same} of {} cases are the same", rows.len())
+    }
+}
+
+fn cell(case: Option<&Case>) -> String {
+    case.map_or_else(
+        || "did not run".to_owned(),
+        |case| {
+            let verdict = if case.failure.is_some() { "FAILED" } else { "holds" };
+            format!("{verdict}, {} lines, {} ms", case.output.lines().count(), case.millis)
+        },
+    )
+}
+
+fn transcript(case: &Case) -> String {
+    let failure = case.failure.as_ref().map(|failure| format!("FAILED: {failure}\n")).unwrap_or_default();
+    format!("# {}\n{}{failure}", case.name, case.output)
+}
+
+/// Where a reader should look first.
+fn first_difference(real: &str, embedded: &str) -> String {
+    let mut lines = real.lines().zip(embedded.lines());
+    lines.find(|(one, other)| one != other).map_or_else(String::new, |(one, other)| {
+        format!("first difference:\n  real Kafka: {one}\n  embedded:   {other}\n")
+    })
+}
+
+#[test]
+fn a_difference_and_two_equal_failures_are_complained_about() {
+    let case = |output: &str, failure: Option<&str>| Case {
+        name: "a case".to_owned(),
+        output: output.to_owned(),
+        failure: failure.map(str::to_owned),
+        millis: 1,
+    };
+    let table = |real, embedded| Table::new(Column::new(vec![real]), Column::new(vec![embedded]));
+    assert_eq!(table(case("same", None), case("same", None)).complaints(), Vec::<String>::new());
+
+    let different = table(case("one\n", None), case("other\n", None)).complaints();
+    assert!(different[0].contains("real Kafka: one\n"), "{different:?}");
+    assert!(different[0].contains("other\n"), "{different:?}");
+    let both_fail = table(case("same", Some("broken")), case("same", Some("broken"))).complaints();
+    assert_eq!(both_fail.len(), 1, "{both_fail:?}");
+    let missing = Table::new(Column::new(vec![case("same", None)]), Column::new(Vec::new())).complaints();
+    assert!(missing[0].contains("did not run"), "{missing:?}");
+    assert_eq!(Table::new(Column::new(Vec::new()), Column::new(Vec::new())).complaints().len(), 1);
+}
+
+#[test]
+fn what_is_awaited_is_complained_about_once_it_agrees() {
+    // With nothing left to await there is nothing to outlive.
+    let Some((name, _)) = AWAITED.first() else { return };
+    let case =
+        |output: &str| Case { name: (*name).to_owned(), output: output.to_owned(), failure: None, millis: 1 };
+    let table = |real, embedded| Table::new(Column::new(vec![real]), Column::new(vec![embedded]));
+    assert!(table(case("one"), case("other")).complaints().is_empty());
+    assert!(table(case("same"), case("same")).complaints()[0].contains("agrees now"));
+}
