@@ -94,8 +94,9 @@ fn come_and_go(strategy: &str) {
     scenario = scenario
         .setting("kafka.consumer.partition-assignment-strategy[0]", strategy)
         .setting("kafka.consumer.heartbeat-interval", "300ms")
-        .setting("ledger.delay", "5ms")
-        .setting("ledger.delay-every", 2);
+        // So slow that there is work left for all who come and go.
+        .setting("ledger.delay", "10ms")
+        .setting("ledger.delay-every", 1);
     scenario.seed(RECORDS).unwrap();
     let first = scenario.start().unwrap();
     scenario.work_on(2_000).unwrap();
