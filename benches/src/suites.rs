@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use kafka_boot_tests::process::{Program, Signal, workspace_binary};
-use kafka_boot_tests::produce::create_topic;
+use kafka_boot_tests::produce::{Seeding, create_topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use crate::contenders::keys::RANDOM_WORK;
 use crate::contenders::{FIRST_RECORD, raw_produce};
 use crate::measure::{Measurement, peak_kib, to_f64};
 use crate::table::{Results, Table};
@@ -40,6 +41,76 @@ pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
         &results,
         &["stream-consumer", BARE_LOOP],
     )
+}
+
+/// Asynchronous work, many records at once: 200 000 records of 5 ms, then the table that Parallel Consumer publishes.
+pub(crate) fn keys(plan: &Plan, servers: &str) -> Result<String> {
+    const RECORDS: u64 = 200_000;
+    const KEYS: u64 = 10_000;
+    let mut text = String::new();
+    for at_work_max in [100, 1_000] {
+        let topic = keyed_topic(servers, "fixed", RECORDS, KEYS, PARTITIONS)?;
+        let results = rounds(plan, &["keys-bare", "keys-framework"], |contender| {
+            keyed_task(plan, servers, &topic, RECORDS, "key", at_work_max).run(contender)
+        })?;
+        let heading = format!(
+            "{RECORDS} records of {KEYS} keys, 5 ms each, {PARTITIONS} partitions, {at_work_max} at work"
+        );
+        text += &throughput(&heading, &results, &["keys-bare"])?;
+        text += "\n";
+    }
+    let heading = "10 000 records, 0 to 5 ms each, 1 partition, 100 at work: seconds";
+    let mut table = Table::new(heading, &["", "framework", "bare loop, any order"]);
+    let one = Plan { rounds: 1, ..plan.clone() };
+    let by_key = [1, 2, 5, 10, 20, 50, 100, 1_000, 10_000].map(|keys| ("key", keys));
+    for (ordering, keys) in [("partition", 10_000)].into_iter().chain(by_key).chain([("none", 10_000)]) {
+        let topic = keyed_topic(servers, RANDOM_WORK, 10_000, keys, 1)?;
+        let results = rounds(&one, &["keys-framework", "keys-bare"], |contender| {
+            let is_needless = contender == "keys-bare" && ordering != "none";
+            if is_needless {
+                return Ok(Measurement::default());
+            }
+            keyed_task(plan, servers, &topic, 10_000, ordering, 100).run(contender)
+        })?;
+        let seconds = |name: &str| -> Result<String> {
+            let median = results.median(name, |measured| Ok(measured.get("seconds").unwrap_or_default()))?;
+            Ok(median
+                .filter(|seconds| *seconds > 0.0)
+                .map_or_else(String::new, |seconds| format!("{seconds:.2}")))
+        };
+        let name = if ordering == "key" { format!("key, {keys} keys") } else { ordering.to_owned() };
+        table.row(&[name, seconds("keys-framework")?, seconds("keys-bare")?]);
+    }
+    Ok(text + &table.into_markdown())
+}
+
+fn keyed_task(
+    plan: &Plan,
+    servers: &str,
+    topic: &str,
+    records: u64,
+    ordering: &str,
+    at_work_max: u32,
+) -> Task {
+    let mut task = task(plan, servers, topic, records);
+    task.settings.push(format!("--kafka.listeners.consume.ordering={ordering}"));
+    task.settings.push(format!("--kafka.listeners.consume.max-in-flight={at_work_max}"));
+    task
+}
+
+/// A topic of records with keys, in turn; filled once per cluster.
+fn keyed_topic(servers: &str, purpose: &str, records: u64, keys: u64, partitions: i32) -> Result<String> {
+    let topic = format!("bench-keys-{purpose}-{records}-{keys}");
+    let plan = Plan { rounds: 1, records, sends: 0, only: Vec::new(), settings: Vec::new() };
+    if create_missing_topic(
+        &asking_client(&task(&plan, servers, &topic, records))?,
+        servers,
+        &topic,
+        partitions,
+    )? {
+        Seeding::new(&topic, records).keys(keys).produce(servers)?;
+    }
+    Ok(topic)
 }
 
 /// Produces to a new topic each time.

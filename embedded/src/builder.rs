@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,14 @@ use tokio::net::TcpListener;
 
 use crate::broker::EmbeddedBroker;
 use crate::cluster::{Cluster, Node};
-use crate::error::StartError;
+use crate::error::{StartError, StartErrorKind};
 use crate::group::settings::{GroupSettings, milliseconds};
 use crate::log::settings::Settings;
+use crate::log::topics::Denied;
 use crate::security::Users;
 use crate::server::ServerLimits;
 use crate::state::{State, StateSettings};
+use crate::storage::DataDirectory;
 use crate::wire::frame::FrameLimits;
 
 /// More than enough to spread over, and few enough to listen for.
@@ -38,6 +41,8 @@ pub struct EmbeddedBrokerBuilder {
     creates_topics: bool,
     topics: Vec<(String, i32)>,
     memory_limit_bytes: u64,
+    offsets_limit_bytes: u64,
+    data_directory: Option<PathBuf>,
     groups: GroupSettings,
     max_request_bytes: usize,
     max_connections: usize,
@@ -69,6 +74,8 @@ impl Default for EmbeddedBrokerBuilder {
             creates_topics: true,
             topics: Vec::new(),
             memory_limit_bytes: 256 * 1024 * 1024,
+            offsets_limit_bytes: 64 * 1024 * 1024,
+            data_directory: None,
             groups: GroupSettings::default(),
             max_request_bytes: 16 * 1024 * 1024,
             max_connections: 2_048,
@@ -146,16 +153,52 @@ impl EmbeddedBrokerBuilder {
         self
     }
 
-    /// A topic that is there from the start.
+    /// A topic that is there from the start. One that a data directory holds already stays as it is, and gets the
+    /// partitions that it lacks.
     pub fn topic(mut self, name: impl Into<String>, partitions: i32) -> Self {
         self.topics.push((name.into(), partitions));
         self
     }
 
-    /// What all records together may take up, in bytes. Default: 256 MiB. At the limit a producer gets
-    /// `POLICY_VIOLATION` with a message that says so, until retention or a deletion has made room.
+    /// What all records together may take up in memory, in bytes. Default: 256 MiB. At the limit a producer gets
+    /// `POLICY_VIOLATION` with a message that says so, until retention or a deletion has made room. With a
+    /// [data directory](Self::data_directory) only the index counts, which is less than 100 bytes a batch.
     pub fn memory_limit_bytes(mut self, bytes: u64) -> Self {
         self.memory_limit_bytes = bytes;
+        self
+    }
+
+    /// What the committed offsets of all groups may take up, in bytes, with their metadata. Default: 64 MiB, which is
+    /// enough for 300 000 offsets. At the limit a commit gets `POLICY_VIOLATION`, and a warning is logged.
+    pub fn offsets_limit_bytes(mut self, bytes: u64) -> Self {
+        self.offsets_limit_bytes = bytes;
+        self
+    }
+
+    /// Where the broker keeps what it holds: topics and their settings, records, committed offsets, producers and
+    /// transactions. Default: nowhere, so that all is gone with the broker. The directory is created if need be.
+    ///
+    /// What is acknowledged has been handed to the operating system before, so it survives the end of the process,
+    /// however that comes about. It is not forced to the disk: a power failure may take the last seconds.
+    ///
+    /// All brokers of a cluster share the directory, and one cluster at a time may run on it. It is free again when
+    /// [`shutdown`](EmbeddedBroker::shutdown) returns; after a broker was merely dropped, a start waits a moment for it.
+    ///
+    /// ```
+    /// # use kafka_boot_embedded::EmbeddedBroker;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("kafka-boot-embedded-{}", std::process::id()));
+    /// for _ in 0..2 {
+    ///     let broker = EmbeddedBroker::builder().data_directory(&path).topic("orders", 3).start().await?;
+    ///     broker.shutdown().await;
+    /// }
+    /// # std::fs::remove_dir_all(path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn data_directory(mut self, path: impl Into<PathBuf>) -> Self {
+        self.data_directory = Some(path.into());
         self
     }
 
@@ -227,24 +270,31 @@ impl EmbeddedBrokerBuilder {
     /// called within one.
     ///
     /// # Errors
-    /// The address cannot be listened on, or a setting or a topic makes no sense.
+    /// The address cannot be listened on, a setting or a topic makes no sense, or the data directory cannot be read, is
+    /// damaged, or is in use.
     pub async fn start(self) -> Result<EmbeddedBroker, StartError> {
         self.check()?;
         let users = self.checked_users()?;
         let (nodes, listeners) = self.listen().await?;
+        let directory = match &self.data_directory {
+            None => None,
+            Some(path) => Some(open_directory(path).await?),
+        };
         let replication = self.replication_factor.unwrap_or(self.brokers.min(USUAL_REPLICAS));
-        let state = State::new(StateSettings {
+        let settings = StateSettings {
             cluster: Cluster::new(nodes, usize::from(replication)),
             default_partitions: self.partitions,
             creates_topics: self.creates_topics,
             memory_limit_bytes: self.memory_limit_bytes,
+            offsets_limit_bytes: self.offsets_limit_bytes,
             recorded_requests: self.recorded_requests,
             groups: self.groups,
             users,
             session_lifetime: self.session_lifetime,
-        });
+        };
+        let state = open_state(settings, directory).await?;
         for (name, partitions) in &self.topics {
-            state.create_topic(name, *partitions, Settings::default()).map_err(|(_, why)| {
+            create_or_grow(&state, name, *partitions).map_err(|(_, why)| {
                 StartError::setting(format!("topic `{name}` cannot be created: {why}"))
             })?;
         }
@@ -348,5 +398,48 @@ impl EmbeddedBrokerBuilder {
             return Err(StartError::setting("`max_connections` is 0, and has to be at least 1".to_owned()));
         }
         Ok(())
+    }
+}
+
+/// How long a start waits for a broker that was dropped to let go of its directory, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+const LOCK_LOOKS: u32 = 20;
+
+async fn open_directory(path: &Path) -> Result<Arc<DataDirectory>, StartError> {
+    let mut looks = LOCK_LOOKS;
+    loop {
+        let own_path = path.to_owned();
+        let opened = tokio::task::spawn_blocking(move || DataDirectory::open(&own_path)).await;
+        let opened = opened.map_err(|error| {
+            StartError::storage(format!("cannot open `{}`", path.display()), Some(error.into()))
+        })?;
+        match opened {
+            Err(error) if error.kind() == StartErrorKind::InUse && looks > 0 => {
+                looks -= 1;
+                tokio::time::sleep(LOCK_WAIT / LOCK_LOOKS).await;
+            }
+            opened => return opened.map(Arc::new),
+        }
+    }
+}
+
+async fn open_state(
+    settings: StateSettings,
+    directory: Option<Arc<DataDirectory>>,
+) -> Result<State, StartError> {
+    let Some(directory) = directory else { return State::open(settings, None) };
+    // There may be much to read.
+    let opened = tokio::task::spawn_blocking(|| State::open(settings, Some(directory))).await;
+    opened.map_err(|error| {
+        let message = "the data directory could not be read to its end".to_owned();
+        StartError::storage(message, Some(error.into()))
+    })?
+}
+
+fn create_or_grow(state: &State, name: &str, partitions: i32) -> Result<(), Denied> {
+    match state.topics.by_name(name).filter(|_| state.storage.0.is_some()) {
+        None => state.create_topic(name, partitions, Settings::default()).map(|_| ()),
+        Some(topic) if topic.partition_count() >= partitions => Ok(()),
+        Some(topic) => state.topics.grow(&topic, partitions, None, false),
     }
 }

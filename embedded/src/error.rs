@@ -18,6 +18,10 @@ pub enum StartErrorKind {
     Listen,
     /// A setting of the builder has no meaning.
     Setting,
+    /// The data directory cannot be read or written, is damaged, or was written by another version.
+    Storage,
+    /// Another broker runs on the data directory.
+    InUse,
 }
 
 impl StartError {
@@ -29,6 +33,14 @@ impl StartError {
 
     pub(crate) fn setting(message: String) -> Self {
         Self { kind: StartErrorKind::Setting, message, source: None }
+    }
+
+    pub(crate) fn storage(message: String, source: Option<io::Error>) -> Self {
+        Self { kind: StartErrorKind::Storage, message, source }
+    }
+
+    pub(crate) fn in_use(message: String) -> Self {
+        Self { kind: StartErrorKind::InUse, message, source: None }
     }
 
     /// What kind of failure this is.

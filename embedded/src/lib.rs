@@ -1,8 +1,10 @@
-//! A Kafka broker in one process, in memory, for development and tests.
+//! A Kafka broker in one process, in memory or in a directory, for development and tests.
 //!
 //! It speaks Kafka's protocol on a TCP port, so every client works with it as it is, and it starts in milliseconds, with
 //! nothing to install. It is no replacement for Apache Kafka in production: all of its brokers are in one process, and what
-//! they hold is gone with it. [`control`] has it do to clients what real clusters do: stop, move, fail, lag. What it answers, and in which versions, is listed in the crate's README.
+//! they hold is gone with it, unless they are given a [data directory](EmbeddedBrokerBuilder::data_directory). [`control`]
+//! has it do to clients what real clusters do: stop, move, fail, lag. What it answers, and in which versions, is listed in
+//! the crate's README.
 //!
 //! ```
 //! use kafka_boot_embedded::EmbeddedBroker;
@@ -31,6 +33,7 @@ mod log;
 mod security;
 mod server;
 mod state;
+mod storage;
 mod txn;
 mod wire;
 

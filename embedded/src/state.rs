@@ -9,12 +9,15 @@ use kafka_protocol::error::ResponseError;
 use crate::clock::Stopwatch;
 use crate::cluster::Cluster;
 use crate::control::Controls;
+use crate::error::StartError;
+use crate::group::OffsetStore;
 use crate::group::coordinator::Coordinator;
 use crate::group::settings::GroupSettings;
 use crate::log::budget::Budget;
 use crate::log::settings::Settings;
 use crate::log::topics::{Denied, Topic, Topics, check_name};
 use crate::security::Users;
+use crate::storage::{DataDirectory, Record, Storage};
 use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 
 /// The state of a broker.
@@ -22,7 +25,9 @@ use crate::txn::{End, Ended, ProducerIdentity, Transactions};
 pub(crate) struct State {
     pub(crate) topics: Topics,
     pub(crate) groups: Coordinator,
+    pub(crate) offsets: OffsetStore,
     pub(crate) transactions: Transactions,
+    pub(crate) storage: Storage,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) controls: Controls,
@@ -43,6 +48,7 @@ pub(crate) struct StateSettings {
     pub(crate) default_partitions: i32,
     pub(crate) creates_topics: bool,
     pub(crate) memory_limit_bytes: u64,
+    pub(crate) offsets_limit_bytes: u64,
     pub(crate) recorded_requests: usize,
     pub(crate) groups: GroupSettings,
     pub(crate) users: Users,
@@ -58,6 +64,7 @@ impl StateSettings {
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 1_000_000,
+            offsets_limit_bytes: 1_000_000,
             recorded_requests: 100,
             groups: GroupSettings::default(),
             users: Users::default(),
@@ -66,31 +73,72 @@ impl StateSettings {
     }
 }
 
+/// Producer ids of one start of a broker on a data directory, so that none is ever given twice.
+const PRODUCER_IDS_PER_START: i64 = 1_000_000_000_000;
+
 impl State {
-    pub(crate) fn new(settings: StateSettings) -> Self {
+    /// The state that a data directory holds, or, without one, an empty one.
+    pub(crate) fn open(
+        settings: StateSettings,
+        directory: Option<Arc<DataDirectory>>,
+    ) -> Result<Self, StartError> {
         let stopwatch = Stopwatch::start();
+        let storage = Storage(directory);
+        let (cluster_id, starts, groups, configs) =
+            storage.0.as_ref().map_or_else(Default::default, |directory| {
+                directory.look(|image| {
+                    (image.cluster_id.clone(), image.starts, image.groups.clone(), image.configs.clone())
+                })
+            });
+        let cluster_id = cluster_id.unwrap_or_else(|| cluster_id_of(uuid::Uuid::new_v4()));
+        // Before the topics are read, since it begins an epoch of all their partitions.
+        let started = || vec![Record::ClusterId(cluster_id.clone()), Record::Starts(starts + 1)];
+        storage.write(started).map_err(|_| {
+            StartError::storage("the journal of the data directory cannot be written".to_owned(), None)
+        })?;
+        let offsets = OffsetStore::new(settings.offsets_limit_bytes, storage.clone());
+        let coordinator = Coordinator::new(stopwatch.clone(), settings.groups);
+        coordinator.restore(groups, configs, &offsets);
         let cluster = Arc::new(settings.cluster);
         let budget = Arc::new(Budget::new(settings.memory_limit_bytes));
-        Self {
-            topics: Topics::new(budget, Arc::clone(&cluster)),
-            groups: Coordinator::new(stopwatch.clone(), settings.groups),
-            transactions: Transactions::default(),
+        let state = Self {
+            topics: Topics::open(budget, Arc::clone(&cluster), storage.clone())?,
+            groups: coordinator,
+            offsets,
+            transactions: Transactions::open(storage.clone()),
+            storage,
             stopwatch,
-            cluster_id: cluster_id_of(uuid::Uuid::new_v4()),
+            cluster_id,
             cluster,
             controls: Controls::new(settings.recorded_requests),
             default_partitions: settings.default_partitions,
             creates_topics: settings.creates_topics,
             users: Arc::new(settings.users),
             session_lifetime: settings.session_lifetime,
-            next_producer_id: AtomicI64::new(0),
+            next_producer_id: AtomicI64::new(starts.saturating_mul(PRODUCER_IDS_PER_START)),
+        };
+        state.finish_transactions();
+        Ok(state)
+    }
+
+    /// Tells partitions of the ends of transactions that a kill has kept from them.
+    fn finish_transactions(&self) {
+        let ledger = self.transactions.lock();
+        for topic in self.topics.all() {
+            for (index, partition) in (0..).zip(topic.partitions()) {
+                for producer_id in partition.open_producers() {
+                    if let Some((producer, committed)) = ledger.unheard(producer_id, &topic.name, index) {
+                        partition.end_transaction(self.stopwatch.wall_ms(), producer, committed);
+                    }
+                }
+            }
         }
     }
 
     /// A broker of its own for a test, with these topics.
     #[cfg(test)]
     pub(crate) fn with_topics(topics: &[(&str, i32)]) -> Self {
-        let state = Self::new(StateSettings::for_tests());
+        let Ok(state) = Self::open(StateSettings::for_tests(), None) else { unreachable!("nothing is read") };
         for (name, partitions) in topics {
             let created = state.create_topic(name, *partitions, Settings::default());
             assert!(created.is_ok(), "{created:?}");
@@ -131,7 +179,7 @@ impl State {
     /// Deletes what is no longer retained, and aborts transactions that have been open for too long.
     pub(crate) fn tidy_up(&self) {
         self.topics.expire(self.stopwatch.wall_ms());
-        self.groups.expire_offsets();
+        self.groups.expire_offsets(&self.offsets);
         let mut ledger = self.transactions.lock();
         let ended = ledger.expire(self.stopwatch.elapsed_ms(), || self.new_producer_id());
         self.tell(ended.iter());
@@ -174,9 +222,10 @@ impl State {
     }
 
     /// Deletes a topic, and what groups have committed for it.
-    pub(crate) fn delete_topic(&self, topic: &Topic) {
-        self.topics.delete(topic);
+    pub(crate) fn delete_topic(&self, topic: &Topic) -> Result<(), ResponseError> {
+        self.topics.delete(topic)?;
         self.groups.forget_topic(&topic.name);
+        Ok(())
     }
 
     /// Creates a topic with settings.

@@ -67,7 +67,9 @@ pub use handler::{
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
-pub use listener::{ListenerInfo, ListenerRegistry, ListenerState, UnknownListener};
+pub use listener::{
+    ListenerInfo, ListenerRegistry, ListenerState, OffsetMap, OffsetMapError, StuckRecord, UnknownListener,
+};
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
 pub use record::{

@@ -12,10 +12,16 @@ pub(crate) enum Bug {
     ErrorIsDone,
     /// M7: commits what is still queued when it shuts down.
     CommitsQueuedAtShutdown,
+    /// M9: lets the next record of a key go before one that is tried again.
+    RetryGoesBehind,
     /// M11: commits the offset of the last settled record rather than the next one.
     CommitsOneTooLow,
     /// M11, the other way: commits one too many.
     CommitsOneTooHigh,
+    /// M13: forgets what the offset map says.
+    MapIsLost,
+    /// M13, the other way: the offset map claims that records are done that are not.
+    MapClaimsTooMuch,
 }
 
 /// Whether this bug is switched on.
@@ -25,6 +31,9 @@ pub(crate) fn is(bug: Bug) -> bool {
         Ok("M1") => Some(Bug::CommitsDelivered),
         Ok("M5") => Some(Bug::ErrorIsDone),
         Ok("M7") => Some(Bug::CommitsQueuedAtShutdown),
+        Ok("M9") => Some(Bug::RetryGoesBehind),
+        Ok("M13-lost") => Some(Bug::MapIsLost),
+        Ok("M13-extra") => Some(Bug::MapClaimsTooMuch),
         Ok("M11-low") => Some(Bug::CommitsOneTooLow),
         Ok("M11-high") => Some(Bug::CommitsOneTooHigh),
         _ => None,

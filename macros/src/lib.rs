@@ -59,6 +59,7 @@ use proc_macro::TokenStream;
 /// | `ack_time` | time between commits, with `time` and `count-time` | `ack-time` |
 /// | `concurrency` | consumers, 1 to 1,024 | `concurrency` |
 /// | `max_poll_records` | records a poll at most, 1 to 100,000 | `max-poll-records` |
+/// | `ordering` | `partition`, `key`, `none`: which records wait for one another | `ordering` |
 /// | `max_in_flight` | records in work at once, 1 to 1,000,000 | `max-in-flight` |
 /// | `auto_startup` | whether it starts with the application | `auto-startup` |
 /// | `cluster` | a name of `kafka.clusters` | `cluster` |

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use kafka_boot::OffsetMap;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -31,6 +32,8 @@ pub struct Sample {
     pub partition: i32,
     /// The group's committed offset, the next one to be read; `None` if nothing is committed.
     pub committed: Option<i64>,
+    /// What the commit's metadata tells to be done beyond the committed offset.
+    pub finished: Option<OffsetMap>,
     /// The high watermark: the offset after the last record.
     pub end: i64,
 }
@@ -66,6 +69,12 @@ struct Samples {
 }
 
 impl Sample {
+    /// Whether a record counts as done for whoever takes the partition over.
+    pub fn covers(&self, offset: i64) -> bool {
+        self.committed.is_some_and(|committed| offset < committed)
+            || self.finished.as_ref().is_some_and(|finished| finished.contains(offset))
+    }
+
     /// How many offsets are not committed yet. Transaction markers count as long as they are last in the partition.
     pub fn lag(&self) -> i64 {
         self.end - self.committed.unwrap_or(0).min(self.end)
@@ -177,11 +186,16 @@ fn look_with(client: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<
     for element in committed.elements() {
         element.error()?;
         let end = ends.find_partition(topic, element.partition()).map(|end| end.offset());
+        let committed = element.offset().to_raw().filter(|offset| *offset >= 0);
+        // What is no map is worth nothing, to the framework as well.
+        let finished =
+            committed.and_then(|offset| OffsetMap::decode(offset, element.metadata()).ok().flatten());
         samples.push(Sample {
             at_ns,
             topic: topic.to_owned(),
             partition: element.partition(),
-            committed: element.offset().to_raw().filter(|offset| *offset >= 0),
+            committed,
+            finished,
             end: end.and_then(Offset::to_raw).filter(|offset| *offset >= 0).unwrap_or_default(),
         });
     }

@@ -71,6 +71,7 @@ pub struct Scenario<'k> {
     disrupted_ns: Vec<u64>,
     exits: Vec<(CleanExit, Vec<Sample>)>,
     progress: Progress,
+    lane: Lane,
 }
 
 /// One process of the service.
@@ -95,6 +96,8 @@ pub struct History {
     pub disrupted_ns: Vec<u64>,
     /// The polite stops, each with a look at the group right after it.
     pub exits: Vec<(CleanExit, Vec<Sample>)>,
+    /// What is handled one record after the other.
+    pub lane: Lane,
 }
 
 impl<'k> Scenario<'k> {
@@ -120,6 +123,7 @@ impl<'k> Scenario<'k> {
             disrupted_ns: Vec::new(),
             exits: Vec::new(),
             progress,
+            lane: Lane::Partition,
         })
     }
 
@@ -140,11 +144,24 @@ impl<'k> Scenario<'k> {
             .setting("kafka.consumer.drain-timeout", "1s")
     }
 
+    /// Lets records of different keys be handled at once, `at_work_max` of them, and expects order within a key only.
+    #[must_use]
+    pub fn by_key(mut self, at_work_max: u32) -> Self {
+        self.lane = Lane::Key;
+        self.setting("kafka.listeners.work.ordering", "key")
+            .setting("kafka.listeners.work.max-in-flight", at_work_max)
+    }
+
     /// Sets one variable of the service's environment.
     #[must_use]
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Sets one key of the configuration of processes started from now on.
+    pub fn set(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.settings.push(format!("--{key}={value}"));
     }
 
     /// Produces records of 100 bytes each under a thousand keys, numbered on from those before. Keys, because records
@@ -288,6 +305,12 @@ impl<'k> Scenario<'k> {
         look(self.kafka.bootstrap_servers(), &self.group, &self.topic, self.partitions)
     }
 
+    /// How many records beyond the group's committed offsets the commits' metadata tells to be done.
+    pub fn finished_beyond(&self) -> Result<u64> {
+        let finished = |sample: &Sample| sample.finished.as_ref().map_or(0, kafka_boot::OffsetMap::len);
+        Ok(self.look()?.iter().map(finished).sum())
+    }
+
     /// Ends the observation and reads the ledgers.
     pub fn finish(mut self) -> Result<History> {
         let produced = self.directory.path().join("produced");
@@ -300,6 +323,7 @@ impl<'k> Scenario<'k> {
             samples: self.observer.stop(),
             disrupted_ns: self.disrupted_ns,
             exits: self.exits,
+            lane: self.lane,
         })
     }
 }
@@ -315,7 +339,7 @@ impl History {
             commits_behind_frontier(&settlement, &self.samples),
             commits_never_go_back(&self.samples),
             bounded_duplicates(&self.entries, &disruptions),
-            ordered(&self.entries, Lane::Partition),
+            ordered(&self.entries, self.lane),
         ]
         .concat();
         for (exit, committed) in &self.exits {

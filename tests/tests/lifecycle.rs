@@ -113,7 +113,7 @@ fn the_start_is_reported_with_every_handler_its_settings_and_its_place() {
     assert_eq!(example.wait(DEADLINE).unwrap().code(), Some(0));
     let output = example.text(Stream::Out);
     let has = |parts: &[&str]| output.lines().any(|line| parts.iter().all(|part| line.contains(part)));
-    let place = "at=examples/scheduled-producer/src/main.rs:";
+    let place = "at=examples/scheduled-producer/src/lib.rs:";
     assert!(has(&[
         "kafka-boot starts",
         "application=scheduled-producer",

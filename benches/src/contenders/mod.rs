@@ -4,6 +4,7 @@ use crate::task::Task;
 use crate::{Result, USAGE};
 
 pub(crate) mod framework;
+pub(crate) mod keys;
 mod latency;
 pub(crate) mod raw_consume;
 pub(crate) mod raw_produce;
@@ -18,6 +19,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "client-poll" => raw_consume::client_poll,
         "framework" => framework::consume_records,
         "framework-string" => framework::consume_strings,
+        "keys-bare" => keys::bare,
+        "keys-framework" => keys::framework,
         "future-producer" => raw_produce::future_producer,
         "template" => framework::produce,
         "raw-latency" => latency::raw,

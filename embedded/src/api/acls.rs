@@ -87,7 +87,8 @@ mod tests {
         let mut users = Users::default();
         users.add("alice".to_owned(), "secret".to_owned());
         users.add("bob".to_owned(), "hidden".to_owned());
-        let state = State::new(StateSettings { users, ..StateSettings::for_tests() });
+        let state = State::open(StateSettings { users, ..StateSettings::for_tests() }, None)
+            .expect("nothing is read");
         let ask = |names: Option<&[&str]>| {
             let named = |names: &[&str]| {
                 names.iter().map(|name| UserName::default().with_name(text(*name))).collect()

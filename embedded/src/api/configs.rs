@@ -172,8 +172,7 @@ pub(super) fn alter(state: &State, caller: &Caller, request: AlterConfigsRequest
                     let value = config.value.as_deref().unwrap_or_default();
                     settings.set(&config.name, value).map_err(invalid)?;
                 }
-                store(state, &resource.resource_name, settings, request.validate_only);
-                Ok(())
+                store(state, &resource.resource_name, settings, request.validate_only)
             });
         let (code, message) = told(outcome);
         AlterConfigsResourceResponse::default()
@@ -218,8 +217,7 @@ fn alter_topic(
     for config in &resource.configs {
         change(&mut settings, config.config_operation, &config.name, config.value.as_ref())?;
     }
-    store(state, &resource.resource_name, settings, validate_only);
-    Ok(())
+    store(state, &resource.resource_name, settings, validate_only)
 }
 
 fn alter_group(state: &State, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Denied> {
@@ -257,12 +255,10 @@ fn unknown_operation(operation: i8, name: &str) -> Denied {
     (ResponseError::InvalidRequest, format!("unknown operation {operation} on `{name}`"))
 }
 
-fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) {
-    if validate_only {
-        return;
-    }
-    if let Some(topic) = state.topics.by_name(topic) {
-        topic.set_settings(settings);
+fn store(state: &State, topic: &str, settings: Settings, validate_only: bool) -> Result<(), Denied> {
+    match state.topics.by_name(topic) {
+        Some(topic) if !validate_only => state.topics.set_settings(&topic, settings),
+        _ => Ok(()),
     }
 }
 

@@ -200,7 +200,7 @@ impl<'a> Round<'a> {
             oversized: self.bytes == 0,
             committed_only,
         };
-        let read = partition.read(from).ok_or(ResponseError::OffsetOutOfRange)?;
+        let read = partition.read(from)?;
         self.bytes += read.bytes.len();
         let aborted = read.aborted.iter().map(|one| {
             AbortedTransaction::default()

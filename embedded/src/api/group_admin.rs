@@ -87,7 +87,8 @@ fn described(group: &ClassicGroup) -> DescribedGroup {
 pub(super) fn delete(state: &State, caller: &Caller, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
         let here = state.cluster.coordinates(caller.node, Coordinated::Group, &id);
-        let result = if here { state.groups.delete(&id) } else { Err(ResponseError::NotCoordinator) };
+        let result =
+            if here { state.groups.delete(&id, &state.storage) } else { Err(ResponseError::NotCoordinator) };
         DeletableGroupResult::default().with_error_code(code_of(&result)).with_group_id(id)
     });
     DeleteGroupsResponse::default().with_results(results.collect())

@@ -7,7 +7,7 @@ use kafka_protocol::messages::describe_configs_response::{
 
 use super::text;
 use crate::group::settings::{GroupConfig, GroupSettings};
-use crate::log::topics::Denied;
+use crate::log::topics::{Denied, not_written};
 use crate::state::State;
 
 /// Where a value comes from.
@@ -92,8 +92,10 @@ pub(super) fn alter<'a>(
     if validate_only {
         return Ok(());
     }
-    let too_many = |error| (error, "the broker keeps settings for too many groups".to_owned());
-    state.groups.set_config(group_id, config).map_err(too_many)
+    state.groups.set_config(group_id, config, &state.storage).map_err(|error| match error {
+        ResponseError::PolicyViolation => (error, "the broker keeps settings for too many groups".to_owned()),
+        other => not_written(other),
+    })
 }
 
 fn parsed(name: &str, value: &str) -> Result<u64, Denied> {

@@ -73,8 +73,10 @@ fn commit_one(
     offset: CommittedOffset,
 ) -> Result<(), ResponseError> {
     check_offset(state, topic, index, &offset)?;
-    let committed = state.groups.with(group_id, |group, _| group.offsets.commit(topic, index, offset));
-    committed.ok_or(ResponseError::GroupIdNotFound)
+    let committed = state
+        .groups
+        .with(group_id, |group, _| group.offsets.commit(&state.offsets, group_id, topic, index, offset));
+    committed.ok_or(ResponseError::GroupIdNotFound)?
 }
 
 /// Whether an offset may be committed, whoever commits it.
@@ -123,9 +125,7 @@ fn fetch_from(group: &Group, asked: &Asked, stable_only: bool) -> Vec<Fetched> {
     };
     let Some(topics) = asked else {
         let all = group.offsets.all();
-        return all
-            .map(|(topic, partitions)| fetch(&TopicName(text(topic)), &mut partitions.keys().copied()))
-            .collect();
+        return all.map(|(topic, mut partitions)| fetch(&TopicName(text(topic)), &mut partitions)).collect();
     };
     topics.iter().map(|(topic, indexes)| fetch(topic, &mut indexes.iter().copied())).collect()
 }
@@ -216,9 +216,9 @@ pub(super) fn delete(state: &State, request: &OffsetDeleteRequest) -> OffsetDele
         let topics = request.topics.iter().map(|topic| {
             let partitions = topic.partitions.iter().map(|partition| {
                 let index = partition.partition_index;
-                OffsetDeleteResponsePartition::default()
-                    .with_partition_index(index)
-                    .with_error_code(code_of(&delete_one(state, group, &topic.name, index)))
+                OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code_of(
+                    &delete_one(state, &request.group_id, group, &topic.name, index),
+                ))
             });
             let partitions = partitions.collect();
             OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions)
@@ -230,13 +230,18 @@ pub(super) fn delete(state: &State, request: &OffsetDeleteRequest) -> OffsetDele
         .unwrap_or_else(|error| OffsetDeleteResponse::default().with_error_code(error.code()))
 }
 
-fn delete_one(state: &State, group: &mut Group, topic: &str, index: i32) -> Result<(), ResponseError> {
+fn delete_one(
+    state: &State,
+    group_id: &str,
+    group: &mut Group,
+    topic: &str,
+    index: i32,
+) -> Result<(), ResponseError> {
     if state.topics.partition(topic, index).is_none() {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
     if group.subscribes(topic) {
         return Err(ResponseError::GroupSubscribedToTopic);
     }
-    group.offsets.forget(topic, index);
-    Ok(())
+    group.offsets.forget(&state.offsets, group_id, topic, index)
 }

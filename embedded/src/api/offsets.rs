@@ -153,7 +153,7 @@ fn delete_in_topic(state: &State, caller: &Caller, asked: DeleteRecordsTopic) ->
             return Err(ResponseError::PolicyViolation);
         }
         let until = if offset == HIGH_WATERMARK { partition.span().end } else { offset };
-        partition.delete_until(until).ok_or(ResponseError::OffsetOutOfRange)
+        partition.delete_until(until)
     };
     let partitions = asked.partitions.iter().map(|asked| {
         let result = delete(asked.partition_index, asked.offset);

@@ -16,7 +16,7 @@ use kafka_protocol::messages::{
 use uuid::Uuid;
 
 use super::configs::source_of;
-use super::text;
+use super::{code_of, text};
 use crate::log::settings::{Settings, TOPIC_SETTINGS};
 use crate::log::topics::{Denied, Replicas, Topic};
 use crate::state::State;
@@ -160,8 +160,11 @@ pub(super) fn delete(state: &State, request: DeleteTopicsRequest, version: i16) 
                 .with_error_code(unknown.code())
                 .with_error_message(message);
         };
-        state.delete_topic(&topic);
-        DeletableTopicResult::default().with_name(Some(TopicName(text(&topic.name)))).with_topic_id(topic.id)
+        let code = code_of(&state.delete_topic(&topic));
+        DeletableTopicResult::default()
+            .with_error_code(code)
+            .with_name(Some(TopicName(text(&topic.name))))
+            .with_topic_id(topic.id)
     });
     DeleteTopicsResponse::default().with_responses(responses.collect())
 }

@@ -234,9 +234,9 @@ fn commit_one(
     };
     check_offset(state, topic, index, &offset)?;
     let committed = state.groups.with(group_id, |group, _| {
-        group.offsets.commit_later(producer.id, topic, index, offset);
+        group.offsets.commit_later(&state.offsets, group_id, producer.id, (topic, index), offset)
     });
-    committed.ok_or(ResponseError::GroupIdNotFound)
+    committed.ok_or(ResponseError::GroupIdNotFound)?
 }
 
 pub(super) fn end(state: &State, request: &EndTxnRequest, version: i16) -> EndTxnResponse {

@@ -1,7 +1,9 @@
 //! Who leads a partition, since when, and who may.
 //!
 //! 1. Every change of the leader, to none included, begins a new epoch; an epoch has one leader.
-//! 2. The history says at which offset each epoch began, in the order of both.
+//! 2. So does every start on a data directory, since who was cut off by it may have seen records that a crash of the system
+//!    took away. Epochs never go back.
+//! 3. The history says at which offset each epoch began, in the order of both.
 
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::BrokerId;
@@ -34,6 +36,15 @@ impl Leadership {
     pub(crate) fn new(replicas: Vec<BrokerId>, is_live: impl Fn(BrokerId) -> bool) -> Self {
         let leader = replicas.iter().copied().find(|replica| is_live(*replica));
         Self { replicas, leader, epoch: 0, history: vec![(0, 0)] }
+    }
+
+    /// Goes on where a broker before has ended: in an epoch that is at least this one, and later than those that
+    /// batches were written in.
+    pub(crate) fn resumed(self, epoch: i32, history: Vec<(i32, i64)>, end_offset: i64) -> Self {
+        let last = history.last().map_or(-1, |(epoch, _)| *epoch);
+        let mut resumed = Self { history, ..self };
+        resumed.begin(epoch.max(last.saturating_add(1)), end_offset);
+        resumed
     }
 
     pub(crate) fn replicas(&self) -> &[BrokerId] {
@@ -77,13 +88,16 @@ impl Leadership {
     /// Begins the next epoch.
     pub(crate) fn become_led_by(&mut self, leader: Option<BrokerId>, end_offset: i64) {
         self.leader = leader;
-        self.epoch += 1;
+        self.begin(self.epoch.saturating_add(1), end_offset);
+    }
+
+    fn begin(&mut self, epoch: i32, end_offset: i64) {
+        self.epoch = epoch;
         // An epoch in which nothing was written is none that a record has.
         self.history.retain(|(_, start)| *start < end_offset);
         self.history.push((self.epoch, end_offset));
-        if self.history.len() > REMEMBERED_EPOCHS {
-            self.history.remove(0);
-        }
+        let forgotten = self.history.len().saturating_sub(REMEMBERED_EPOCHS);
+        self.history.drain(..forgotten);
     }
 
     /// The epoch in which the record of an offset was written, or the next one will be.
@@ -147,6 +161,21 @@ mod tests {
         for (node, epoch, expected) in cases {
             assert_eq!(led.check(node, epoch), expected, "{node:?} {epoch}");
         }
+    }
+
+    #[test]
+    fn after_a_restart_the_epoch_is_a_new_one_and_the_history_that_of_the_batches() {
+        let written = vec![(0, 0), (3, 20)];
+        for (stored, expected) in [(0, 4), (4, 4), (9, 9)] {
+            let led = led().resumed(stored, written.clone(), 30);
+            assert_eq!((led.leader(), led.epoch()), (Some(A), expected));
+            assert_eq!([0, 19, 20, 29, 30].map(|offset| led.epoch_at(offset)), [0, 0, 3, 3, expected]);
+            assert_eq!(led.end_of(1, 30), Some(EpochEnd { epoch: 0, offset: 20 }));
+        }
+        let fresh = led().resumed(2, Vec::new(), 0);
+        assert_eq!((fresh.epoch(), fresh.epoch_at(0), fresh.end_of(0, 0).is_some()), (2, 2, true));
+        let damaged = led().resumed(1, vec![(i32::MAX, 0)], 5);
+        assert_eq!(damaged.epoch(), i32::MAX);
     }
 
     #[test]

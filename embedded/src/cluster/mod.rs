@@ -96,6 +96,20 @@ impl Cluster {
         (0..replicas.min(count)).map(|replica| self.nodes[(partition + replica) % count].id).collect()
     }
 
+    /// The replicas of a partition that was written down, on the brokers that there are now: those that are not are
+    /// replaced by those whose turn it is, as far as there are others.
+    pub(crate) fn place_again(&self, partition: usize, replicas: &[BrokerId]) -> Vec<BrokerId> {
+        let count = replicas.len().clamp(1, self.nodes.len().max(1));
+        let mut placed: Vec<BrokerId> =
+            replicas.iter().copied().filter(|id| self.node(*id).is_some()).take(count).collect();
+        for other in self.place(partition, self.nodes.len()) {
+            if placed.len() < count && !placed.contains(&other) {
+                placed.push(other);
+            }
+        }
+        placed
+    }
+
     pub(crate) fn new_leadership(&self, replicas: Vec<BrokerId>) -> Leadership {
         Leadership::new(replicas, |id| self.is_live(id))
     }
@@ -178,6 +192,24 @@ mod tests {
             (0..4).map(|index| cluster.place(index, 2).into_iter().map(|id| id.0).collect()).collect();
         assert_eq!(placed, [[1, 2], [2, 3], [3, 1], [1, 2]]);
         assert_eq!(cluster.place(0, 9).len(), 3);
+    }
+
+    #[test]
+    fn replicas_on_brokers_that_are_not_there_any_more_go_to_others() {
+        let cluster = Cluster::of(2);
+        let cases: [(&[i32], &[i32]); 6] = [
+            (&[1, 2], &[1, 2]),
+            (&[2], &[2]),
+            (&[3], &[2]),
+            (&[3, 1], &[1, 2]),
+            (&[5, 4, 3], &[2, 1]),
+            (&[], &[2]),
+        ];
+        for (written, expected) in cases {
+            let written: Vec<BrokerId> = written.iter().copied().map(BrokerId).collect();
+            let placed: Vec<i32> = cluster.place_again(1, &written).into_iter().map(|id| id.0).collect();
+            assert_eq!(placed, expected, "{written:?}");
+        }
     }
 
     #[test]

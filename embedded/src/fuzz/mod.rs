@@ -211,16 +211,18 @@ impl Target {
         if guarded {
             users.add("alice".to_owned(), "secret".to_owned());
         }
-        let state = State::new(StateSettings {
+        let settings = StateSettings {
             cluster: Cluster::of(1),
             default_partitions: 1,
             creates_topics: true,
             memory_limit_bytes: 4 * 1024 * 1024,
+            offsets_limit_bytes: 1024 * 1024,
             recorded_requests: 100,
             groups: GroupSettings::default(),
             users,
             session_lifetime: None,
-        });
+        };
+        let state = State::open(settings, None).expect("nothing is read");
         for (name, partitions) in [("orders", 3), ("name", 2)] {
             state
                 .create_topic(name, partitions, crate::log::settings::Settings::default())

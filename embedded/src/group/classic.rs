@@ -121,6 +121,12 @@ impl ClassicGroup {
         self.state == GroupState::Empty && self.announced.is_empty()
     }
 
+    /// A group that a broker remembers from before it was started. Its offsets are retained from now on, since nobody
+    /// knows how long ago it had members.
+    pub(super) fn left(now_ms: u64) -> Self {
+        Self { empty_since_ms: Some(now_ms), ..Self::default() }
+    }
+
     /// Since when it has no members, if it ever had some.
     pub(crate) fn empty_since_ms(&self) -> Option<u64> {
         self.empty_since_ms.filter(|_| self.state == GroupState::Empty)

@@ -10,8 +10,9 @@ use super::consumer::{Heartbeat, JOINING, LEAVING_FOR_A_WHILE, Place, Refused, T
 use super::kinds::Now;
 use super::member::{Answer, Token};
 use super::settings::{GroupConfig, GroupSettings};
-use super::{Committer, Group, JoinRequest, SyncRequest};
+use super::{Committer, Group, JoinRequest, OffsetStore, SyncRequest};
 use crate::clock::Stopwatch;
+use crate::storage::{Record, Storage, StoredGroup};
 
 /// Groups of the broker. Beyond it those that hold nothing are forgotten, and then new ones refused.
 const MAX_GROUPS: usize = 10_000;
@@ -168,18 +169,29 @@ impl Coordinator {
         self.inner().configs.get(group_id).copied().unwrap_or_default()
     }
 
-    /// Sets it.
+    /// Sets it, once that is written down.
     ///
     /// # Errors
-    /// `POLICY_VIOLATION`, where settings are kept for too many groups.
-    pub(crate) fn set_config(&self, group_id: &str, config: GroupConfig) -> Result<(), ResponseError> {
+    /// `POLICY_VIOLATION`, where settings are kept for too many groups, and `KAFKA_STORAGE_ERROR`.
+    pub(crate) fn set_config(
+        &self,
+        group_id: &str,
+        config: GroupConfig,
+        storage: &Storage,
+    ) -> Result<(), ResponseError> {
         let mut inner = self.inner();
-        if config == GroupConfig::default() {
-            inner.configs.remove(group_id);
+        let is_set = config != GroupConfig::default();
+        let is_known = inner.configs.contains_key(group_id);
+        if is_set && !is_known && inner.configs.len() >= MAX_GROUPS {
+            return Err(ResponseError::PolicyViolation);
+        }
+        if !is_set && !is_known {
             return Ok(());
         }
-        if inner.configs.len() >= MAX_GROUPS && !inner.configs.contains_key(group_id) {
-            return Err(ResponseError::PolicyViolation);
+        storage.write(|| vec![Record::GroupConfig { group: group_id.to_owned(), config }])?;
+        if !is_set {
+            inner.configs.remove(group_id);
+            return Ok(());
         }
         inner.configs.insert(group_id.to_owned(), config);
         Ok(())
@@ -187,7 +199,7 @@ impl Coordinator {
 
     /// Forgets offsets that are no longer retained, and groups that hold nothing any more. Looks every ten minutes, as
     /// Kafka does, or more often where offsets are retained for less.
-    pub(crate) fn expire_offsets(&self) {
+    pub(crate) fn expire_offsets(&self, store: &OffsetStore) {
         let mut inner = self.inner();
         let now = Now { elapsed_ms: self.stopwatch.elapsed_ms(), wall_ms: self.stopwatch.wall_ms() };
         if now.elapsed_ms < inner.next_expiry_ms {
@@ -195,8 +207,8 @@ impl Coordinator {
         }
         let retention_ms = self.settings.offsets_retention_ms;
         inner.next_expiry_ms = now.elapsed_ms.saturating_add((retention_ms / 2).min(EXPIRY_INTERVAL_MS));
-        inner.groups.retain(|_, group| {
-            group.expire_offsets(now, retention_ms);
+        inner.groups.retain(|group_id, group| {
+            group.expire_offsets(store, group_id, now, retention_ms);
             !group.is_forgettable()
         });
     }
@@ -229,15 +241,40 @@ impl Coordinator {
         self.inner().groups.iter().map(look).collect()
     }
 
-    /// Deletes a group that has no members.
-    pub(crate) fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
+    /// Deletes a group that has no members, once that is written down.
+    pub(crate) fn delete(&self, group_id: &str, storage: &Storage) -> Result<(), ResponseError> {
         let mut inner = self.inner();
         let group = inner.groups.get(group_id).ok_or(ResponseError::GroupIdNotFound)?;
         if !group.is_empty() {
             return Err(ResponseError::NonEmptyGroup);
         }
+        storage.write(|| vec![Record::GroupDeleted(group_id.to_owned())])?;
         inner.groups.remove(group_id);
         Ok(())
+    }
+
+    /// Takes over the offsets and the settings of groups that a data directory holds.
+    pub(crate) fn restore(
+        &self,
+        groups: BTreeMap<String, StoredGroup>,
+        configs: BTreeMap<String, GroupConfig>,
+        store: &OffsetStore,
+    ) {
+        let mut inner = self.inner();
+        inner.configs = configs;
+        let now_ms = self.stopwatch.elapsed_ms();
+        for (group_id, stored) in groups {
+            let group = inner.groups.entry(group_id).or_insert_with(|| Group::left(now_ms));
+            let offsets = &mut group.offsets;
+            for ((topic, partition), offset) in stored.committed {
+                offsets.restore(store, None, topic, partition, offset);
+            }
+            for (producer_id, pending) in stored.pending {
+                for ((topic, partition), offset) in pending {
+                    offsets.restore(store, Some(producer_id), topic, partition, offset);
+                }
+            }
+        }
     }
 
     /// Forgets what was committed for a topic, in every group.

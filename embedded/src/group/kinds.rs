@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use super::classic::{CONSUMER, ClassicGroup, GroupState};
 use super::consumer::{ConsumerGroup, Refused};
 use super::member::{Answer, Token};
-use super::offsets::Offsets;
+use super::offsets::{OffsetStore, Offsets};
 
 /// The first version of `OffsetCommit` with epochs of members.
 const FIRST_WITH_EPOCHS: i16 = 9;
@@ -47,6 +47,11 @@ impl Default for Kind {
 }
 
 impl Group {
+    /// A group whose members are gone, with what it has committed.
+    pub(super) fn left(now_ms: u64) -> Self {
+        Self { kind: Kind::Classic(Box::new(ClassicGroup::left(now_ms))), ..Self::default() }
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }
@@ -208,7 +213,7 @@ impl Group {
     }
 
     /// Forgets the offsets that are no longer retained, of topics that nobody consumes.
-    pub(super) fn expire_offsets(&mut self, now: Now, retention_ms: u64) {
+    pub(super) fn expire_offsets(&mut self, store: &OffsetStore, id: &str, now: Now, retention_ms: u64) {
         let retention = i64::try_from(retention_ms).unwrap_or(i64::MAX);
         let kind = &self.kind;
         let empty_for_ms = match kind {
@@ -222,7 +227,7 @@ impl Group {
             Kind::Classic(classic) => classic.subscribes(topic),
             Kind::Consumer(consumer) => consumer.subscribes(topic),
         };
-        self.offsets.expire(|topic, offset| {
+        self.offsets.expire(store, id, |topic, offset| {
             let expired = match (offset.expires_ms, empty_for_ms) {
                 (Some(end), _) => end <= now.wall_ms,
                 (None, Some(empty_for_ms)) => empty_for_ms >= retention_ms,

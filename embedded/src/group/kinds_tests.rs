@@ -56,6 +56,10 @@ fn consumer_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
     joined.map(|_| ()).map_err(|refused| refused.0)
 }
 
+fn store() -> OffsetStore {
+    OffsetStore::new(1_000_000, crate::storage::Storage::default())
+}
+
 fn committed(committed_ms: i64) -> CommittedOffset {
     CommittedOffset { offset: 7, leader_epoch: -1, metadata: String::new(), committed_ms, expires_ms: None }
 }
@@ -63,7 +67,7 @@ fn committed(committed_ms: i64) -> CommittedOffset {
 #[test]
 fn a_group_without_members_goes_over_and_keeps_its_offsets() {
     let mut group = Group::default();
-    group.offsets.commit("a", 0, committed(0));
+    group.offsets.commit(&store(), "g", "a", 0, committed(0)).unwrap();
     consumer_join(&mut group, "new").unwrap();
     assert_eq!(
         (group.type_name(), group.state_name(), group.protocol_type()),
@@ -110,36 +114,38 @@ fn offsets_expire_when_nobody_needs_them() {
     let at = |ms: u32| Now { elapsed_ms: ms.into(), wall_ms: ms.into() };
     // Of a group that never had members, each by its own age.
     let mut simple = Group::default();
-    simple.offsets.commit("a", 0, committed(0));
-    simple.offsets.commit("a", 1, committed(50));
-    simple.offsets.commit("a", 2, CommittedOffset { expires_ms: Some(500), ..committed(0) });
-    simple.offsets.commit("a", 3, committed(0));
-    simple.offsets.commit_later(1, "a", 3, committed(0));
-    simple.expire_offsets(at(100), 100);
-    let left =
-        |group: &Group| group.offsets.all().flat_map(|(_, all)| all.keys().copied()).collect::<Vec<_>>();
+    simple.offsets.commit(&store(), "g", "a", 0, committed(0)).unwrap();
+    simple.offsets.commit(&store(), "g", "a", 1, committed(50)).unwrap();
+    simple
+        .offsets
+        .commit(&store(), "g", "a", 2, CommittedOffset { expires_ms: Some(500), ..committed(0) })
+        .unwrap();
+    simple.offsets.commit(&store(), "g", "a", 3, committed(0)).unwrap();
+    simple.offsets.commit_later(&store(), "g", 1, ("a", 3), committed(0)).unwrap();
+    simple.expire_offsets(&store(), "g", at(100), 100);
+    let left = |group: &Group| group.offsets.all().flat_map(|(_, all)| all).collect::<Vec<_>>();
     assert_eq!(left(&simple), [1, 2, 3]);
     simple.offsets.end_transaction(1, false);
-    simple.expire_offsets(at(500), 100);
+    simple.expire_offsets(&store(), "g", at(500), 100);
     assert!(simple.is_forgettable());
 
     // Of members, those of topics that they do not consume; without members, all of them some time later.
     let mut group = Group::default();
     classic_join(&mut group, "m").unwrap();
     for topic in ["a", "b"] {
-        group.offsets.commit(topic, 0, committed(0));
+        group.offsets.commit(&store(), "g", topic, 0, committed(0)).unwrap();
     }
-    group.expire_offsets(at(1_000), 100);
+    group.expire_offsets(&store(), "g", at(1_000), 100);
     assert_eq!(group.offsets.all().count(), 2, "a rebalance is no time to judge");
     let sync = super::super::SyncRequest { member_id: "m".to_owned(), generation: 1, ..Default::default() };
     group.classic_mut().unwrap().sync(0, sync, 2);
-    group.expire_offsets(at(1_000), 100);
+    group.expire_offsets(&store(), "g", at(1_000), 100);
     assert!(group.offsets.get("a", 0).is_some() && group.offsets.get("b", 0).is_none());
     let who = Departure { member_id: "m".to_owned(), instance: None };
     group.classic_mut().unwrap().leave(2_000, &[who]).remove(0).unwrap();
-    group.expire_offsets(at(2_099), 100);
+    group.expire_offsets(&store(), "g", at(2_099), 100);
     assert!(group.offsets.get("a", 0).is_some());
-    group.expire_offsets(at(2_100), 100);
+    group.expire_offsets(&store(), "g", at(2_100), 100);
     assert!(group.is_forgettable());
 }
 

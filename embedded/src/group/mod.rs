@@ -11,7 +11,7 @@ mod subscriptions;
 
 pub(crate) use classic::{ClassicGroup, Departure, GroupState, JoinRequest, SyncRequest};
 pub(crate) use kinds::{Committer, Group, Kind};
-pub(crate) use offsets::CommittedOffset;
+pub(crate) use offsets::{CommittedOffset, OffsetStore};
 
 /// Members of one group.
 const MAX_MEMBERS: usize = 1_000;

@@ -6,20 +6,27 @@ use super::*;
 
 /// A batch of records with the given keys and timestamps, as a producer sends it.
 pub(crate) fn batch_of(records: &[(Option<&str>, i64)]) -> BytesMut {
-    let base_timestamp = records.first().map_or(0, |record| record.1);
+    let records: Vec<_> = records.iter().map(|(key, timestamp)| (*key, None, *timestamp)).collect();
+    built(&records)
+}
+
+/// A batch of records with the given keys and values, all of one time.
+pub(crate) fn batch_with(records: &[(&str, Option<&str>)], timestamp: i64) -> BytesMut {
+    let records: Vec<_> = records.iter().map(|(key, value)| (Some(*key), *value, timestamp)).collect();
+    built(&records)
+}
+
+fn built(records: &[(Option<&str>, Option<&str>, i64)]) -> BytesMut {
+    let base_timestamp = records.first().map_or(0, |record| record.2);
     let mut body = Vec::new();
-    for (delta, (key, timestamp)) in (0..).zip(records) {
+    for (delta, (key, value, timestamp)) in (0..).zip(records) {
         let mut record = vec![0];
         put_varint(&mut record, timestamp - base_timestamp);
         put_varint(&mut record, delta);
-        match key {
-            None => put_varint(&mut record, -1),
-            Some(key) => {
-                put_varint(&mut record, key.len().try_into().unwrap());
-                record.extend_from_slice(key.as_bytes());
-            }
+        for text in [key, value] {
+            put_varint(&mut record, text.map_or(-1, |text| text.len().try_into().unwrap()));
+            record.extend_from_slice(text.unwrap_or_default().as_bytes());
         }
-        put_varint(&mut record, -1);
         put_varint(&mut record, 0);
         put_varint(&mut body, record.len().try_into().unwrap());
         body.extend_from_slice(&record);
@@ -28,7 +35,7 @@ pub(crate) fn batch_of(records: &[(Option<&str>, i64)]) -> BytesMut {
     let mut bytes = BytesMut::zeroed(RECORDS);
     bytes.extend_from_slice(&body);
     let length = i32::try_from(bytes.len() - LEADER_EPOCH).unwrap();
-    let max_timestamp = records.iter().map(|record| record.1).max().unwrap_or(0);
+    let max_timestamp = records.iter().map(|record| record.2).max().unwrap_or(0);
     bytes[LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
     bytes[MAGIC] = 2;
     bytes[LAST_OFFSET_DELTA..BASE_TIMESTAMP].copy_from_slice(&(count - 1).to_be_bytes());
@@ -39,9 +46,28 @@ pub(crate) fn batch_of(records: &[(Option<&str>, i64)]) -> BytesMut {
     signed(bytes)
 }
 
+/// The same with its records packed.
+pub(crate) fn compressed(batch: &[u8], codec: i16) -> BytesMut {
+    let packed = codec::pack(codec, batch[RECORDS..].to_vec()).unwrap();
+    let mut bytes = BytesMut::from(&batch[..RECORDS]);
+    bytes.extend_from_slice(&packed);
+    let length = i32::try_from(bytes.len() - LEADER_EPOCH).unwrap();
+    bytes[LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+    bytes[ATTRIBUTES..LAST_OFFSET_DELTA].copy_from_slice(&codec.to_be_bytes());
+    signed(bytes)
+}
+
+/// The same as a part of a producer's transaction.
+pub(crate) fn in_transaction(bytes: BytesMut, id: i64, sequence: i32) -> BytesMut {
+    transactional(numbered(bytes, id, 0, sequence))
+}
+
 /// The same from an idempotent producer.
 pub(crate) fn sequenced(id: i64, epoch: i16, sequence: i32, count: usize) -> BytesMut {
-    let mut bytes = batch_of(&vec![(Some("key"), 1); count]);
+    numbered(batch_of(&vec![(Some("key"), 1); count]), id, epoch, sequence)
+}
+
+fn numbered(mut bytes: BytesMut, id: i64, epoch: i16, sequence: i32) -> BytesMut {
     bytes[PRODUCER_ID..PRODUCER_EPOCH].copy_from_slice(&id.to_be_bytes());
     bytes[PRODUCER_EPOCH..BASE_SEQUENCE].copy_from_slice(&epoch.to_be_bytes());
     bytes[BASE_SEQUENCE..RECORD_COUNT].copy_from_slice(&sequence.to_be_bytes());
@@ -58,15 +84,6 @@ fn signed(mut bytes: BytesMut) -> BytesMut {
     let checksum = crc32c::crc32c(&bytes[ATTRIBUTES..]);
     bytes[CHECKSUM..ATTRIBUTES].copy_from_slice(&checksum.to_be_bytes());
     bytes
-}
-
-fn put_varint(bytes: &mut Vec<u8>, value: i64) {
-    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
-    while rest >= 0x80 {
-        bytes.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
-        rest >>= 7;
-    }
-    bytes.push(u8::try_from(rest).unwrap());
 }
 
 #[test]

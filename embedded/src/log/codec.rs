@@ -1,8 +1,9 @@
-//! Looks into compressed batches, which is needed for few questions: which record is of a time, and has it a key.
+//! Looks into compressed batches, which is needed for few questions: which record is of a time, and has it a key; and
+//! packs again what compaction has left of one.
 //!
 //! What a batch unpacks to is bounded, whatever it claims.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// A batch is refused to be larger than this when unpacked: far more than `max.message.bytes` packs in practice.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -19,6 +20,29 @@ pub(super) fn unpack(codec: i16, packed: &[u8]) -> Option<Vec<u8>> {
         2 => unpack_snappy(packed),
         3 => read_all(lz4_flex::frame::FrameDecoder::new(packed)),
         4 => read_all(ruzstd::decoding::StreamingDecoder::new(packed).ok()?),
+        _ => None,
+    }
+}
+
+/// Packs with the codec of that number. `None` if there is none, or it cannot.
+pub(super) fn pack(codec: i16, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    match codec {
+        0 => Some(bytes),
+        1 => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(&bytes).ok()?;
+            encoder.finish().ok()
+        }
+        2 => snap::raw::Encoder::new().compress_vec(&bytes).ok(),
+        3 => {
+            let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+            encoder.write_all(&bytes).ok()?;
+            encoder.finish().ok()
+        }
+        4 => {
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            Some(ruzstd::encoding::compress_to_vec(bytes.as_slice(), level))
+        }
         _ => None,
     }
 }
@@ -57,8 +81,6 @@ fn unpack_block(block: &[u8], bytes: &mut Vec<u8>) -> Option<()> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 mod tests {
-    use std::io::Write;
-
     use super::*;
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -91,6 +113,20 @@ mod tests {
         assert_eq!(unpack(1, &gzip(&vec![0; MAX_BYTES + 1])), None);
         // Snappy says beforehand how much it will be.
         assert_eq!(unpack(2, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0]), None);
+    }
+
+    #[test]
+    fn what_is_packed_is_unpacked_again() {
+        for size in [0, 1, 1_000, 300_000] {
+            let bytes: Vec<u8> = (0..size)
+                .map(|number: u32| number.to_le_bytes()[usize::from(number.is_multiple_of(3))])
+                .collect();
+            for codec in 0..=4 {
+                let packed = pack(codec, bytes.clone()).unwrap();
+                assert_eq!(unpack(codec, &packed).as_ref(), Some(&bytes), "{size} bytes, codec {codec}");
+            }
+        }
+        assert_eq!(pack(5, vec![1]), None);
     }
 
     #[test]

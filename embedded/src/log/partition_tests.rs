@@ -31,7 +31,7 @@ fn append(partition: &Partition, topic: Behaviour, timestamps: &[i64]) -> Result
 }
 
 fn read(partition: &Partition, offset: i64, max_bytes: usize, oversized: bool) -> Option<Read> {
-    partition.read(ReadFrom { offset, max_bytes, oversized, committed_only: false })
+    partition.read(ReadFrom { offset, max_bytes, oversized, committed_only: false }).ok()
 }
 
 fn offsets(mut bytes: Bytes) -> Vec<i64> {
@@ -122,11 +122,11 @@ fn what_is_deleted_is_gone_and_its_room_free() {
     append(&partition, topic(&[]), &[1, 2]).unwrap();
     append(&partition, topic(&[]), &[3]).unwrap();
     assert!(!budget.reserve(ROOM));
-    assert_eq!(partition.delete_until(1), Some(1));
+    assert_eq!(partition.delete_until(1), Ok(1));
     assert!(read(&partition, 0, 100, true).is_none());
-    assert_eq!(partition.delete_until(3), Some(3));
-    assert_eq!(partition.delete_until(4), None);
-    assert_eq!(partition.delete_until(0), Some(3));
+    assert_eq!(partition.delete_until(3), Ok(3));
+    assert_eq!(partition.delete_until(4), Err(ResponseError::OffsetOutOfRange));
+    assert_eq!(partition.delete_until(0), Ok(3));
     assert!(budget.reserve(ROOM));
 }
 
@@ -227,9 +227,12 @@ fn records_are_of_the_epoch_of_the_leader_who_stored_them() {
     partition.end_transaction(9, ProducerIdentity { id: 1, epoch: 0 }, true);
     let epochs: Vec<i32> = partition
         .log()
-        .batches
+        .entries
         .iter()
-        .map(|batch| i32::from_be_bytes(batch.bytes[12..16].try_into().unwrap()))
+        .map(|entry| match &entry.place {
+            Place::Memory(bytes) => i32::from_be_bytes(bytes[12..16].try_into().unwrap()),
+            Place::File(_) => unreachable!("there is no data directory"),
+        })
         .collect();
     assert_eq!(epochs, [0, 1, 2]);
     let leadership = partition.leadership();

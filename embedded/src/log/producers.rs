@@ -7,7 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::batch::Batch;
+use crate::storage::{Reader, Writer};
 use crate::txn::ProducerIdentity;
+
+/// Before the checksum of what is written down.
+const CHECKSUM_BYTES: usize = 4;
 
 /// As many as a producer may have in flight.
 const REMEMBERED_BATCHES: usize = 5;
@@ -122,6 +126,60 @@ impl Producers {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// All of it, as of the end of a log, to be written down.
+    pub(super) fn to_bytes(&self, end_offset: i64) -> Vec<u8> {
+        let mut producers: Vec<_> = self.by_id.iter().collect();
+        producers.sort_by_key(|(_, producer)| producer.last_turn);
+        let mut writer = Writer(vec![0; CHECKSUM_BYTES]);
+        writer.number(end_offset);
+        writer.list(producers, |out, (id, producer)| {
+            out.number(*id).number(producer.epoch.into());
+            out.number(producer.last_timestamp).number(producer.has_ended.into());
+            out.list(&producer.batches, |out, stored| {
+                out.number(stored.first_sequence.into()).number(stored.last_sequence.into());
+                out.number(stored.base_offset);
+            });
+        });
+        let mut bytes = writer.0;
+        let checksum = crc32c::crc32c(&bytes[CHECKSUM_BYTES..]).to_le_bytes();
+        bytes[..CHECKSUM_BYTES].copy_from_slice(&checksum);
+        bytes
+    }
+
+    /// What was written down, and as of which end of the log. `None` if it is damaged.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Option<(Self, i64)> {
+        let (checksum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
+        if crc32c::crc32c(rest).to_le_bytes() != *checksum {
+            return None;
+        }
+        let mut reader = Reader(rest);
+        let end_offset = reader.number()?;
+        let mut producers = Self::default();
+        reader.list(|from| {
+            producers.turn += 1;
+            let id = from.number()?;
+            let epoch = from.int()?;
+            let last_timestamp = from.number()?;
+            let has_ended = from.number()? != 0;
+            let batches = from.list(|from| {
+                Some(Stored {
+                    first_sequence: from.int()?,
+                    last_sequence: from.int()?,
+                    base_offset: from.number()?,
+                })
+            })?;
+            let last_turn = producers.turn;
+            let producer = Producer { epoch, batches: batches.into(), last_turn, last_timestamp, has_ended };
+            producers.by_id.insert(id, producer);
+            Some(())
+        })?;
+        Some((producers, end_offset))
+    }
+
     /// Every producer that is remembered, in the order of their ids.
     pub(super) fn active(&self) -> Vec<ActiveProducer> {
         let mut all: Vec<_> = self.by_id.iter().map(|(id, producer)| producer.describe(*id)).collect();
@@ -196,6 +254,23 @@ mod tests {
         let mut producers = Producers::default();
         producers.remember(&batch(1, 0, i32::MAX, 1));
         assert_eq!(producers.judge(&batch(1, 0, 0, 1)), Verdict::Store);
+    }
+
+    #[test]
+    fn what_is_written_down_is_remembered_and_damage_noticed() {
+        let mut producers = Producers::default();
+        producers.remember(&batch(1, 0, 0, 3).placed(10, 0, None));
+        producers.remember(&batch(2, 7, 5, 1).placed(13, 0, None));
+        let bytes = producers.to_bytes(14);
+        let (restored, end_offset) = Producers::from_bytes(&bytes).unwrap();
+        assert_eq!((end_offset, restored.to_bytes(14)), (14, bytes.clone()));
+        assert_eq!(restored.judge(&batch(1, 0, 0, 3)), Verdict::Duplicate(10));
+        assert_eq!(restored.judge(&batch(2, 7, 6, 1)), Verdict::Store);
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert!(Producers::from_bytes(&damaged).is_none(), "flipped at {at}");
+        }
     }
 
     #[test]

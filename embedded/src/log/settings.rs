@@ -45,6 +45,13 @@ pub(crate) struct Behaviour {
     pub(crate) retention_ms: i64,
     /// Negative: without limit.
     pub(crate) retention_bytes: i64,
+    pub(crate) segment_bytes: i64,
+    pub(crate) segment_ms: i64,
+    pub(crate) delete_retention_ms: i64,
+    pub(crate) min_compaction_lag_ms: i64,
+    pub(crate) max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub(crate) min_dirty_millionths: u32,
 }
 
 const fn number(name: &'static str, default: &'static str, min: i64, max: i64) -> Setting {
@@ -215,6 +222,11 @@ impl Settings {
         self.0.contains_key(setting.name)
     }
 
+    /// What was set, by name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(crate) fn behaviour(&self) -> Behaviour {
         let value = |name| topic_setting(name).map_or("", |setting| self.get(setting));
         let number = |name| value(name).parse().unwrap_or(-1);
@@ -229,8 +241,24 @@ impl Settings {
             min_in_sync_replicas: number("min.insync.replicas"),
             retention_ms: number("retention.ms"),
             retention_bytes: number("retention.bytes"),
+            segment_bytes: number("segment.bytes"),
+            segment_ms: number("segment.ms"),
+            delete_retention_ms: number("delete.retention.ms"),
+            min_compaction_lag_ms: number("min.compaction.lag.ms"),
+            max_compaction_lag_ms: number("max.compaction.lag.ms"),
+            min_dirty_millionths: millionths(value("min.cleanable.dirty.ratio")),
         }
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a ratio has been checked to be from 0 to 1"
+)]
+fn millionths(ratio: &str) -> u32 {
+    let ratio: f64 = ratio.parse().unwrap_or(0.5);
+    (ratio.clamp(0.0, 1.0) * 1e6) as u32
 }
 
 fn setting_or_error(name: &str) -> Result<&'static Setting, String> {

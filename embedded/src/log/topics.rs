@@ -9,10 +9,14 @@ use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use super::budget::{Budget, Room};
+use super::compactor::Compactor;
+use super::disk::Disk;
 use super::partition::Partition;
 use super::settings::{Behaviour, Settings};
 use crate::cluster::Cluster;
+use crate::error::StartError;
 use crate::group::consumer::TopicSource;
+use crate::storage::{Record, Storage};
 
 /// Partitions of all topics together. Each takes a few hundred bytes when empty.
 const MAX_PARTITIONS: usize = 20_000;
@@ -31,6 +35,8 @@ pub(crate) struct Topic {
 #[derive(Debug)]
 struct TopicState {
     partitions: Vec<Arc<Partition>>,
+    /// On which brokers they are to be, which is written down, though a start with fewer brokers has them on others.
+    placement: Vec<Replicas>,
     settings: Settings,
     behaviour: Behaviour,
 }
@@ -43,6 +49,8 @@ pub(crate) struct Topics {
     version: AtomicU64,
     budget: Arc<Budget>,
     cluster: Arc<Cluster>,
+    storage: Storage,
+    compactor: Compactor,
 }
 
 /// On which brokers a partition is, the first of them preferred as its leader.
@@ -59,6 +67,17 @@ struct Catalogue {
 pub(crate) type Denied = (ResponseError, String);
 
 impl Topic {
+    fn new(
+        id: Uuid,
+        name: String,
+        partitions: Vec<Arc<Partition>>,
+        placement: Vec<Replicas>,
+        settings: Settings,
+    ) -> Self {
+        let behaviour = settings.behaviour();
+        Self { name, id, state: RwLock::new(TopicState { partitions, placement, settings, behaviour }) }
+    }
+
     fn state(&self) -> RwLockReadGuard<'_, TopicState> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,10 +102,13 @@ impl Topic {
         self.state().behaviour
     }
 
-    pub(crate) fn set_settings(&self, settings: Settings) {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.behaviour = settings.behaviour();
-        state.settings = settings;
+    fn record_of(&self, placement: &[Replicas], settings: &Settings) -> Record {
+        Record::Topic {
+            id: self.id,
+            name: self.name.clone(),
+            replicas: placement.to_vec(),
+            settings: settings.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
     }
 
     fn expire(&self, now_ms: i64) {
@@ -98,8 +120,45 @@ impl Topic {
 }
 
 impl Topics {
-    pub(crate) fn new(budget: Arc<Budget>, cluster: Arc<Cluster>) -> Self {
-        Self { catalogue: RwLock::default(), version: AtomicU64::new(0), budget, cluster }
+    /// The topics of a data directory, or, without one, none.
+    pub(crate) fn open(
+        budget: Arc<Budget>,
+        cluster: Arc<Cluster>,
+        storage: Storage,
+    ) -> Result<Self, StartError> {
+        let catalogue = RwLock::default();
+        let version = AtomicU64::new(0);
+        let topics = Self { catalogue, version, budget, cluster, storage, compactor: Compactor::default() };
+        topics.recover()?;
+        Ok(topics)
+    }
+
+    fn recover(&self) -> Result<(), StartError> {
+        let Some(directory) = &self.storage.0 else { return Ok(()) };
+        let mut catalogue = self.catalogue_mut();
+        for (id, stored) in directory.look(|image| image.topics.clone()) {
+            let mut settings = Settings::default();
+            for (name, value) in &stored.settings {
+                settings.set(name, value).map_err(|why| {
+                    let message = format!(
+                        "topic `{}` of the data directory has a setting that is not known: {why}",
+                        stored.name
+                    );
+                    StartError::storage(message, None)
+                })?;
+            }
+            let partitions = (0..).zip(&stored.replicas).enumerate().map(|(turn, (index, replicas))| {
+                let disk = Disk::new(directory, id, &stored.name, index);
+                let leadership = self.cluster.new_leadership(self.cluster.place_again(turn, replicas));
+                let start_offset = stored.starts.get(&index).copied().unwrap_or(0);
+                let epoch = stored.epochs.get(&index).copied().unwrap_or(0);
+                let budget = Arc::clone(&self.budget);
+                Partition::recovered(budget, leadership, disk, start_offset, epoch).map(Arc::new)
+            });
+            let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
+            catalogue.add(Topic::new(id, stored.name, partitions, stored.replicas, settings));
+        }
+        Ok(())
     }
 
     fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
@@ -162,31 +221,42 @@ impl Topics {
     ) -> Result<Arc<Topic>, Denied> {
         let mut catalogue = self.catalogue_mut();
         catalogue.check_new(name, i32::try_from(replicas.len()).unwrap_or(i32::MAX))?;
-        let behaviour = settings.behaviour();
-        let partitions: Vec<_> = replicas.into_iter().map(|replicas| self.new_partition(replicas)).collect();
-        catalogue.partitions += partitions.len();
-        let topic = Arc::new(Topic {
-            name: name.to_owned(),
-            id: Uuid::new_v4(),
-            state: RwLock::new(TopicState { partitions, settings, behaviour }),
-        });
-        catalogue.by_name.insert(name.to_owned(), Arc::clone(&topic));
-        catalogue.by_id.insert(topic.id, Arc::clone(&topic));
-        Ok(topic)
+        let id = Uuid::new_v4();
+        let placed = (0..).zip(&replicas);
+        let partitions =
+            placed.map(|(index, replicas)| self.new_partition(id, name, index, replicas.clone())).collect();
+        let topic = Topic::new(id, name.to_owned(), partitions, replicas, settings);
+        self.storage
+            .write(|| vec![topic.record_of(&topic.state().placement, &topic.settings())])
+            .map_err(not_written)?;
+        Ok(catalogue.add(topic))
+    }
+
+    /// Changes what is set on a topic.
+    pub(crate) fn set_settings(&self, topic: &Topic, settings: Settings) -> Result<(), Denied> {
+        let mut state = topic.state.write().unwrap_or_else(PoisonError::into_inner);
+        let record = || vec![topic.record_of(&state.placement, &settings)];
+        self.storage.write(record).map_err(not_written)?;
+        state.behaviour = settings.behaviour();
+        state.settings = settings;
+        Ok(())
     }
 
     /// Takes a topic away, and wakes the fetches that wait for it.
-    pub(crate) fn delete(&self, topic: &Topic) {
+    pub(crate) fn delete(&self, topic: &Topic) -> Result<(), ResponseError> {
         let mut catalogue = self.catalogue_mut();
-        if catalogue.by_id.remove(&topic.id).is_none() {
-            return;
+        if !catalogue.by_id.contains_key(&topic.id) {
+            return Ok(());
         }
+        self.storage.write(|| vec![Record::TopicDeleted(topic.id)])?;
+        catalogue.by_id.remove(&topic.id);
         catalogue.by_name.remove(&topic.name);
         let state = topic.state();
         catalogue.partitions -= state.partitions.len();
         for partition in &state.partitions {
             partition.close();
         }
+        Ok(())
     }
 
     /// Lets a topic grow to so many partitions, on these brokers or on those whose turn it is, or only says whether it
@@ -211,35 +281,50 @@ impl Topics {
         if validate_only {
             return Ok(());
         }
-        catalogue.partitions += wanted - present;
         let replication = state.partitions[0].leadership().replicas().len();
         let mut assigned = replicas.unwrap_or_default().into_iter();
-        for index in present..wanted {
-            let replicas = assigned.next().unwrap_or_else(|| self.cluster.place(index, replication));
-            state.partitions.push(self.new_partition(replicas));
+        let mut placement = state.placement.clone();
+        placement.extend(
+            (present..wanted)
+                .map(|index| assigned.next().unwrap_or_else(|| self.cluster.place(index, replication))),
+        );
+        self.storage.write(|| vec![topic.record_of(&placement, &state.settings)]).map_err(not_written)?;
+        catalogue.partitions += wanted - present;
+        for (index, replicas) in (0..).zip(&placement).skip(present) {
+            state.partitions.push(self.new_partition(topic.id, &topic.name, index, replicas.clone()));
         }
+        state.placement = placement;
         Ok(())
     }
 
-    fn new_partition(&self, replicas: Replicas) -> Arc<Partition> {
-        Arc::new(Partition::new(Arc::clone(&self.budget), self.cluster.new_leadership(replicas)))
+    fn new_partition(&self, id: Uuid, name: &str, index: i32, replicas: Replicas) -> Arc<Partition> {
+        let budget = Arc::clone(&self.budget);
+        let leadership = self.cluster.new_leadership(replicas);
+        Arc::new(match &self.storage.0 {
+            None => Partition::new(budget, leadership),
+            Some(directory) => {
+                Partition::new_on_disk(budget, leadership, Disk::new(directory, id, name, index))
+            }
+        })
     }
 
-    /// Whether nothing more can be stored.
     /// What all records together may take up, and what of it is free.
     pub(crate) fn room(&self) -> Room {
         self.budget.room()
     }
 
+    /// Whether nothing more can be stored.
     pub(crate) fn are_full(&self) -> bool {
         self.budget.is_full()
     }
 
-    /// Deletes what no topic retains any more.
+    /// Deletes what no topic retains any more, and compacts for a while.
     pub(crate) fn expire(&self, now_ms: i64) {
-        for topic in self.all() {
+        let topics = self.all();
+        for topic in &topics {
             topic.expire(now_ms);
         }
+        self.compactor.run(&topics, now_ms);
     }
 }
 
@@ -261,6 +346,14 @@ impl TopicSource for Topics {
 }
 
 impl Catalogue {
+    fn add(&mut self, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        self.partitions += topic.state().partitions.len();
+        self.by_name.insert(topic.name.clone(), Arc::clone(&topic));
+        self.by_id.insert(topic.id, Arc::clone(&topic));
+        topic
+    }
+
     fn check_new(&self, name: &str, partitions: i32) -> Result<(), Denied> {
         check_name(name)?;
         if self.by_name.contains_key(name) {
@@ -281,6 +374,10 @@ impl Catalogue {
     }
 }
 
+pub(crate) fn not_written(error: ResponseError) -> Denied {
+    (error, "the data directory cannot be written; the broker's log says why".to_owned())
+}
+
 pub(crate) fn check_name(name: &str) -> Result<(), Denied> {
     let valid = !name.is_empty()
         && name.len() <= MAX_NAME_BYTES
@@ -299,7 +396,8 @@ mod tests {
     use super::*;
 
     fn topics() -> Topics {
-        Topics::new(Arc::new(Budget::new(1_000)), Arc::new(Cluster::of(3)))
+        let cluster = Arc::new(Cluster::of(3));
+        Topics::open(Arc::new(Budget::new(1_000)), cluster, Storage::default()).unwrap()
     }
 
     fn create(topics: &Topics, name: &str, partitions: i32) -> Result<Arc<Topic>, ResponseError> {
@@ -313,8 +411,8 @@ mod tests {
         assert!(topics.by_name("orders").is_some() && topics.by_id(topic.id).is_some());
         assert!(topics.partition("orders", 1).is_some());
         assert!(topics.partition("orders", 2).is_none() && topics.partition("orders", -1).is_none());
-        topics.delete(&topic);
-        topics.delete(&topic);
+        topics.delete(&topic).unwrap();
+        topics.delete(&topic).unwrap();
         assert!(topics.by_name("orders").is_none() && topics.by_id(topic.id).is_none());
         assert_eq!(topics.catalogue().partitions, 0);
     }

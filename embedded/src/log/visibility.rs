@@ -19,7 +19,7 @@ pub(crate) struct Aborted {
     pub(crate) producer_id: i64,
     pub(crate) first_offset: i64,
     /// That of its marker.
-    last_offset: i64,
+    pub(super) last_offset: i64,
 }
 
 impl Visibility {
@@ -32,6 +32,10 @@ impl Visibility {
         if let (Some(first_offset), false) = (first, committed) {
             self.aborted.push(Aborted { producer_id: producer.id, first_offset, last_offset: marker });
         }
+    }
+
+    pub(super) fn open_producers(&self) -> impl Iterator<Item = i64> {
+        self.open.keys().copied()
     }
 
     /// Where the open transaction of a producer begins.

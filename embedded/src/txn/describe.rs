@@ -49,12 +49,12 @@ pub(crate) struct Described {
 impl Ledger {
     /// `None` for an id that is unknown.
     pub(crate) fn describe(&self, id: &str) -> Option<Described> {
-        self.0.get(id).map(Entry::describe)
+        self.entries.get(id).map(Entry::describe)
     }
 
     /// Every id, in the order of their names.
     pub(crate) fn describe_all(&self) -> Vec<(String, Described)> {
-        let mut all: Vec<_> = self.0.iter().map(|(id, entry)| (id.clone(), entry.describe())).collect();
+        let mut all: Vec<_> = self.entries.iter().map(|(id, entry)| (id.clone(), entry.describe())).collect();
         all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         all
     }

@@ -6,6 +6,7 @@
 //!    that nothing late becomes part of the next one.
 //! 4. A transaction ends everywhere at once, since one lock covers it: every partition gets its marker, and every
 //!    group its offsets or none.
+//! 5. What has changed is written down before it counts; if it cannot be, it has not changed.
 //!
 //! Kafka needs states in between, because its coordinator and its partitions are on different brokers. Here they are in
 //! one process, so they do not exist.
@@ -15,7 +16,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kafka_protocol::error::ResponseError;
 
+use crate::storage::{Record, Storage, StoredTransaction};
+
 mod describe;
+mod stored;
 #[cfg(test)]
 mod tests;
 
@@ -52,9 +56,12 @@ pub(crate) struct Transactions(Mutex<Ledger>);
 
 /// What is known of every transactional id.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(HashMap<String, Entry>);
+pub(crate) struct Ledger {
+    entries: HashMap<String, Entry>,
+    storage: Storage,
+}
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     producer: ProducerIdentity,
     /// What it was before its latest step to a new epoch, if it took that step itself and may ask for it again.
@@ -63,6 +70,8 @@ struct Entry {
     open: Option<Open>,
     /// How the last transaction ended, for a producer that did not get the answer.
     last: Option<Last>,
+    /// Who ended the last transaction, and how.
+    last_ended: Option<(ProducerIdentity, bool)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -81,7 +90,7 @@ pub(crate) struct End {
     pub(crate) version2: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Open {
     since_ms: u64,
     partitions: BTreeSet<(String, i32)>,
@@ -89,6 +98,11 @@ struct Open {
 }
 
 impl Transactions {
+    /// What a data directory holds, or, without one, nothing.
+    pub(crate) fn open(storage: Storage) -> Self {
+        Self(Mutex::new(Ledger::open(storage)))
+    }
+
     /// The one lock that everything about transactions happens under.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -111,35 +125,44 @@ impl Ledger {
             return Err(ResponseError::InvalidTransactionTimeout);
         }
         let timeout_ms = u64::from(timeout_ms.unsigned_abs());
-        let Some(entry) = self.0.get_mut(id) else {
+        if !self.entries.contains_key(id) {
             self.make_room()?;
             let producer = ProducerIdentity { id: new_producer_id(), epoch: 0 };
-            let entry = Entry { producer, before: None, timeout_ms, open: None, last: None };
-            self.0.insert(id.to_owned(), entry);
+            let entry =
+                Entry { producer, before: None, timeout_ms, open: None, last: None, last_ended: None };
+            self.entries.insert(id.to_owned(), entry);
+            self.save(id, None, None)?;
             return Ok((producer, None));
-        };
-        entry.timeout_ms = timeout_ms;
+        }
+        let old = self.remembered(id);
+        let entry = self.entries.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         if claimed.is_some() && claimed == entry.before && entry.open.is_none() {
             // It has been given its new epoch already, and only the answer was lost.
-            return Ok((entry.producer, None));
+            entry.timeout_ms = timeout_ms;
+            let producer = entry.producer;
+            self.save(id, old, None)?;
+            return Ok((producer, None));
         }
         if claimed.is_some_and(|claimed| claimed != entry.producer) {
             return Err(ResponseError::ProducerFenced);
         }
         let ended = entry.fence(new_producer_id);
         entry.before = claimed;
-        Ok((entry.producer, ended))
+        entry.timeout_ms = timeout_ms;
+        let producer = entry.producer;
+        self.save(id, old, ended.as_ref())?;
+        Ok((producer, ended))
     }
 
     fn make_room(&mut self) -> Result<(), ResponseError> {
-        if self.0.len() >= MAX_IDS {
-            self.0.retain(|_, entry| entry.open.is_some());
+        if self.entries.len() >= MAX_IDS {
+            self.forget_idle()?;
         }
-        if self.0.len() < MAX_IDS { Ok(()) } else { Err(ResponseError::PolicyViolation) }
+        if self.entries.len() < MAX_IDS { Ok(()) } else { Err(ResponseError::PolicyViolation) }
     }
 
     fn entry(&mut self, id: &str, producer: ProducerIdentity) -> Result<&mut Entry, ResponseError> {
-        let entry = self.0.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
+        let entry = self.entries.get_mut(id).ok_or(ResponseError::InvalidProducerIdMapping)?;
         if entry.producer.id != producer.id {
             return Err(ResponseError::InvalidProducerIdMapping);
         }
@@ -157,8 +180,9 @@ impl Ledger {
         producer: ProducerIdentity,
         partitions: impl IntoIterator<Item = (String, i32)>,
     ) -> Result<(), ResponseError> {
+        let old = self.remembered(id);
         self.entry(id, producer)?.opened(now_ms).partitions.extend(partitions);
-        Ok(())
+        self.save(id, old, None)
     }
 
     /// Adds a group's offsets to the open transaction, which may open with them.
@@ -169,13 +193,17 @@ impl Ledger {
         producer: ProducerIdentity,
         group: &str,
     ) -> Result<(), ResponseError> {
+        let old = self.remembered(id);
         let entry = self.entry(id, producer)?;
         let groups = entry.open.as_ref().map(|open| &open.groups);
-        if groups.is_some_and(|groups| groups.len() >= MAX_GROUPS && !groups.contains(group)) {
+        if groups.is_some_and(|groups| groups.contains(group)) {
+            return Ok(());
+        }
+        if groups.is_some_and(|groups| groups.len() >= MAX_GROUPS) {
             return Err(ResponseError::PolicyViolation);
         }
         entry.opened(now_ms).groups.insert(group.to_owned());
-        Ok(())
+        self.save(id, old, None)
     }
 
     /// Whether a producer is who it says, without regard to what it does.
@@ -222,13 +250,15 @@ impl Ledger {
         }
         let asked_again = |entry: &Entry| {
             let last = entry.last.filter(|last| last.version2 && entry.open.is_none());
-            last.filter(|_| entry.before == Some(producer)).map(|last| (last.committed, entry.producer))
+            last.filter(|_| entry.before == Some(producer) || (end.version2 && entry.has_timed_out(producer)))
+                .map(|last| (last.committed, entry.producer))
         };
-        match self.0.get(id).and_then(asked_again) {
+        match self.entries.get(id).and_then(asked_again) {
             Some((committed, now)) if committed == end.committed => return Ok((now, None)),
             Some(_) => return Err(ResponseError::InvalidTxnState),
             None => {}
         }
+        let old = self.remembered(id);
         let entry = self.entry(id, producer)?;
         let is_open = entry.open.is_some();
         if end.version2 {
@@ -236,10 +266,15 @@ impl Ledger {
             if !is_open && end.committed {
                 return Err(ResponseError::InvalidTxnState);
             }
-            return Ok(entry.end_and_advance(end.committed, new_producer_id));
+            let (now, ended) = entry.end_and_advance(end.committed, new_producer_id);
+            self.save(id, old, ended.as_ref())?;
+            return Ok((now, ended));
         }
         match entry.close(end.committed) {
-            Some(ended) => Ok((producer, Some(ended))),
+            Some(ended) => {
+                self.save(id, old, Some(&ended))?;
+                Ok((producer, Some(ended)))
+            }
             None if entry.last.is_some_and(|last| last.committed == end.committed) => Ok((producer, None)),
             None => Err(ResponseError::InvalidTxnState),
         }
@@ -247,12 +282,20 @@ impl Ledger {
 
     /// Aborts what has been open for too long, and fences who left it open.
     pub(crate) fn expire(&mut self, now_ms: u64, mut new_producer_id: impl FnMut() -> i64) -> Vec<Ended> {
-        let expired = |entry: &&mut Entry| {
+        let is_expired = |entry: &Entry| {
             let open = entry.open.as_ref();
             open.is_some_and(|open| now_ms.saturating_sub(open.since_ms) > entry.timeout_ms)
         };
-        let entries = self.0.values_mut().filter(expired);
-        entries.filter_map(|entry| entry.fence(&mut new_producer_id)).collect()
+        let expired = self.entries.iter().filter(|(_, entry)| is_expired(entry));
+        let expired: Vec<String> = expired.map(|(id, _)| id.clone()).collect();
+        let fenced = expired.iter().filter_map(|id| {
+            let old = self.remembered(id);
+            let ended = self.entries.get_mut(id)?.time_out(&mut new_producer_id)?;
+            // What cannot be written down is tried again.
+            self.save(id, old, Some(&ended)).ok()?;
+            Some(ended)
+        });
+        fenced.collect()
     }
 }
 
@@ -264,6 +307,7 @@ impl Entry {
     fn close(&mut self, committed: bool) -> Option<Ended> {
         let open = self.open.take()?;
         self.last = Some(Last { committed, version2: false, since_ms: open.since_ms });
+        self.last_ended = Some((self.producer, committed));
         Some(Ended { producer: self.producer, committed, partitions: open.partitions, groups: open.groups })
     }
 
@@ -290,6 +334,21 @@ impl Entry {
         ended
     }
 
+    /// As [`Self::fence`], and remembers how it ended: the producer is still the same one, and may ask.
+    fn time_out(&mut self, new_producer_id: impl FnOnce() -> i64) -> Option<Ended> {
+        let since_ms = self.open.as_ref()?.since_ms;
+        let ended = self.fence(new_producer_id);
+        self.last = Some(Last { committed: false, version2: true, since_ms });
+        ended
+    }
+
+    /// Whether a producer's transaction was the last, and was aborted for its age. Only then does an end give a new epoch
+    /// that nobody has asked for.
+    fn has_timed_out(&self, producer: ProducerIdentity) -> bool {
+        let next = producer.epoch.checked_add(1).map(|epoch| ProducerIdentity { epoch, ..producer });
+        self.before.is_none() && next == Some(self.producer)
+    }
+
     /// Moves on to the next epoch. What was open is ended in the new one, so that its partitions refuse the old.
     fn close_in_next_epoch(
         &mut self,
@@ -301,6 +360,9 @@ impl Entry {
             None => self.producer,
         };
         let ended = self.close(committed).map(|ended| Ended { producer: ended_by, ..ended });
+        if ended.is_some() {
+            self.last_ended = Some((ended_by, committed));
+        }
         // The last epoch is left free, for the producer that goes on under a new id.
         self.producer = if ended_by.epoch == i16::MAX {
             ProducerIdentity { id: new_producer_id(), epoch: 0 }

@@ -57,10 +57,14 @@ impl Drop for Embedded {
 }
 
 fn builder(properties: &EmbeddedProperties) -> EmbeddedBrokerBuilder {
-    EmbeddedBroker::builder()
+    let builder = EmbeddedBroker::builder()
         .brokers(properties.brokers)
         .port(properties.port)
-        .partitions(i32::try_from(properties.partitions).unwrap_or(i32::MAX))
+        .partitions(i32::try_from(properties.partitions).unwrap_or(i32::MAX));
+    match properties.data_directory.as_deref().filter(|directory| !directory.is_empty()) {
+        Some(directory) => builder.data_directory(directory),
+        None => builder,
+    }
 }
 
 /// The life of the broker's thread.

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use crate::app::App;
-use crate::config::model::{JobSettings, ListenerSettings, Trigger};
+use crate::config::model::{JobSettings, ListenerSettings, Ordering, Trigger};
 use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::{
     Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
 };
 use crate::schedule::CronPlan;
+
+/// How many threads a listener's plain `fn` may be run on at once.
+const HANDLER_THREADS_MAX: u32 = 1024;
 
 /// One listener with its settings.
 pub(super) struct PlannedListener {
@@ -142,6 +145,15 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
         && settings.consumer.ack_mode == crate::config::model::AckMode::Record
     {
         "its function takes a batch, and its ack mode is `record`: there is no single record to commit after; use `batch`"
+    } else if descriptor.kind == HandlerKind::Batch && settings.ordering != Ordering::Partition {
+        "its function takes a batch, and its ordering is not `partition`: the records of a batch are handled together; take \
+         one record at a time, or use `partition`"
+    } else if descriptor.blocking
+        && settings.ordering != Ordering::Partition
+        && settings.consumer.max_in_flight > HANDLER_THREADS_MAX
+    {
+        "its function is a plain `fn`, and its `max-in-flight` is above 1024: each handler at work needs a thread; make it an \
+         `async fn`, or lower `max-in-flight`"
     } else {
         return Ok(());
     };

@@ -5,13 +5,16 @@ use super::de;
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean};
 use super::model::{
     AckMode, CommitMode, ConsumerProperties, JobProperties, JobSettings, ListenerProperties,
-    ListenerSettings, Trigger,
+    ListenerSettings, Ordering, Trigger,
 };
 use super::placeholder::Resolver;
 use super::schema::{SchemaNode, Shape};
 use super::settings::Settings;
 use super::tree::{Kind, Node, Origin, Place, Provenance, join};
 use super::validate::{self, Section};
+
+/// The default of `max-in-flight` where it counts handlers at work: `ordering: key` and `none`.
+const AT_WORK_DEFAULT: u32 = 256;
 
 /// What an attribute gives for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +107,14 @@ impl Settings {
         if consumer.commit == CommitMode::Manual && !section.is_set("ack-mode") {
             consumer.ack_mode = AckMode::Manual;
         }
+        if listener.ordering != Ordering::Partition && !section.is_set("max-in-flight") {
+            consumer.max_in_flight = AT_WORK_DEFAULT;
+        }
         let mut errors = ConfigErrors::default();
         validate::consumer(&section, &Section::new(Some(&own), &path), &consumer, &mut errors);
         validate::backoff(&section.child("error"), &mut errors);
         validate::backoff(&section.child("supervision"), &mut errors);
+        validate::ordering(&section, &Section::new(Some(&own), &path), &listener, &consumer, &mut errors);
         validate::listener(&section, &listener, &consumer, attributes.first(), &mut errors);
         errors.into_result(ListenerSettings {
             id: id.to_owned(),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::config::model::{AckMode, CommitMode};
 
-use super::tracker::{Slot, Tracker};
+use super::tracker::{Offer, Slot, Tracker};
 
 /// The wait before a failed commit is sent again: from this, doubling, to [`RETRY_MAX`].
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
@@ -25,6 +25,9 @@ pub(crate) struct CommitPlan {
     pub(crate) ack: AckMode,
     pub(crate) ack_count: u64,
     pub(crate) ack_time: Duration,
+    /// Whether records are settled in any order, so that what is done beyond the offset to commit is worth a commit, and
+    /// a batch may stay open for long while others are finished.
+    pub(crate) unordered: bool,
 }
 
 /// What became of one partition's offset.
@@ -45,7 +48,7 @@ pub(crate) enum Answer {
 pub(crate) struct Committer {
     plan: CommitPlan,
     slots: HashMap<Slot, Pending>,
-    in_flight: Option<Vec<(Slot, i64)>>,
+    in_flight: Option<Vec<Offer>>,
     /// Records settled since the last commit was sent.
     settled: u64,
     sent_at: Duration,
@@ -101,7 +104,7 @@ impl Committer {
         pending.due |= match self.plan.ack {
             AckMode::Record => true,
             AckMode::ManualImmediate => acknowledged,
-            AckMode::Manual => acknowledged && pending.open_batches == 0,
+            AckMode::Manual => acknowledged && (pending.open_batches == 0 || self.plan.unordered),
             AckMode::Batch | AckMode::Time | AckMode::Count | AckMode::CountTime => false,
         };
     }
@@ -143,46 +146,46 @@ impl Committer {
     /// Whether the last call has been answered: nothing of it is due or under way. Told once.
     pub(crate) fn take_last_call_done(&mut self, tracker: &Tracker) -> bool {
         let Some(slots) = &self.last_call else { return false };
-        let under_way = self.in_flight.iter().flatten().any(|(slot, _)| slots.contains(slot));
+        let under_way = self.in_flight.iter().flatten().any(|offer| slots.contains(&offer.slot));
         let is_due = |slot: &Slot| self.slots.get(slot).is_some_and(|pending| pending.due);
-        let done =
-            !under_way && !slots.iter().any(|slot| is_due(slot) && tracker.committable(*slot).is_some());
+        let offers = |slot: &Slot| tracker.offer(*slot, self.plan.unordered).is_some();
+        let done = !under_way && !slots.iter().any(|slot| is_due(slot) && offers(slot));
         if done {
             self.last_call = None;
         }
         done
     }
 
-    /// What to send now, if anything: (slot, the next offset to read).
-    pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<(Slot, i64)>> {
+    /// What to send now, if anything.
+    pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<Offer>> {
         self.time_trigger(now);
         if self.in_flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
-        let mut offsets = Vec::new();
+        let mut offers = Vec::new();
         for (slot, pending) in &mut self.slots {
             if !pending.due {
                 continue;
             }
-            match tracker.committable(*slot) {
-                Some(offset) => offsets.push((*slot, offset)),
+            match tracker.offer(*slot, self.plan.unordered) {
+                Some(offer) => offers.push(offer),
                 None => pending.due = false,
             }
         }
-        if offsets.is_empty() {
+        if offers.is_empty() {
             return None;
         }
-        offsets.sort_unstable();
-        for (slot, _) in &offsets {
-            if let Some(pending) = self.slots.get_mut(slot) {
+        offers.sort_unstable();
+        for offer in &offers {
+            if let Some(pending) = self.slots.get_mut(&offer.slot) {
                 *pending = Pending { open_batches: pending.open_batches, ..Pending::default() };
             }
         }
         self.settled = 0;
         self.sent_at = now;
         self.retry_at = None;
-        self.in_flight = Some(offsets.clone());
-        Some(offsets)
+        self.in_flight = Some(offers.clone());
+        Some(offers)
     }
 
     /// The commit under way was answered, or could not be sent: `answer` tells of each slot. Returns whether a slot
@@ -194,16 +197,16 @@ impl Committer {
         mut answer: impl FnMut(Slot) -> Answer,
     ) -> CommitReport {
         let mut report = CommitReport::default();
-        for (slot, offset) in self.in_flight.take().unwrap_or_default() {
-            match answer(slot) {
+        for offer in self.in_flight.take().unwrap_or_default() {
+            match answer(offer.slot) {
                 Answer::Confirmed => {
-                    tracker.committed(slot, offset);
-                    report.confirmed.push((slot, offset));
+                    tracker.committed(offer);
+                    report.confirmed.push(offer);
                 }
                 Answer::Retriable => {
                     report.failed += 1;
                     if self.plan.commit != CommitMode::Async {
-                        self.slots.entry(slot).and_modify(|pending| pending.due = true);
+                        self.slots.entry(offer.slot).and_modify(|pending| pending.due = true);
                         report.retried = true;
                     }
                 }
@@ -248,7 +251,7 @@ impl Committer {
             return;
         }
         for pending in self.slots.values_mut() {
-            pending.due |= pending.ripe && pending.open_batches == 0;
+            pending.due |= pending.ripe && (pending.open_batches == 0 || self.plan.unordered);
         }
     }
 }
@@ -256,7 +259,7 @@ impl Committer {
 /// What an answer changed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct CommitReport {
-    pub(crate) confirmed: Vec<(Slot, i64)>,
+    pub(crate) confirmed: Vec<Offer>,
     pub(crate) failed: usize,
     pub(crate) stale: usize,
     pub(crate) retried: bool,
@@ -276,7 +279,8 @@ mod tests {
 
     impl Bench {
         fn new(commit: CommitMode, ack: AckMode) -> Self {
-            let plan = CommitPlan { commit, ack, ack_count: 3, ack_time: Duration::from_secs(5) };
+            let plan =
+                CommitPlan { commit, ack, ack_count: 3, ack_time: Duration::from_secs(5), unordered: false };
             let mut bench = Self {
                 committer: Committer::new(plan),
                 tracker: Tracker::default(),
@@ -288,17 +292,17 @@ mod tests {
         }
 
         fn deliver(&mut self, offsets: std::ops::Range<i64>) {
-            self.tracker.deliver(SLOT, offsets);
+            self.tracker.deliver(SLOT, offsets.map(|offset| (offset, 1)));
             self.committer.dispatched(SLOT);
         }
 
         fn settle(&mut self, offset: i64) {
-            let count = self.tracker.settle(SLOT, offset, offset);
+            let count = self.tracker.settle(SLOT, offset, offset).records;
             self.committer.settled(SLOT, count, self.committer.plan.ack.is_manual());
         }
 
         fn next(&mut self) -> Option<i64> {
-            self.committer.next(self.now, &self.tracker).map(|offsets| offsets[0].1)
+            self.committer.next(self.now, &self.tracker).map(|offers| offers[0].offset)
         }
 
         fn boundary(&mut self) {
@@ -344,6 +348,24 @@ mod tests {
             bench.now += Duration::from_secs(5);
             step(&mut bench, &mut seen);
             assert_eq!(seen, expected, "{ack:?}");
+        }
+    }
+
+    /// Records that are done behind one that is not are worth a commit where their order does not matter, at the end of
+    /// their own batch although an earlier one stays open.
+    #[test]
+    fn what_is_done_beyond_an_open_record_is_committed_without_order() {
+        for (unordered, expected) in [(false, None), (true, Some(0))] {
+            let mut bench = Bench::new(CommitMode::Sync, AckMode::Batch);
+            bench.committer.plan.unordered = unordered;
+            bench.deliver(0..2);
+            bench.deliver(2..3);
+            bench.settle(2);
+            bench.boundary();
+            assert_eq!(bench.next(), expected);
+            bench.answer(Answer::Confirmed);
+            bench.boundary();
+            assert_eq!(bench.next(), None, "told once");
         }
     }
 

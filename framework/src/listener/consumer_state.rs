@@ -1,5 +1,6 @@
 //! What one consumer's poll thread shares with the container: options in, commands in, state out.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::lanes::{Handler, LaneShared};
+use super::room::Room;
 use super::settlements::Settlements;
 use super::statistics::Statistics;
 use crate::observe::names;
@@ -23,7 +25,12 @@ pub(crate) struct ConsumerOptions {
     /// Whether a partition without a committed offset starts at its end.
     pub(crate) start_at_latest: bool,
     pub(crate) max_poll_records: usize,
-    pub(crate) in_flight_max: usize,
+    /// How much may be in flight.
+    pub(crate) room: Room,
+    /// How long the text of an offset map may be.
+    pub(crate) map_bytes_max: usize,
+    /// After what time the first open record of a partition counts as stuck; zero is never.
+    pub(crate) stuck_after: Duration,
     pub(crate) poll_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) commit_timeout: Duration,
@@ -74,7 +81,11 @@ pub(crate) struct ConsumerMetrics {
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
     pub(crate) lost: Counter,
-    pub(crate) in_flight: Gauge,
+    in_flight: Gauge,
+    in_flight_bytes: Gauge,
+    /// Records that an earlier owner of their partition had finished.
+    pub(crate) finished_before: Counter,
+    listener: String,
 }
 
 /// What a consumer is about.
@@ -101,8 +112,39 @@ pub(crate) struct ConsumerView {
     pub(crate) commit_overdue: bool,
     /// No topic is there that it subscribes to.
     pub(crate) is_without_topics: bool,
+    /// Records that hold up their partitions for too long.
+    pub(crate) stuck: Vec<StuckRecord>,
     complained_at: Option<Instant>,
     suppressed: u32,
+}
+
+/// A record that has been the first open one of its partition for longer than `stuck-after`: nothing behind it can be
+/// committed.
+///
+/// Its `Display` names it: `record orders-0@42 (key `k`) is open for 75 s`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StuckRecord {
+    /// The topic.
+    pub topic: String,
+    /// The partition, from 0.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The key as text that is safe to log; `None` if the record has none.
+    pub key: Option<String>,
+    /// For how long everything in front of it has been done, and it has not.
+    pub age: Duration,
+}
+
+impl fmt::Display for StuckRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "record {}-{}@{}", self.topic, self.partition, self.offset)?;
+        if let Some(key) = &self.key {
+            write!(f, " (key `{key}`)")?;
+        }
+        write!(f, " is open for {} s", self.age.as_secs())
+    }
 }
 
 impl ConsumerShared {
@@ -178,6 +220,16 @@ impl ConsumerShared {
     pub(crate) fn set_commit_overdue(&self, overdue: bool) {
         if self.state.commit_overdue.swap(overdue, Ordering::Relaxed) != overdue {
             self.update(|view| view.commit_overdue = overdue);
+        }
+    }
+
+    /// Notes which records are stuck now.
+    pub(crate) fn set_stuck(&self, stuck: Vec<StuckRecord>) {
+        let mut view = self.view();
+        if !(stuck.is_empty() && view.stuck.is_empty()) {
+            view.stuck = stuck;
+            drop(view);
+            self.changed.notify_one();
         }
     }
 
@@ -267,6 +319,13 @@ impl ConsumerMetrics {
     pub(crate) fn of(listener: &str, index: u16) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
+        let gauge = |name: &'static str| {
+            gauge!(
+                name,
+                names::LABEL_LISTENER => listener.to_owned(),
+                names::LABEL_CONSUMER => index.to_string(),
+            )
+        };
         Self {
             received: counter(names::LISTENER_RECORDS_RECEIVED),
             unassigned: counter(names::LISTENER_RECORDS_UNASSIGNED),
@@ -274,11 +333,27 @@ impl ConsumerMetrics {
             commits: counter(names::LISTENER_COMMITS),
             commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             lost: counter(names::LISTENER_PARTITIONS_LOST),
-            in_flight: gauge!(
-                names::LISTENER_IN_FLIGHT,
-                names::LABEL_LISTENER => listener.to_owned(),
-                names::LABEL_CONSUMER => index.to_string(),
-            ),
+            in_flight: gauge(names::LISTENER_IN_FLIGHT),
+            in_flight_bytes: gauge(names::LISTENER_IN_FLIGHT_BYTES),
+            finished_before: counter(names::LISTENER_RECORDS_FINISHED_BEFORE),
+            listener: listener.to_owned(),
         }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and bytes in flight are small")]
+    pub(crate) fn set_in_flight(&self, records: usize, bytes: u64) {
+        self.in_flight.set(records as f64);
+        self.in_flight_bytes.set(bytes as f64);
+    }
+
+    /// How long the text of a partition's offset map is.
+    pub(crate) fn map_bytes(&self, partition: &TopicPartition, bytes: usize) {
+        let labels = [
+            (names::LABEL_LISTENER, self.listener.clone()),
+            (names::LABEL_TOPIC, partition.topic.to_string()),
+            (names::LABEL_PARTITION, partition.partition.to_string()),
+        ];
+        #[expect(clippy::cast_precision_loss, reason = "a text of some kilobytes")]
+        gauge!(names::LISTENER_OFFSET_MAP_BYTES, &labels).set(bytes as f64);
     }
 }

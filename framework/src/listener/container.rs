@@ -19,12 +19,15 @@ use tracing::{Dispatch, Instrument, error, info, info_span, warn};
 
 use super::committer::CommitPlan;
 use super::consumer_state::{
-    ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase,
+    ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase, StuckRecord,
 };
+use super::handler_threads::HandlerThreads;
+use super::key_lane::Permits;
 use super::lanes::{Handler, LaneMetrics, LaneShared};
 use super::poller::{PollExit, Poller};
+use super::room::Room;
 use super::settlements::Settlements;
-use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings};
+use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
 use crate::handler::Location;
 use crate::observe::names;
 use crate::policy::ErrorPolicy;
@@ -34,6 +37,10 @@ use crate::supervise::{Restart, RestartBudget};
 const COMMANDS_MAX: usize = 16;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many records of a partition may wait in its lane without order at least. The more there are, the more keys can be
+/// handled at once; and a pause throws away what the client has fetched ahead, so it must not come several times a second.
+const QUEUED_RECORDS_MIN: usize = 16384;
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +136,7 @@ pub(crate) struct ContainerView {
     pub(crate) disconnected_since: Option<Instant>,
     pub(crate) commit_overdue: bool,
     pub(crate) is_without_topics: bool,
+    pub(crate) stuck: Vec<StuckRecord>,
 }
 
 impl Container {
@@ -208,6 +216,7 @@ impl Container {
             all.disconnected_since = all.disconnected_since.or(view.disconnected_since);
             all.commit_overdue |= view.commit_overdue;
             all.is_without_topics |= view.is_without_topics;
+            all.stuck.extend(view.stuck.iter().cloned());
         }
         all
     }
@@ -349,13 +358,19 @@ impl Worker {
         let settings = &self.spec.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
+        let unordered = settings.ordering != RecordOrder::Partition;
+        let at_work_max = share(consumer.max_in_flight, consumer.concurrency, index);
+        let threads = format!("{}-handler", settings.id);
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
             policy: ErrorPolicy::new(&settings.error),
+            ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
             blocking: self.spec.blocking,
+            permits: Permits::new(at_work_max),
+            threads: HandlerThreads::new(self.spec.runtime.clone(), threads, at_work_max),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
         };
@@ -364,12 +379,26 @@ impl Worker {
             ack: consumer.ack_mode,
             ack_count: u64::from(consumer.ack_count),
             ack_time: consumer.ack_time.get(),
+            unordered,
+        };
+        let map_bytes_max = consumer.offset_metadata_max_bytes.as_bytes();
+        let room = Room {
+            // Without order the records at work are bounded by permits; others have to wait there for a key to be free.
+            records_max: if unordered {
+                QUEUED_RECORDS_MIN.max(at_work_max.saturating_mul(2))
+            } else {
+                to_usize(consumer.max_in_flight)
+            },
+            bytes_max: consumer.max_in_flight_bytes.as_bytes() / u64::from(consumer.concurrency.max(1)),
+            map_bytes_max: unordered.then_some(map_bytes_max),
         };
         let options = ConsumerOptions {
             plan,
             start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
             max_poll_records: to_usize(consumer.max_poll_records),
-            in_flight_max: to_usize(consumer.max_in_flight),
+            room,
+            map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
+            stuck_after: consumer.stuck_after.get(),
             poll_timeout: consumer.poll_timeout.get(),
             drain_timeout: consumer.drain_timeout.get(),
             commit_timeout: consumer.commit_timeout.get(),
@@ -531,6 +560,13 @@ fn subscription(settings: &ListenerSettings) -> Vec<String> {
 fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) -> String {
     let prefix = settings.consumer.client_id.as_deref().or(configured).unwrap_or(&settings.id);
     format!("{prefix}-{index}")
+}
+
+/// A consumer's part of what is given for the whole listener.
+fn share(total: u32, consumers: u16, index: u16) -> usize {
+    let consumers = u32::from(consumers.max(1));
+    let extra = u32::from(u32::from(index) < total % consumers);
+    to_usize((total / consumers + extra).max(1))
 }
 
 fn to_usize(number: u32) -> usize {

@@ -10,8 +10,11 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::consumer_state::ConsumerShared;
+use super::key_lane::KeyLane;
 use super::lanes::{Handler, Lane, LaneControl, LaneShared};
-use super::tracker::{Slot, Tracker};
+use super::room::{self, Load, Room};
+use super::tracker::{Freed, Offer, Slot, Tracker};
+use crate::config::model::Ordering;
 use crate::record::Chunk;
 
 /// How many chunks a lane's queue holds; what is beyond is parked with the poll thread.
@@ -19,22 +22,17 @@ const QUEUED_CHUNKS_MAX: usize = 64;
 /// How long abandoned lanes may take to end when the consumer closes, before they are left behind.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A chunk on its way to a lane.
-pub(crate) struct Dispatch {
-    pub(crate) slot: Slot,
-    pub(crate) chunk: Arc<Chunk>,
-}
-
 /// The lanes of one consumer.
 pub(crate) struct LaneSet {
     shared: Arc<LaneShared>,
     handler: Arc<dyn Handler>,
     runtime: Handle,
-    in_flight_max: usize,
+    room: Room,
     lanes: BTreeMap<Slot, LaneHandle>,
+    /// What all lanes were given and have not settled.
+    load: Load,
     /// Lanes that were told to end and have not been joined.
     ending: Vec<LaneJoin>,
-    parked_unpaused: usize,
 }
 
 struct LaneHandle {
@@ -43,8 +41,23 @@ struct LaneHandle {
     partition: TopicPartition,
     join: Option<LaneJoin>,
     parked: VecDeque<Arc<Chunk>>,
+    /// How many records are in `parked`.
+    parked_records: usize,
+    /// What the lane was given and has not settled.
+    load: Load,
     paused: bool,
     stopping: bool,
+}
+
+impl LaneHandle {
+    /// Whether records wait for the lane although its partition is still fetched.
+    fn is_stalled(&self) -> bool {
+        !self.parked.is_empty() && !self.paused && !self.stopping
+    }
+
+    fn view(&self, slot: Slot, all: Load, lanes: usize) -> room::Lane {
+        room::Lane { slot, own: self.load, parked: self.parked_records, all, lanes }
+    }
 }
 
 enum LaneJoin {
@@ -74,10 +87,10 @@ impl LaneSet {
             shared: Arc::clone(&consumer.lanes),
             handler: Arc::clone(&consumer.handler),
             runtime: consumer.runtime.clone(),
-            in_flight_max: consumer.options.in_flight_max,
+            room: consumer.options.room,
             lanes: BTreeMap::new(),
+            load: Load::default(),
             ending: Vec::new(),
-            parked_unpaused: 0,
         }
     }
 
@@ -86,23 +99,13 @@ impl LaneSet {
         let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS_MAX);
         let control = Arc::new(LaneControl::default());
         let name = partition.to_string();
-        let lane = Lane::new(Arc::clone(&self.shared), Arc::clone(&control), slot, name, receiver);
-        let run = lane.run(Arc::clone(&self.handler));
-        let join = if self.shared.blocking {
-            let runtime = self.runtime.clone();
-            let thread = std::thread::Builder::new()
-                .name(format!("{}-{partition}", self.shared.listener))
-                .spawn(move || runtime.block_on(run));
-            match thread {
-                Ok(thread) => Some(LaneJoin::Thread(thread)),
-                Err(error) => {
-                    // The lane was moved into the closure and dropped with it, which reported its end as a failure.
-                    error!(listener = %self.shared.listener, %partition, %error, "could not start a lane's thread");
-                    None
-                }
-            }
+        let (shared, handler) = (Arc::clone(&self.shared), Arc::clone(&self.handler));
+        let join = if self.shared.ordering == Ordering::Partition {
+            let lane = Lane::new(shared, Arc::clone(&control), slot, name, receiver);
+            self.spawn(lane.run(handler), partition)
         } else {
-            Some(LaneJoin::Task(self.runtime.spawn(run)))
+            let lane = KeyLane::new(shared, Arc::clone(&control), slot, name, receiver);
+            Some(LaneJoin::Task(self.runtime.spawn(lane.run(handler))))
         };
         let handle = LaneHandle {
             chunks: sender,
@@ -110,66 +113,95 @@ impl LaneSet {
             partition: partition.clone(),
             join,
             parked: VecDeque::new(),
+            parked_records: 0,
+            load: Load::default(),
             paused: false,
             stopping: false,
         };
         self.lanes.insert(slot, handle);
     }
 
-    /// Gives a chunk to its lane, or parks it behind what is parked already.
-    pub(crate) fn dispatch(&mut self, dispatch: Dispatch, tracker: &Tracker) {
-        let in_flight_max = self.in_flight_max;
-        let Some(lane) = self.lanes.get_mut(&dispatch.slot).filter(|lane| !lane.stopping) else { return };
-        let has_room = lane.parked.is_empty()
-            && tracker.in_flight(dispatch.slot) <= in_flight_max.max(dispatch.chunk.records.len());
-        let rejected = if has_room {
-            lane.chunks.try_send(dispatch.chunk).err().map(mpsc::error::TrySendError::into_inner)
-        } else {
-            Some(dispatch.chunk)
-        };
-        if let Some(chunk) = rejected {
-            if lane.parked.is_empty() && !lane.paused {
-                self.parked_unpaused += 1;
-            }
-            lane.parked.push_back(chunk);
+    /// Starts a lane in order: as a task, or on a thread of its own for a plain `fn`.
+    fn spawn(
+        &self,
+        run: impl Future<Output = ()> + Send + 'static,
+        partition: &TopicPartition,
+    ) -> Option<LaneJoin> {
+        if !self.shared.blocking {
+            return Some(LaneJoin::Task(self.runtime.spawn(run)));
         }
+        let runtime = self.runtime.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-{partition}", self.shared.listener))
+            .spawn(move || runtime.block_on(run));
+        match thread {
+            Ok(thread) => Some(LaneJoin::Thread(thread)),
+            Err(error) => {
+                // The lane was moved into the closure and dropped with it, which reported its end as a failure.
+                error!(listener = %self.shared.listener, %partition, %error, "could not start a lane's thread");
+                None
+            }
+        }
+    }
+
+    /// Keeps a chunk for its lane, behind what is kept already.
+    pub(crate) fn park(&mut self, slot: Slot, chunk: Arc<Chunk>) {
+        let Some(lane) = self.lanes.get_mut(&slot).filter(|lane| !lane.stopping) else { return };
+        lane.parked_records += chunk.records.len();
+        lane.parked.push_back(chunk);
     }
 
     /// Gives lanes what is parked for them, as far as they have room.
-    pub(crate) fn dispatch_parked(&mut self, tracker: &Tracker) {
+    pub(crate) fn dispatch(&mut self, tracker: &Tracker) {
+        let count = self.lanes.len();
         for (slot, lane) in &mut self.lanes {
-            if lane.parked.is_empty() {
-                continue;
-            }
-            let parked_records: usize = lane.parked.iter().map(|chunk| chunk.records.len()).sum();
-            let mut at_lane = tracker.in_flight(*slot).saturating_sub(parked_records);
             while let Some(chunk) = lane.parked.pop_front() {
-                let fits = at_lane == 0 || at_lane + chunk.records.len() <= self.in_flight_max;
-                at_lane += chunk.records.len();
-                if !fits {
+                let load = Load::of(&chunk);
+                let has_room = self.room.has_for(&lane.view(*slot, self.load, count), &chunk, tracker);
+                let rejected = if has_room {
+                    lane.chunks.try_send(chunk).err().map(mpsc::error::TrySendError::into_inner)
+                } else {
+                    Some(chunk)
+                };
+                if let Some(chunk) = rejected {
                     lane.parked.push_front(chunk);
                     break;
                 }
-                if let Err(full) = lane.chunks.try_send(chunk) {
-                    lane.parked.push_front(full.into_inner());
-                    break;
-                }
-            }
-            if lane.parked.is_empty() && !lane.paused {
-                self.parked_unpaused -= 1;
+                lane.parked_records -= load.records;
+                lane.load.add(load);
+                self.load.add(load);
             }
         }
     }
 
+    /// A lane's records were settled.
+    pub(crate) fn settled(&mut self, slot: Slot, freed: Freed) {
+        if let Some(lane) = self.lanes.get_mut(&slot) {
+            let before = lane.load;
+            lane.load.remove(Load { records: freed.records, bytes: freed.bytes });
+            let gone =
+                Load { records: before.records - lane.load.records, bytes: before.bytes - lane.load.bytes };
+            self.load.remove(gone);
+        }
+    }
+
+    /// What lanes were given and have not settled.
+    pub(crate) fn load(&self) -> Load {
+        self.load
+    }
+
+    /// How many more bytes of records may be taken in before something has to be settled.
+    pub(crate) fn bytes_left(&self) -> u64 {
+        self.room.bytes_max.saturating_sub(self.load.bytes)
+    }
+
     pub(crate) fn is_any_parked(&self) -> bool {
-        self.parked_unpaused > 0
+        self.lanes.values().any(LaneHandle::is_stalled)
     }
 
     /// The partitions whose lanes are full and that are not paused; they count as paused from now on.
     pub(crate) fn take_to_pause(&mut self) -> Vec<TopicPartition> {
-        self.parked_unpaused = 0;
-        let full =
-            self.lanes.values_mut().filter(|lane| !lane.parked.is_empty() && !lane.paused && !lane.stopping);
+        let full = self.lanes.values_mut().filter(|lane| lane.is_stalled());
         full.map(|lane| {
             lane.paused = true;
             lane.partition.clone()
@@ -179,9 +211,11 @@ impl LaneSet {
 
     /// The paused partitions whose lanes are at most half full; they count as running from now on.
     pub(crate) fn take_to_resume(&mut self, tracker: &Tracker) -> Vec<TopicPartition> {
-        let half = self.in_flight_max / 2;
+        let (all, count, room) = (self.load, self.lanes.len(), self.room);
         let paused = self.lanes.iter_mut().filter(|(_, lane)| lane.paused && !lane.stopping);
-        let free = paused.filter(|(slot, lane)| lane.parked.is_empty() && tracker.in_flight(**slot) <= half);
+        let free = paused.filter(|(slot, lane)| {
+            lane.parked.is_empty() && room.has_half(&lane.view(**slot, all, count), tracker)
+        });
         free.map(|(_, lane)| {
             lane.paused = false;
             lane.partition.clone()
@@ -191,10 +225,8 @@ impl LaneSet {
 
     pub(crate) fn stop(&mut self, slot: Slot) {
         if let Some(lane) = self.lanes.get_mut(&slot) {
-            if !lane.parked.is_empty() && !lane.paused {
-                self.parked_unpaused -= 1;
-            }
             lane.parked.clear();
+            lane.parked_records = 0;
             lane.stopping = true;
             lane.control.stop();
         }
@@ -226,14 +258,17 @@ impl LaneSet {
 
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.stop(slot);
-        if let Some(join) = self.lanes.remove(&slot).and_then(|lane| lane.join) {
-            self.ending.push(join);
+        if let Some(lane) = self.lanes.remove(&slot) {
+            self.load.remove(lane.load);
+            self.ending.extend(lane.join);
         }
     }
 
-    pub(crate) fn committed(&self, slot: Slot, offset: i64) {
-        if let Some(lane) = self.lanes.get(&slot) {
-            lane.control.committed(offset);
+    pub(crate) fn committed(&self, offer: Offer) {
+        if let Some(lane) = self.lanes.get(&offer.slot) {
+            let is_ordered = self.shared.ordering == Ordering::Partition;
+            let settled = i64::try_from(offer.mark).unwrap_or(i64::MAX);
+            lane.control.committed(if is_ordered { offer.offset } else { settled });
         }
     }
 
@@ -252,6 +287,10 @@ impl LaneSet {
                 // A panic of the lane itself was reported when it ended.
                 drop(thread.join());
             }
+        }
+        let left_behind = self.shared.threads.close(deadline.max(Instant::now()));
+        if left_behind > 0 {
+            warn!(listener = %self.shared.listener, handlers = left_behind, "handlers did not return in time and are left behind");
         }
     }
 }

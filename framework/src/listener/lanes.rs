@@ -22,9 +22,11 @@ use metrics::{Counter, Histogram};
 use tokio::sync::{Notify, mpsc};
 use tracing::{error, warn};
 
+use super::handler_threads::HandlerThreads;
+use super::key_lane::{KeyLane, Permits};
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
-use crate::config::model::AckMode;
+use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::{ExtractError, HandlerError};
 use crate::handler::{AckTarget, Outcome};
 use crate::policy::{Decision, ErrorPolicy, Fault};
@@ -38,6 +40,10 @@ pub trait Handler: Send + Sync {
     /// Runs the handler over everything that the lane is given, until the lane ends.
     #[doc(hidden)]
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()>;
+
+    /// The same, where records need not wait for those of other keys.
+    #[doc(hidden)]
+    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()>;
 }
 
 /// Makes the handler of a function that takes one record.
@@ -71,7 +77,7 @@ struct BatchHandler<F> {
 impl<F, Fut> Handler for RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
+    Fut: Future<Output = Outcome> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -84,6 +90,16 @@ where
                 lane.chunk_done(&chunk);
             }
         })
+    }
+
+    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()> {
+        if lane.is_blocking() {
+            Box::pin(lane.drive(|view, shared| {
+                (self.call)(view).map(|handler| shared.threads.run(handler)).map_err(Fault::Extract)
+            }))
+        } else {
+            Box::pin(lane.drive(|view, _| (self.call)(view).map_err(Fault::Extract)))
+        }
     }
 }
 
@@ -125,6 +141,10 @@ where
             }
         })
     }
+
+    fn run_by_key<'a>(&'a self, _: &'a mut KeyLane) -> BoxFuture<'a, ()> {
+        unreachable!("start-up refuses a batch listener with another ordering than `partition`")
+    }
 }
 
 impl<F, Fut> BatchHandler<F>
@@ -157,10 +177,15 @@ pub(crate) struct LaneShared {
     pub(crate) listener: String,
     pub(crate) settlements: Arc<Settlements>,
     pub(crate) policy: ErrorPolicy,
+    pub(crate) ordering: RecordOrder,
     pub(crate) ack: AckMode,
-    /// Whether each record waits for the commit of its own offset before the next one starts.
+    /// Whether each record waits for its own commit before the next one of its lane, or of its key, starts.
     pub(crate) wait_for_commit: bool,
     pub(crate) blocking: bool,
+    /// How many handlers may be at work; without order by partition only.
+    pub(crate) permits: Permits,
+    /// Where plain `fn` handlers run; without order by partition only.
+    pub(crate) threads: HandlerThreads,
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
     pub(crate) metrics: LaneMetrics,
@@ -185,19 +210,33 @@ impl std::fmt::Debug for LaneMetrics {
 #[derive(Debug, Default)]
 pub(crate) struct LaneControl {
     stopping: AtomicBool,
+    /// What is confirmed: the next offset to read, or, where records are settled in any order, how many of them are.
     committed: AtomicI64,
     changed: Notify,
 }
 
 impl LaneControl {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub(super) fn confirmed(&self) -> i64 {
+        self.committed.load(Ordering::Acquire)
+    }
+
+    /// Waits until the poll thread has told something.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
 
-    pub(crate) fn committed(&self, offset: i64) {
-        self.committed.fetch_max(offset, Ordering::AcqRel);
+    pub(crate) fn committed(&self, reached: i64) {
+        self.committed.fetch_max(reached, Ordering::AcqRel);
         self.changed.notify_one();
     }
 }
@@ -245,7 +284,7 @@ impl Lane {
         partition: String,
         chunks: mpsc::Receiver<Arc<Chunk>>,
     ) -> Self {
-        let end = EndReport { settlements: Arc::clone(&shared.settlements), slot, failure: None };
+        let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         let now = Instant::now();
         Self {
             shared,
@@ -305,7 +344,7 @@ impl Lane {
     }
 
     fn is_stopping(&self) -> bool {
-        self.control.stopping.load(Ordering::Acquire)
+        self.control.is_stopping()
     }
 
     fn ack_target(&self, first_offset: i64, last_offset: i64) -> Option<AckTarget> {
@@ -428,7 +467,7 @@ impl Lane {
 
     async fn until_committed(&self, offset: i64) -> bool {
         loop {
-            if self.control.committed.load(Ordering::Acquire) >= offset {
+            if self.control.confirmed() >= offset {
                 return true;
             }
             if self.is_stopping() {
@@ -464,15 +503,21 @@ impl Lane {
     }
 }
 
-fn panicked(payload: &(dyn Any + Send)) -> Fault {
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Fault {
     Fault::Handler(HandlerError::from_panic(payload))
 }
 
 /// Reports a lane's end when it is dropped, which a return, a panic and an abort have in common.
-struct EndReport {
+pub(super) struct EndReport {
     settlements: Arc<Settlements>,
     slot: Slot,
     failure: Option<LaneFailure>,
+}
+
+impl EndReport {
+    pub(super) fn new(settlements: Arc<Settlements>, slot: Slot) -> Self {
+        Self { settlements, slot, failure: None }
+    }
 }
 
 impl Drop for EndReport {

@@ -24,9 +24,12 @@ fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
         listener: "test".to_owned(),
         settlements: Settlements::new(),
         policy,
+        ordering: RecordOrder::Partition,
         ack,
         wait_for_commit: false,
         blocking: false,
+        permits: Permits::new(1),
+        threads: HandlerThreads::new(tokio::runtime::Handle::current(), "test".to_owned(), 1),
         retrying: AtomicUsize::new(0),
         metrics,
     })
@@ -40,7 +43,7 @@ async fn run(shared: &Arc<LaneShared>, failing: &'static [i64]) -> Reports {
     })
     .into();
     let records = (0..10).map(Stored::made_at).collect();
-    let chunk = Chunk { topic: "t".into(), partition: 0, records };
+    let chunk = Chunk { topic: "t".into(), partition: 0, records, bytes: 0 };
     let (chunks, receiver) = mpsc::channel(1);
     chunks.send(Arc::new(chunk)).await.unwrap();
     drop(chunks);

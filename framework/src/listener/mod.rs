@@ -6,23 +6,34 @@
 //!   answer the group, read statistics                                                    │
 //!   commit what the tracker offers ◄── settlements: one box, emptied in one go ──────────┘
 //! ```
-//! In reading order: [`tracker`] and [`rebalance`] decide, [`committer`] times, [`lanes`] run handlers, [`settlements`]
-//! carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads.
+//! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
+//! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run handlers in order and [`key_lane`] by key,
+//! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
+//! consumer, [`container`] owns the poll threads.
 
 mod committer;
 mod consumer_state;
 mod container;
+mod handler_threads;
+mod key_lane;
+mod key_queues;
 mod lane_set;
 mod lanes;
+mod offset_map;
 mod poller;
 mod rebalance;
 mod registry;
+mod room;
+mod running;
 mod settlements;
 mod statistics;
 mod tracker;
+mod watch;
 
+pub use consumer_state::StuckRecord;
 pub use container::ListenerState;
 pub(crate) use container::{Container, ListenerSpec};
 pub use lanes::{Handler, batch_handler, record_handler};
+pub use offset_map::{OffsetMap, OffsetMapError};
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::consumer_state::StuckRecord;
 use super::container::{Container, ListenerState};
 use crate::config::model::ListenerSettings;
 use crate::handler::Location;
@@ -46,6 +47,8 @@ pub struct ListenerInfo {
     pub disconnected_for: Option<Duration>,
     /// Whether a commit has been unanswered for 10 s.
     pub commit_overdue: bool,
+    /// Records that hold up their partitions for longer than `stuck-after`.
+    pub stuck: Vec<StuckRecord>,
 }
 
 /// There is no listener of that id.
@@ -162,5 +165,6 @@ fn info(container: &Container) -> ListenerInfo {
         assigned: view.assigned.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
         disconnected_for: view.disconnected_since.map(|since| since.elapsed()),
         commit_overdue: view.commit_overdue,
+        stuck: view.stuck,
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Reports {
     pub(crate) settled: Vec<Settled>,
     /// Lanes that finished this many polled batches; none if a lane only tells that it has nothing left to do.
     pub(crate) boundaries: Vec<(Slot, u32)>,
+    /// Records that lanes gave up on, told before the lanes have ended: others are still in work there.
+    pub(crate) failed: Vec<(Slot, LaneFailure)>,
     /// Lanes that ended.
     pub(crate) ended: Vec<LaneEnd>,
 }
@@ -39,8 +41,19 @@ pub(crate) struct Settled {
     pub(crate) slot: Slot,
     pub(crate) first: i64,
     pub(crate) last: i64,
-    /// Whether user code said so through an `Ack`.
-    pub(crate) acknowledged: bool,
+    /// Who said so.
+    pub(crate) by: SettledBy,
+}
+
+/// Who settled records, which says what may lie between two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SettledBy {
+    /// A lane that settles in the order of delivery: nothing that is not settled lies between two of its reports.
+    OrderedLane,
+    /// A lane that settles in any order.
+    UnorderedLane,
+    /// User code, through an `Ack`.
+    Ack,
 }
 
 /// Why a lane ended.
@@ -78,23 +91,39 @@ impl Settlements {
     /// A lane's records from `first` to `last` are done.
     pub(crate) fn settle(&self, slot: Slot, first: i64, last: i64, urgent: bool) {
         self.report(urgent, |reports| {
-            push_run(&mut reports.settled, Settled { slot, first, last, acknowledged: false });
+            push_run(&mut reports.settled, Settled { slot, first, last, by: SettledBy::OrderedLane });
         });
+    }
+
+    /// These records of a lane that settles in any order are done; its batches that ended thereby, too. Empties `offsets`.
+    pub(crate) fn settle_each(&self, slot: Slot, offsets: &mut Vec<i64>, batches: u32, urgent: bool) {
+        offsets.sort_unstable();
+        self.report(urgent, |reports| {
+            for offset in offsets.drain(..) {
+                let run = Settled { slot, first: offset, last: offset, by: SettledBy::UnorderedLane };
+                push_run(&mut reports.settled, run);
+            }
+            if batches > 0 {
+                push_boundary(&mut reports.boundaries, slot, batches);
+            }
+        });
+    }
+
+    /// A lane gave up on a record, and ends when what else is in work there has ended.
+    pub(crate) fn failed(&self, slot: Slot, failure: LaneFailure) {
+        self.report(true, |reports| reports.failed.push((slot, failure)));
     }
 
     /// User code acknowledged the records from `first` to `last`.
     pub(crate) fn acknowledge(&self, slot: u32, first: i64, last: i64) {
         self.report(true, |reports| {
-            push_run(&mut reports.settled, Settled { slot: Slot(slot), first, last, acknowledged: true });
+            push_run(&mut reports.settled, Settled { slot: Slot(slot), first, last, by: SettledBy::Ack });
         });
     }
 
     /// A lane has handled this many polled batches since it last said so.
     pub(crate) fn boundary(&self, slot: Slot, batches: u32, urgent: bool) {
-        self.report(urgent, |reports| match reports.boundaries.last_mut() {
-            Some((last, count)) if *last == slot => *count += batches,
-            _ => reports.boundaries.push((slot, batches)),
-        });
+        self.report(urgent, |reports| push_boundary(&mut reports.boundaries, slot, batches));
     }
 
     /// A lane ended.
@@ -106,6 +135,7 @@ impl Settlements {
     pub(crate) fn take(&self, reports: &mut Reports) {
         reports.settled.clear();
         reports.boundaries.clear();
+        reports.failed.clear();
         reports.ended.clear();
         std::mem::swap(&mut *self.lock(), reports);
     }
@@ -118,10 +148,7 @@ impl Settlements {
     /// Waits until something is reported, at most `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
         let reports = self.lock();
-        let is_empty = |reports: &mut Reports| {
-            reports.settled.is_empty() && reports.boundaries.is_empty() && reports.ended.is_empty()
-        };
-        drop(self.arrived.wait_timeout_while(reports, timeout, is_empty));
+        drop(self.arrived.wait_timeout_while(reports, timeout, |reports| reports.is_empty()));
     }
 
     /// Tells whether the poll thread is about to wait for records, so that urgent reports wake it.
@@ -131,8 +158,7 @@ impl Settlements {
 
     /// Whether nothing was reported since the box was last emptied.
     pub(crate) fn is_empty(&self) -> bool {
-        let reports = self.lock();
-        reports.settled.is_empty() && reports.boundaries.is_empty() && reports.ended.is_empty()
+        self.lock().is_empty()
     }
 
     /// Wakes the poll thread, whatever it waits for.
@@ -166,15 +192,37 @@ impl std::fmt::Debug for Settlements {
     }
 }
 
-/// Adds a run, merged with the last one where it continues it. A lane's records follow each other in delivery order,
-/// so a run from the same lane always continues the last, whatever gaps the offsets have.
+impl Reports {
+    fn is_empty(&self) -> bool {
+        self.settled.is_empty()
+            && self.boundaries.is_empty()
+            && self.failed.is_empty()
+            && self.ended.is_empty()
+    }
+}
+
+/// Adds a run, merged with the last one where it continues it. The records of a lane in order follow each other in
+/// delivery order, so its next run always continues its last, whatever gaps the offsets have.
 fn push_run(runs: &mut Vec<Settled>, run: Settled) {
     match runs.last_mut() {
-        Some(last)
-            if !run.acknowledged && !last.acknowledged && last.slot == run.slot && run.first > last.last =>
-        {
+        Some(last) if last.slot == run.slot && last.by == run.by && continues(last, &run) => {
             last.last = run.last;
         }
         _ => runs.push(run),
+    }
+}
+
+fn continues(last: &Settled, run: &Settled) -> bool {
+    match run.by {
+        SettledBy::OrderedLane => run.first > last.last,
+        SettledBy::UnorderedLane => run.first == last.last + 1,
+        SettledBy::Ack => false,
+    }
+}
+
+fn push_boundary(boundaries: &mut Vec<(Slot, u32)>, slot: Slot, batches: u32) {
+    match boundaries.last_mut() {
+        Some((last, count)) if *last == slot => *count += batches,
+        _ => boundaries.push((slot, batches)),
     }
 }

@@ -10,8 +10,12 @@
 //! 3. Only delivered offsets are tracked, so a gap (compaction, a transaction's marker) never blocks.
 //! 4. Settling an offset twice, one never delivered, or one of an unknown slot changes nothing.
 //! 5. When all that was delivered is settled, `committable` is the last delivered offset + 1.
+//! 6. What the last owner of a partition had finished beyond the committed offset counts as settled when it is
+//!    delivered, and is told apart, so that it is not handled again.
 
 use std::collections::{HashMap, VecDeque};
+
+use super::offset_map::OffsetMap;
 
 /// One assignment of one partition. Never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,10 +39,36 @@ pub(crate) enum Delivery {
     Unknown,
 }
 
+/// What may be committed of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Offer {
+    pub(crate) slot: Slot,
+    /// The next offset to read.
+    pub(crate) offset: i64,
+    /// How many records had been settled, in whatever order: a later offer with a higher mark has more to say even if
+    /// its offset is the same.
+    pub(crate) mark: u64,
+}
+
+/// What settling freed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Freed {
+    pub(crate) records: usize,
+    pub(crate) bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct SlotOffsets {
     /// Delivered and not yet behind `committable`, in increasing order.
     in_flight: VecDeque<Flight>,
+    /// What the last owner had finished, until the last of it is delivered.
+    finished: Option<OffsetMap>,
+    /// How many in `in_flight` are settled.
+    settled_beyond: usize,
+    /// How many records were settled in this slot.
+    mark: u64,
+    /// The mark of the last confirmed commit.
+    committed_mark: u64,
     /// The last offset delivered.
     delivered: Option<i64>,
     /// The next offset to read for whoever starts from what is settled.
@@ -50,6 +80,8 @@ struct SlotOffsets {
 #[derive(Debug, Clone, Copy)]
 struct Flight {
     offset: i64,
+    /// Of key and payload.
+    bytes: u32,
     settled: bool,
 }
 
@@ -65,11 +97,31 @@ impl Tracker {
         self.slots.remove(&slot);
     }
 
-    /// Notes offsets as delivered, in increasing order.
-    pub(crate) fn deliver(&mut self, slot: Slot, offsets: impl IntoIterator<Item = i64>) -> Delivery {
+    /// Takes over what the last owner of the partition had finished beyond the committed offset. Before anything is
+    /// delivered.
+    pub(crate) fn take_over(&mut self, slot: Slot, finished: OffsetMap) {
+        if let Some(partition) = self.slots.get_mut(&slot) {
+            debug_assert!(partition.delivered.is_none(), "tracker: taken over before the first record");
+            partition.finished = Some(finished);
+        }
+    }
+
+    /// Whether an offset about to be delivered was finished by the last owner.
+    pub(crate) fn is_finished(&self, slot: Slot, offset: i64) -> bool {
+        let finished = self.slots.get(&slot).and_then(|partition| partition.finished.as_ref());
+        finished.is_some_and(|finished| finished.contains(offset))
+    }
+
+    /// Whether anything that the last owner finished may still be delivered.
+    pub(crate) fn has_finished(&self, slot: Slot) -> bool {
+        self.slots.get(&slot).is_some_and(|partition| partition.finished.is_some())
+    }
+
+    /// Notes records as delivered: their offsets, increasing, and the bytes of each.
+    pub(crate) fn deliver(&mut self, slot: Slot, records: impl IntoIterator<Item = (i64, u32)>) -> Delivery {
         let Some(partition) = self.slots.get_mut(&slot) else { return Delivery::Unknown };
-        let mut offsets = offsets.into_iter().peekable();
-        let Some(&first) = offsets.peek() else { return Delivery::Tracked };
+        let mut records = records.into_iter().peekable();
+        let Some(&(first, _)) = records.peek() else { return Delivery::Tracked };
         if partition.delivered.is_some_and(|delivered| first <= delivered) {
             return Delivery::Rewound;
         }
@@ -77,46 +129,93 @@ impl Tracker {
             partition.committable = Some(first);
             partition.committed = Some(first);
         }
-        for offset in offsets {
+        for (offset, bytes) in records {
             debug_assert!(partition.delivered.is_none_or(|last| offset > last), "tracker: offsets increase");
-            partition.in_flight.push_back(Flight { offset, settled: false });
+            partition.in_flight.push_back(Flight { offset, bytes, settled: false });
             partition.delivered = Some(offset);
+        }
+        if partition.finished.is_some() {
+            partition.settle_finished(first);
         }
         Delivery::Tracked
     }
 
-    /// Marks the delivered offsets from `first` to `last` as settled; returns how many were newly settled.
-    pub(crate) fn settle(&mut self, slot: Slot, first: i64, last: i64) -> usize {
-        let Some(partition) = self.slots.get_mut(&slot) else { return 0 };
+    /// Marks the delivered offsets from `first` to `last` as settled; returns what that freed.
+    pub(crate) fn settle(&mut self, slot: Slot, first: i64, last: i64) -> Freed {
+        let Some(partition) = self.slots.get_mut(&slot) else { return Freed::default() };
         let start = partition.in_flight.partition_point(|flight| flight.offset < first);
-        let mut newly_settled = 0;
+        let mut freed = Freed::default();
         for flight in partition.in_flight.range_mut(start..) {
             if flight.offset > last {
                 break;
             }
-            newly_settled += usize::from(!flight.settled);
+            if !flight.settled {
+                freed.records += 1;
+                freed.bytes += u64::from(flight.bytes);
+            }
             flight.settled = true;
         }
+        partition.mark += freed.records as u64;
+        partition.settled_beyond += freed.records;
         partition.advance();
-        newly_settled
+        freed
     }
 
-    /// The offset to commit, if it is beyond what the broker confirmed.
-    pub(crate) fn committable(&self, slot: Slot) -> Option<i64> {
+    /// What to commit, if it is beyond what the broker confirmed. With `maps`, also what was settled beyond the same
+    /// offset.
+    pub(crate) fn offer(&self, slot: Slot, maps: bool) -> Option<Offer> {
         let partition = self.slots.get(&slot)?;
-        partition.offered().filter(|offset| partition.committed.is_none_or(|committed| *offset > committed))
+        let offset = partition.offered()?;
+        let is_further = partition.committed.is_none_or(|committed| offset > committed);
+        let knows_more = maps && partition.mark > partition.committed_mark && partition.settled_beyond > 0;
+        (is_further || knows_more).then_some(Offer { slot, offset, mark: partition.mark })
     }
 
-    /// Notes that the broker confirmed `offset`.
-    pub(crate) fn committed(&mut self, slot: Slot, offset: i64) {
-        if let Some(partition) = self.slots.get_mut(&slot) {
+    /// The records that are settled beyond `committable`; none if there are none. What lies between two of them and was never delivered does not
+    /// exist, and counts as done.
+    pub(crate) fn settled_beyond(&self, slot: Slot) -> Option<OffsetMap> {
+        let partition = self.slots.get(&slot)?;
+        if partition.settled_beyond == 0 && !cfg!(feature = "seeded-bugs") {
+            return None;
+        }
+        let mut runs: Vec<std::ops::Range<i64>> = Vec::new();
+        let mut continues = false;
+        for flight in &partition.in_flight {
+            let settled = flight.settled;
+            #[cfg(feature = "seeded-bugs")]
+            let settled = settled || crate::seeded::is(crate::seeded::Bug::MapClaimsTooMuch);
+            match runs.last_mut() {
+                Some(run) if settled && continues => run.end = flight.offset + 1,
+                _ if settled => runs.push(flight.offset..flight.offset + 1),
+                _ => {}
+            }
+            continues = settled;
+        }
+        Some(OffsetMap::from_done(partition.committable?, runs))
+    }
+
+    /// Notes that the broker confirmed an offer.
+    pub(crate) fn committed(&mut self, offer: Offer) {
+        if let Some(partition) = self.slots.get_mut(&offer.slot) {
             debug_assert!(
                 cfg!(feature = "seeded-bugs")
-                    || partition.committable.is_some_and(|committable| offset <= committable),
+                    || partition.committable.is_some_and(|committable| offer.offset <= committable),
                 "tracker: only what was committable is committed"
             );
-            partition.committed = partition.committed.max(Some(offset));
+            partition.committed = partition.committed.max(Some(offer.offset));
+            partition.committed_mark = partition.committed_mark.max(offer.mark);
         }
+    }
+
+    /// The lowest offset that is not settled, or will be the next one delivered.
+    pub(crate) fn frontier(&self, slot: Slot) -> Option<i64> {
+        self.slots.get(&slot)?.committable
+    }
+
+    /// The lowest delivered offset that is not settled.
+    pub(crate) fn lowest_unsettled(&self, slot: Slot) -> Option<i64> {
+        // Whatever is settled in front of it was taken off by `advance`.
+        self.slots.get(&slot)?.in_flight.front().map(|flight| flight.offset)
     }
 
     /// How many offsets are delivered and not behind `committable`.
@@ -133,13 +232,6 @@ impl Tracker {
         for slot in slots {
             self.settle(*slot, i64::MIN, i64::MAX);
         }
-    }
-
-    /// The lowest delivered offset that is not settled.
-    #[cfg(test)]
-    fn lowest_unsettled(&self, slot: Slot) -> Option<i64> {
-        let partition = self.slots.get(&slot)?;
-        partition.in_flight.iter().find(|flight| !flight.settled).map(|flight| flight.offset)
     }
 }
 
@@ -162,12 +254,30 @@ impl SlotOffsets {
         self.committable
     }
 
+    /// Settles what of the delivered offsets from `first` on the last owner had finished.
+    fn settle_finished(&mut self, first: i64) {
+        let Some(finished) = &self.finished else { return };
+        let start = self.in_flight.partition_point(|flight| flight.offset < first);
+        for flight in self.in_flight.range_mut(start..) {
+            if !flight.settled && finished.contains(flight.offset) {
+                flight.settled = true;
+                self.settled_beyond += 1;
+            }
+        }
+        let last = finished.done().last().map_or(i64::MIN, |run| run.end);
+        if self.delivered.is_some_and(|delivered| delivered + 1 >= last) {
+            self.finished = None;
+        }
+        self.advance();
+    }
+
     fn advance(&mut self) {
         while let Some(front) = self.in_flight.front() {
             if !front.settled {
                 break;
             }
             self.committable = Some(front.offset + 1);
+            self.settled_beyond -= 1;
             self.in_flight.pop_front();
         }
         // What lies between the last settled offset and the next delivered one does not exist, so only the delivered
@@ -186,20 +296,30 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::iter;
 
     const SLOT: Slot = Slot(1);
+
+    /// Each record as large as its offset says, so that the bytes show whose they are.
+    fn sized(offsets: impl IntoIterator<Item = i64>) -> impl Iterator<Item = (i64, u32)> {
+        offsets.into_iter().map(|offset| (offset, u32::try_from(offset).unwrap()))
+    }
+
+    fn committable(tracker: &Tracker, slot: Slot) -> Option<i64> {
+        tracker.offer(slot, false).map(|offer| offer.offset)
+    }
 
     fn delivered(offsets: &[i64]) -> Tracker {
         let mut tracker = Tracker::default();
         tracker.assign(SLOT);
-        assert_eq!(tracker.deliver(SLOT, offsets.iter().copied()), Delivery::Tracked);
+        assert_eq!(tracker.deliver(SLOT, sized(offsets.iter().copied())), Delivery::Tracked);
         tracker
     }
 
     #[test]
     fn nothing_is_committable_before_the_first_record_is_settled() {
         let tracker = delivered(&[5, 6, 7]);
-        assert_eq!(tracker.committable(SLOT), None);
+        assert_eq!(committable(&tracker, SLOT), None);
         assert_eq!(tracker.in_flight(SLOT), 3);
     }
 
@@ -207,18 +327,18 @@ mod tests {
     fn an_unsettled_record_holds_back_what_is_settled_behind_it() {
         let mut tracker = delivered(&[5, 6, 7]);
         tracker.settle(SLOT, 6, 7);
-        assert_eq!(tracker.committable(SLOT), None);
+        assert_eq!(committable(&tracker, SLOT), None);
         tracker.settle(SLOT, 5, 5);
-        assert_eq!(tracker.committable(SLOT), Some(8));
+        assert_eq!(committable(&tracker, SLOT), Some(8));
     }
 
     #[test]
     fn gaps_in_the_offsets_never_block() {
         let mut tracker = delivered(&[5, 9, 40]);
         tracker.settle(SLOT, 5, 9);
-        assert_eq!(tracker.committable(SLOT), Some(10));
+        assert_eq!(committable(&tracker, SLOT), Some(10));
         tracker.settle(SLOT, 40, 40);
-        assert_eq!(tracker.committable(SLOT), Some(41));
+        assert_eq!(committable(&tracker, SLOT), Some(41));
     }
 
     #[test]
@@ -227,16 +347,16 @@ mod tests {
         tracker.forget(SLOT);
         let next = Slot(2);
         tracker.assign(next);
-        tracker.deliver(next, [5, 6]);
-        assert_eq!(tracker.settle(SLOT, 5, 6), 0);
-        assert_eq!(tracker.committable(next), None);
+        tracker.deliver(next, sized([5, 6]));
+        assert_eq!(tracker.settle(SLOT, 5, 6), Freed::default());
+        assert_eq!(committable(&tracker, next), None);
     }
 
     #[test]
     fn a_position_moved_back_is_told_and_not_mixed_in() {
         let mut tracker = delivered(&[5, 6]);
-        assert_eq!(tracker.deliver(SLOT, [3]), Delivery::Rewound);
-        assert_eq!(tracker.deliver(Slot(9), [3]), Delivery::Unknown);
+        assert_eq!(tracker.deliver(SLOT, sized([3])), Delivery::Rewound);
+        assert_eq!(tracker.deliver(Slot(9), sized([3])), Delivery::Unknown);
         assert_eq!(tracker.in_flight(SLOT), 2);
     }
 
@@ -244,10 +364,38 @@ mod tests {
     fn a_confirmed_offset_is_not_offered_again() {
         let mut tracker = delivered(&[5, 6]);
         tracker.settle(SLOT, 5, 5);
-        tracker.committed(SLOT, 6);
-        assert_eq!(tracker.committable(SLOT), None);
+        tracker.committed(Offer { slot: SLOT, offset: 6, mark: 1 });
+        assert_eq!(committable(&tracker, SLOT), None);
         tracker.settle(SLOT, 6, 6);
-        assert_eq!(tracker.committable(SLOT), Some(7));
+        assert_eq!(committable(&tracker, SLOT), Some(7));
+    }
+
+    #[test]
+    fn what_is_settled_beyond_an_open_record_is_offered_once_with_a_map() {
+        let mut tracker = delivered(&[5, 6, 7, 9]);
+        assert_eq!(tracker.settle(SLOT, 6, 9), Freed { records: 3, bytes: 22 });
+        assert_eq!(committable(&tracker, SLOT), None);
+        let offer = tracker.offer(SLOT, true).unwrap();
+        assert_eq!((offer.offset, offer.mark), (5, 3));
+        assert_eq!(tracker.settled_beyond(SLOT), Some(OffsetMap::from_done(5, iter::once(6..10))));
+        tracker.committed(offer);
+        assert_eq!(tracker.offer(SLOT, true), None);
+    }
+
+    #[test]
+    fn what_the_last_owner_finished_is_settled_when_it_is_delivered() {
+        let mut tracker = Tracker::default();
+        tracker.assign(SLOT);
+        tracker.take_over(SLOT, OffsetMap::from_done(5, [6..8, 10..11]));
+        assert!(tracker.is_finished(SLOT, 7) && !tracker.is_finished(SLOT, 8));
+        tracker.deliver(SLOT, sized([5, 6, 7, 8]));
+        assert!(tracker.has_finished(SLOT));
+        tracker.settle(SLOT, 5, 5);
+        assert_eq!(committable(&tracker, SLOT), Some(8));
+        tracker.deliver(SLOT, sized([9, 10, 11]));
+        assert!(!tracker.has_finished(SLOT));
+        tracker.settle(SLOT, 8, 9);
+        assert_eq!(committable(&tracker, SLOT), Some(11));
     }
 
     /// One step of a random history.
@@ -310,34 +458,56 @@ mod tests {
                             offsets.push(model.next - 1);
                             model.offsets.insert(model.next - 1, false);
                         }
-                        prop_assert_eq!(tracker.deliver(slot, offsets), Delivery::Tracked);
+                        prop_assert_eq!(tracker.deliver(slot, sized(offsets)), Delivery::Tracked);
                     }
                     Step::Settle { from, count } => {
                         let first = model.offset_at(from);
                         let last = first + i64::from(count) - 1;
-                        let newly = model.offsets.range(first..=last).filter(|(_, settled)| !**settled).count();
+                        let open = model.offsets.range(first..=last).filter(|(_, settled)| !**settled);
+                        let newly: Vec<i64> = open.map(|(offset, _)| *offset).collect();
                         for (_, settled) in model.offsets.range_mut(first..=last) {
                             *settled = true;
                         }
-                        prop_assert_eq!(tracker.settle(slot, first, last), newly);
+                        let bytes = newly.iter().map(|offset| offset.unsigned_abs()).sum();
+                        prop_assert_eq!(tracker.settle(slot, first, last), Freed { records: newly.len(), bytes });
                     }
                     Step::Reassign => {
+                        // What the map says is what was settled, and the next owner knows it by the map alone.
+                        let base = tracker.frontier(slot);
+                        let map = tracker.settled_beyond(slot);
                         tracker.forget(slot);
                         slot = Slot(slot.0 + 1);
                         tracker.assign(slot);
-                        model = Model { next: model.next, ..Model::default() };
+                        let beyond = |model: &Model| -> Vec<(i64, bool)> {
+                            let from = base.unwrap_or(model.next);
+                            model.offsets.range(from..).map(|(offset, settled)| (*offset, *settled)).collect()
+                        };
+                        let again = beyond(&model);
+                        let (next, confirmed) = (model.next, None);
+                        model = Model { next, confirmed, ..Model::default() };
+                        if let Some(base) = base {
+                            let map = map.unwrap_or_else(|| OffsetMap::from_done(base, []));
+                            for (offset, settled) in &again {
+                                prop_assert_eq!(map.contains(*offset), *settled, "{} in {:?}", offset, map);
+                            }
+                            if !map.is_empty() {
+                                tracker.take_over(slot, map);
+                            }
+                            tracker.deliver(slot, sized(again.iter().map(|(offset, _)| *offset)));
+                            model.offsets.extend(again);
+                        }
                         last_committable = None;
                     }
                     Step::SettleOld { from, count } if slot.0 > 0 => {
                         let first = model.offset_at(from);
-                        prop_assert_eq!(tracker.settle(Slot(slot.0 - 1), first, first + i64::from(count)), 0);
+                        prop_assert_eq!(tracker.settle(Slot(slot.0 - 1), first, first + i64::from(count)), Freed::default());
                     }
                     Step::SettleOld { .. } => {}
                     Step::Confirm => {
-                        if let Some(offset) = tracker.committable(slot) {
-                            tracker.committed(slot, offset);
-                            model.confirmed = Some(offset);
-                            prop_assert_eq!(tracker.committable(slot), None);
+                        if let Some(offer) = tracker.offer(slot, false) {
+                            tracker.committed(offer);
+                            model.confirmed = Some(offer.offset);
+                            prop_assert_eq!(committable(&tracker, slot), None);
                         }
                     }
                 }
@@ -346,8 +516,8 @@ mod tests {
                     || Some(offset) > model.offsets.keys().next().as_ref().copied(),
                     |confirmed| *offset > confirmed,
                 ));
-                prop_assert_eq!(tracker.committable(slot), expected);
-                if let (Some(committable), Some(lowest)) = (tracker.committable(slot), tracker.lowest_unsettled(slot)) {
+                prop_assert_eq!(committable(&tracker, slot), expected);
+                if let (Some(committable), Some(lowest)) = (committable(&tracker, slot), tracker.lowest_unsettled(slot)) {
                     prop_assert!(committable <= lowest);
                 }
                 if frontier.is_some() {

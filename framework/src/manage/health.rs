@@ -20,7 +20,7 @@ pub enum HealthStatus {
     Up,
     /// Not working by intent: starting, or shutting down.
     OutOfService,
-    /// A listener failed, waits to be started again, or cannot reach a broker.
+    /// A listener failed, waits to be started again, cannot reach a broker, or has a record that is stuck.
     Down,
 }
 
@@ -135,6 +135,11 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
             (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
         }
         _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
+        ListenerState::Running | ListenerState::Retrying if let Some(first) = info.stuck.first() => {
+            let others = info.stuck.len() - 1;
+            let more = if others > 0 { format!(", and {others} more") } else { String::new() };
+            (HealthStatus::Down, Some(format!("{first}{more}")))
+        }
         ListenerState::Starting => {
             (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))
         }

@@ -31,6 +31,15 @@ pub const LISTENER_LAG: &str = "kafka_boot_listener_lag_records";
 pub const LISTENER_PREFETCHED: &str = "kafka_boot_listener_prefetched_records";
 /// Records polled and not yet behind the offset to commit. Gauge; labels `listener`, `consumer`.
 pub const LISTENER_IN_FLIGHT: &str = "kafka_boot_listener_in_flight_records";
+/// Bytes of keys and payloads given to lanes and not settled. Gauge; labels `listener`, `consumer`.
+pub const LISTENER_IN_FLIGHT_BYTES: &str = "kafka_boot_listener_in_flight_bytes";
+/// For how long the first open record of a partition has been the first, in seconds; 0 if none is open. Gauge; labels
+/// `listener`, `topic`, `partition`.
+pub const LISTENER_IN_FLIGHT_AGE: &str = "kafka_boot_listener_in_flight_age_seconds";
+/// Records not handled because the offset map of the last owner says that they are done. Counter; label `listener`.
+pub const LISTENER_RECORDS_FINISHED_BEFORE: &str = "kafka_boot_listener_records_finished_before_total";
+/// The length of the offset map in the last commit's metadata. Gauge; labels `listener`, `topic`, `partition`.
+pub const LISTENER_OFFSET_MAP_BYTES: &str = "kafka_boot_listener_offset_map_bytes";
 /// Records given to a template. Counter; label `cluster`.
 pub const TEMPLATE_RECORDS_SENT: &str = "kafka_boot_template_records_sent_total";
 /// Records that the broker did not take. Counter; label `cluster`.

@@ -12,6 +12,8 @@ pub(crate) struct Chunk {
     pub(crate) topic: Arc<str>,
     pub(crate) partition: i32,
     pub(crate) records: Vec<Stored>,
+    /// Of all keys and payloads; 0 where nothing is handled, and so nothing counted.
+    pub(crate) bytes: u64,
 }
 
 /// One record in a chunk.
@@ -59,6 +61,12 @@ impl Stored {
             Self::Raw(record) => record.payload(),
             Self::Made(made) => made.payload.as_deref(),
         }
+    }
+
+    /// How many bytes key and payload have.
+    pub(crate) fn bytes(&self) -> u32 {
+        let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+        u32::try_from(length(self.key()) + length(self.payload())).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn timestamp(&self) -> Timestamp {

@@ -7,6 +7,8 @@ mod payload;
 mod received;
 mod view;
 
+#[cfg(test)]
+pub(crate) use chunk::Made;
 pub(crate) use chunk::{Chunk, Stored};
 pub use escape::escaped;
 pub use headers::Headers;

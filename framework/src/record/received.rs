@@ -137,7 +137,12 @@ impl<T: AsRef<[u8]>> Record<T> {
     /// A record of partition 0 and offset 0, without key and headers, whose payload is the value's bytes.
     pub fn of(topic: &str, value: T) -> Self {
         let made = Made { payload: Some(value.as_ref().to_vec()), ..Made::default() };
-        let chunk = Chunk { topic: topic.into(), partition: 0, records: vec![Stored::Made(Box::new(made))] };
+        let chunk = Chunk {
+            topic: topic.into(),
+            partition: 0,
+            records: vec![Stored::Made(Box::new(made))],
+            bytes: 0,
+        };
         Self { chunk: Arc::new(chunk), index: 0, attempt: 1, value }
     }
 
@@ -187,6 +192,7 @@ impl<T: AsRef<[u8]>> Record<T> {
             topic: Arc::clone(&self.chunk.topic),
             partition: self.chunk.partition,
             records: Vec::new(),
+            bytes: 0,
         };
         change(&mut chunk, &mut made);
         chunk.records.push(Stored::Made(Box::new(made)));

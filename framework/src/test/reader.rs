@@ -137,8 +137,8 @@ impl Reader {
 /// The record as a handler would be given it. `None` cannot occur: any bytes are bytes.
 fn owned(partition: &TopicPartition, record: RawRecord) -> Option<Record<Option<Bytes>>> {
     let records = vec![Stored::Raw(record)];
-    let chunk =
-        Arc::new(Chunk { topic: Arc::clone(&partition.topic), partition: partition.partition, records });
+    let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
+    let chunk = Arc::new(Chunk { topic, partition, records, bytes: 0 });
     let view = RecordView::new(&chunk, 0, 1, None);
     let value = Option::<Bytes>::from_payload(view.payload()).ok()?;
     Some(Record::from_view(&view, value))

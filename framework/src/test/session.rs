@@ -78,6 +78,9 @@ impl Session {
         let timeout = format!("{}ms", builder.timeout.max(START_MIN).as_millis());
         let mut properties = vec![
             (SERVERS_KEY.to_owned(), servers.clone()),
+            // A broker of its own, whatever a developer's has.
+            ("kafka.embedded.port".to_owned(), "0".to_owned()),
+            ("kafka.embedded.data-directory".to_owned(), String::new()),
             ("lifecycle.startup-timeout".to_owned(), timeout.clone()),
             ("lifecycle.shutdown-timeout".to_owned(), timeout),
         ];

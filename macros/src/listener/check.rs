@@ -22,6 +22,7 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
         return;
     }
     check_modes(context, listener);
+    check_ordering(context, listener);
     check_thresholds(context, listener);
 }
 
@@ -110,6 +111,24 @@ fn check_modes(context: &Context, listener: &Listener) {
                 "`Ack` has no use where the framework acknowledges; write `ack_mode = \"manual\"` or drop the argument",
             );
         }
+    }
+}
+
+fn check_ordering(context: &Context, listener: &Listener) {
+    let entries = &listener.entries;
+    let (Some(ordering), Some(entry)) = (entries.known_text("ordering"), entries.get("ordering")) else {
+        return;
+    };
+    if ordering == "partition" {
+        return;
+    }
+    if listener.is_batch() {
+        context.error_on(
+            &entry.value,
+            format!(
+                "a batch listener handles the records of a partition together, so `ordering` cannot be `{ordering}`; take one record at a time"
+            ),
+        );
     }
 }
 

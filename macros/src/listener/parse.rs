@@ -53,6 +53,12 @@ const KEYS: &[Key] = &[
         example: "max_poll_records = 500",
     },
     Key {
+        name: "ordering",
+        yaml: "ordering",
+        kind: Kind::OneOf(&["partition", "key", "none"]),
+        example: "ordering = \"key\"",
+    },
+    Key {
         name: "max_in_flight",
         yaml: "max-in-flight",
         kind: Kind::Count { max: 1_000_000 },

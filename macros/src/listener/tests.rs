@@ -98,6 +98,9 @@ fn contradictions_between_keys_and_arguments_are_refused() {
         (quote!(topic = "a", ack_mode = "time"), &with_ack, "`Ack` has no use"),
         (quote!(topic = "a", commit = "auto"), &with_ack, "`Ack` has no use"),
         (quote!(topic = "a", ack_mode = "record"), &batch, "cannot be `record`"),
+        (quote!(topic = "a", ordering = "key"), &batch, "cannot be `key`"),
+        (quote!(topic = "a", ordering = "none"), &batch, "cannot be `none`"),
+        (quote!(topic = "a", ordering = "topic"), &plain, "found `topic`"),
         (quote!(topic = "a", ack_count = 5), &plain, "`ack_count` has no effect"),
         (quote!(topic = "a", ack_mode = "count", ack_time = 5), &plain, "`ack_time` has no effect"),
     ] {
@@ -119,6 +122,13 @@ fn what_only_start_can_know_is_left_to_start() {
         (quote!(topic = "a"), &with_ack),
         (quote!(topic = "a", commit = "sync"), &with_ack),
         (quote!(topic = "a", ack_mode = "${mode}"), &with_ack),
+        (
+            quote!(topic = "a", ordering = "${ordering}"),
+            &quote!(
+                async fn f(batch: Batch<String>) {}
+            ),
+        ),
+        (quote!(topic = "a", ordering = "key", max_in_flight = 256), &plain),
         (quote!(topic = "a", ack_mode = "${mode}", ack_count = 5), &plain),
         (quote!(topic = "a", commit = "async", ack_mode = "manual-immediate"), &with_ack),
         (quote!(topic = "a", commit = "auto", ack_mode = "batch"), &plain),

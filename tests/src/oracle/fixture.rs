@@ -47,7 +47,7 @@ impl Entry {
 }
 
 pub(super) fn sample(at_ns: u64, committed: Option<i64>, end: i64) -> Sample {
-    Sample { at_ns, topic: "t".to_owned(), partition: 0, committed, end }
+    Sample { at_ns, topic: "t".to_owned(), partition: 0, committed, finished: None, end }
 }
 
 pub(super) fn event(at_ns: u64, generation: i64, kind: EventKind) -> Event {

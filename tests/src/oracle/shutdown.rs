@@ -1,6 +1,6 @@
 //! I7: clean exit.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::{Place, Violation};
@@ -24,7 +24,7 @@ pub struct CleanExit {
     pub left_group: bool,
 }
 
-/// I7: the process exits with 0 within its timeout, leaves its group, has committed all that it settled, and nothing it
+/// I7: the process exits with 0 within its timeout, leaves its group, has committed all that it settled, by offset or by map, and nothing it
 /// has done is done again afterwards.
 ///
 /// `committed_after` is one look at the group after the exit, before anyone else makes progress. Entries after the exit
@@ -47,19 +47,13 @@ pub fn clean_exit(exit: &CleanExit, entries: &[Entry], committed_after: &[Sample
     let own = |entry: &&Entry| {
         entry.instance == *instance && entry.outcome.settles() && entry.end_ns <= exit.exited_ns
     };
-    let mut settled: BTreeMap<(&str, i32), &Entry> = BTreeMap::new();
-    for entry in entries.iter().filter(own) {
-        let last = settled.entry((&entry.topic, entry.partition)).or_insert(entry);
-        if entry.offset > last.offset {
-            *last = entry;
-        }
-    }
     for sample in committed_after {
-        let Some(last) = settled.get(&(sample.topic.as_str(), sample.partition)) else { continue };
-        if sample.committed.is_none_or(|committed| committed <= last.offset) {
+        let of_sample = |entry: &&Entry| entry.topic == sample.topic && entry.partition == sample.partition;
+        let left = entries.iter().filter(own).filter(of_sample).filter(|entry| !sample.covers(entry.offset));
+        if let Some(last) = left.max_by_key(|entry| entry.offset) {
             violations.push(Violation::NotCommittedAtExit {
                 instance: instance.clone(),
-                settled: Place::from(*last),
+                settled: Place::from(last),
                 committed: sample.committed,
             });
         }

@@ -76,9 +76,20 @@ pub struct ConsumerProperties {
     /// throughput. Default 1 ms.
     #[schemars(extend("x-maximum" = "5m"))]
     pub fetch_queue_backoff: TimeSpan,
-    /// How many records of one partition may be dispatched and not yet settled. Default 4096.
+    /// With `ordering: partition`, how many records of one partition may be dispatched and not yet settled; default
+    /// 4096. With `ordering: key` or `none`, how many handlers of the listener are at work at once; default 256.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_in_flight: u32,
+    /// How many bytes of keys and values a listener may have dispatched and not yet settled. Default 64 MiB.
+    #[schemars(extend("x-minimum" = "64KiB"))]
+    pub max_in_flight_bytes: DataSize,
+    /// How long a record may be open while everything in front of it in its partition is done, before the log and
+    /// health name it as stuck; `0s` is never. Default 5 min.
+    pub stuck_after: TimeSpan,
+    /// How much metadata the broker keeps with a commit, its `offset.metadata.max.bytes`: with `ordering: key` and
+    /// `none`, what is done beyond the committed offset is written there. Default 4 KiB.
+    #[schemars(extend("x-minimum" = "64B", "x-maximum" = "1MiB"))]
+    pub offset_metadata_max_bytes: DataSize,
     /// How many consumers, each with its own thread, a listener gets. Default 1.
     #[schemars(range(min = 1, max = 1024))]
     pub concurrency: u16,
@@ -123,6 +134,9 @@ impl Default for ConsumerProperties {
             queued_max_bytes: DataSize::from_mib(32),
             fetch_queue_backoff: TimeSpan::from_millis(1),
             max_in_flight: 4096,
+            max_in_flight_bytes: DataSize::from_mib(64),
+            stuck_after: TimeSpan::from_secs(300),
+            offset_metadata_max_bytes: DataSize::from_bytes(4096),
             concurrency: 1,
             drain_timeout: TimeSpan::from_secs(10),
             auto_startup: true,

@@ -155,10 +155,13 @@ pub struct EmbeddedProperties {
     /// The port of the first broker, on the loopback address, for other programs to connect to. Default 0: any free
     /// one, which the log tells.
     pub port: u16,
+    /// Where records, offsets and topics are kept from one start to the next, relative to the working directory.
+    /// Default: nowhere, everything is in memory.
+    pub data_directory: Option<String>,
 }
 
 impl Default for EmbeddedProperties {
     fn default() -> Self {
-        Self { brokers: 1, partitions: 1, port: 0 }
+        Self { brokers: 1, partitions: 1, port: 0, data_directory: None }
     }
 }

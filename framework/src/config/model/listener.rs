@@ -67,6 +67,21 @@ pub enum Ordering {
     /// The records of a partition one after the other.
     #[default]
     Partition,
+    /// The records of a key one after the other, different keys at once. Those without a key keep their order.
+    Key,
+    /// As many at once as `max-in-flight` allows, in any order.
+    None,
+}
+
+impl Ordering {
+    /// The name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Partition => "partition",
+            Self::Key => "key",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A `kafka.listeners.<id>` section as it stands: the names of the keys it overrides.

@@ -13,6 +13,7 @@ use kafka_boot::prelude::*;
     ack_time = "5s",
     concurrency = 3,
     max_poll_records = 500,
+    ordering = "key",
     max_in_flight = 16,
     auto_startup = false,
     cluster = "east",
@@ -54,7 +55,7 @@ async fn rate() {}
 fn main() {
     let [orders, others, by_pattern] = kafka_boot::listeners![literals, placeholders, pattern] else { panic!() };
     assert_eq!(orders.id, "shop.orders");
-    assert_eq!(orders.attributes.len(), 19);
+    assert_eq!(orders.attributes.len(), 20);
     assert_eq!(others.id, "placeholders");
     assert_eq!(by_pattern.attributes[0].key, "topic-pattern");
     assert_eq!(kafka_boot::jobs![office_hours, rate][0].id, "office-hours");

@@ -10,33 +10,35 @@
 //!    the committed offset.
 //! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+mod commit;
+mod deliver;
+mod start;
+mod watching;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
-    ClientError, CommitId, Consumer, ConsumerEvent, ErrorKind, PartitionOffset, PartitionResults, Protocol,
-    RawRecord, TopicPartition,
+    ClientError, CommitId, Consumer, ConsumerEvent, ErrorKind, Protocol, TopicPartition,
 };
 use tracing::{debug, info, warn};
 
-use super::committer::{Answer, Committer};
+use super::committer::Committer;
 use super::consumer_state::{ConsumerShared, Control};
-use super::lane_set::{Dispatch, LaneSet};
+use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
-use super::settlements::{LaneFailure, Reports};
+use super::settlements::{LaneFailure, Reports, Settled, SettledBy};
 use super::statistics::Statistics;
-use super::tracker::{Delivery, Slot, Tracker};
-use crate::config::model::CommitMode;
-use crate::record::{Chunk, Stored};
+use super::tracker::{Slot, Tracker};
+use super::watch::Watch;
+use crate::record::Chunk;
 
 /// How many records one turn takes from librdkafka at most.
 const POLL_RECORDS_MAX: usize = 4096;
 /// How long the thread lets a full lane hold back all partitions before it pauses that lane's partition: what is
 /// prefetched stays with librdkafka meanwhile, and a pause would throw it away.
 const STALL_GRACE: Duration = Duration::from_millis(25);
-/// How long looking an offset up may take while partitions are taken over.
-const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a commit may be under way before the log says so.
 const COMMIT_WARN_AFTER: Duration = Duration::from_secs(10);
 
@@ -79,6 +81,14 @@ pub(crate) struct Poller {
     /// The slot of (librdkafka's topic handle, partition): emptied whenever the assignment changes.
     routes: HashMap<(usize, i32), Option<Slot>>,
     partitions: HashMap<Slot, TopicPartition>,
+    /// The chunks that hold open records, by their last offset, to find a record that is stuck. They keep nothing alive.
+    chunks: HashMap<Slot, VecDeque<(i64, Weak<Chunk>)>>,
+    watch: Watch,
+    next_look: Duration,
+    /// How long the text of an offset map may be; zero after the broker refused one.
+    map_bytes_max: usize,
+    /// The size of a record of the last poll, on average.
+    record_bytes: u64,
     exit: Option<PollExit>,
     drained: bool,
     stalled_since: Option<Instant>,
@@ -103,6 +113,11 @@ impl Poller {
             lanes: LaneSet::new(&shared),
             routes: HashMap::new(),
             partitions: HashMap::new(),
+            chunks: HashMap::new(),
+            watch: Watch::default(),
+            next_look: Duration::ZERO,
+            map_bytes_max: shared.options.map_bytes_max,
+            record_bytes: 0,
             exit: None,
             drained: false,
             stalled_since: None,
@@ -122,8 +137,9 @@ impl Poller {
         while !self.drained {
             self.obey();
             self.absorb();
-            self.lanes.dispatch_parked(&self.tracker);
+            self.lanes.dispatch(&self.tracker);
             self.act_on_time();
+            self.look_around();
             self.send_commit();
             if self.drained {
                 break;
@@ -135,7 +151,7 @@ impl Poller {
             };
             self.shared.settlements.set_poll_waits(true);
             let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
-            let polled = self.consumer.poll(POLL_RECORDS_MAX, timeout, &mut records, &mut events);
+            let polled = self.consumer.poll(self.poll_max(), timeout, &mut records, &mut events);
             self.shared.settlements.set_poll_waits(false);
             if let Err(error) = polled {
                 self.fail(PollExit::Client(error));
@@ -191,16 +207,15 @@ impl Poller {
         let mut reports = std::mem::take(&mut self.reports);
         self.shared.settlements.take(&mut reports);
         for run in &reports.settled {
-            let count = self.tracker.settle(run.slot, run.first, run.last);
-            if count == 0 {
-                self.shared.metrics.stale.increment(1);
-                continue;
-            }
-            self.committer.settled(run.slot, count, run.acknowledged);
+            self.settle(run);
         }
         let now = self.now();
         for (slot, batches) in &reports.boundaries {
             self.committer.boundary(*slot, *batches, now);
+        }
+        for (slot, failure) in reports.failed.drain(..) {
+            let Some(partition) = self.partitions.get(&slot).cloned() else { continue };
+            self.fail(PollExit::Record { partition, failure });
         }
         for end in reports.ended.drain(..) {
             let was_told = self.lanes.ended(end.slot);
@@ -214,6 +229,16 @@ impl Poller {
         }
         self.reports = reports;
         self.carry_out();
+    }
+
+    fn settle(&mut self, run: &Settled) {
+        let freed = self.tracker.settle(run.slot, run.first, run.last);
+        if freed.records == 0 {
+            self.shared.metrics.stale.increment(1);
+            return;
+        }
+        self.lanes.settled(run.slot, freed);
+        self.committer.settled(run.slot, freed.records, run.by == SettledBy::Ack);
     }
 
     fn act_on_time(&mut self) {
@@ -286,6 +311,7 @@ impl Poller {
             }
             Action::Forget { slots } => {
                 for slot in slots {
+                    self.stop_watching(slot);
                     self.tracker.forget(slot);
                     self.committer.forget(slot);
                     self.lanes.forget(slot);
@@ -302,8 +328,7 @@ impl Poller {
     /// Takes in settled offsets that arrived since the last turn, without acting on the ends of lanes again.
     fn absorb_settled_only(&mut self) {
         for run in self.shared.settlements.take_settled() {
-            let count = self.tracker.settle(run.slot, run.first, run.last);
-            self.committer.settled(run.slot, count, run.acknowledged);
+            self.settle(&run);
         }
     }
 
@@ -324,40 +349,6 @@ impl Poller {
         self.shared.set_assigned(assigned, self.paused_by_user);
     }
 
-    /// Where to read from: the committed offset. With `auto-offset-reset: latest`, a partition that has none starts at
-    /// its end *as of now*, and that is committed at once: resolved later, or again after a crash, "latest" would skip
-    /// what came meanwhile.
-    fn start_offsets(&self, partitions: &[TopicPartition]) -> Vec<PartitionOffset> {
-        let at =
-            |offset: i64| move |partition: &TopicPartition| PartitionOffset::new(partition.clone(), offset);
-        let committed: Vec<PartitionOffset> = partitions.iter().map(at(PartitionOffset::COMMITTED)).collect();
-        if !self.shared.options.start_at_latest || partitions.is_empty() {
-            return committed;
-        }
-        match self.pin_latest(partitions) {
-            Ok(start) => start,
-            Err(error) => {
-                warn!(listener = %self.shared.listener, %error, "could not look up where `latest` is; the client will, with its first fetch");
-                committed
-            }
-        }
-    }
-
-    fn pin_latest(&self, partitions: &[TopicPartition]) -> Result<Vec<PartitionOffset>, ClientError> {
-        let mut start = self.consumer.committed(partitions, LOOK_UP_TIMEOUT)?;
-        let mut pinned = Vec::new();
-        for offset in start.iter_mut().filter(|offset| offset.offset < 0) {
-            let (_, end) = self.consumer.watermarks(&offset.partition, LOOK_UP_TIMEOUT)?;
-            offset.offset = end;
-            pinned.push(offset.clone());
-        }
-        if !pinned.is_empty() {
-            // Its answer belongs to no commit of the committer, and a failure costs no more than the look-up next time.
-            self.consumer.commit(&pinned)?;
-        }
-        Ok(start)
-    }
-
     fn answer_revoke(&mut self, partitions: &[TopicPartition]) {
         let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
         let answered = if incremental {
@@ -372,67 +363,6 @@ impl Poller {
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions revoked");
         self.shared
             .set_revoked(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
-    }
-
-    /// Sends what the committer wants sent.
-    fn send_commit(&mut self) {
-        let now = self.now();
-        let Some(offsets) = self.committer.next(now, &self.tracker) else { return };
-        let list: Vec<PartitionOffset> = offsets
-            .iter()
-            .filter_map(|(slot, offset)| {
-                Some(PartitionOffset::new(self.partitions.get(slot)?.clone(), *offset))
-            })
-            .collect();
-        self.shared.metrics.commits.increment(1);
-        if self.shared.options.plan.commit == CommitMode::Auto {
-            // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
-            let stored = self.consumer.store_offsets(&list);
-            self.commit_answered(&stored);
-            return;
-        }
-        match self.consumer.commit(&list) {
-            Ok(id) => self.commit_id = Some(id),
-            Err(error) => self.commit_answered(&Err(error)),
-        }
-    }
-
-    fn commit_answered(&mut self, result: &Result<PartitionResults, ClientError>) {
-        let partitions = &self.partitions;
-        let answer = |slot: Slot| {
-            let Some(partition) = partitions.get(&slot) else { return Answer::Stale };
-            match result {
-                Err(error) => classify(error),
-                Ok(results) => results
-                    .iter()
-                    .find(|(offset, _)| offset.partition == *partition)
-                    .map_or(Answer::Confirmed, |(_, outcome)| {
-                        outcome.as_ref().map_or_else(classify, |()| Answer::Confirmed)
-                    }),
-            }
-        };
-        let now = self.started.elapsed();
-        let report = self.committer.answered(now, &mut self.tracker, answer);
-        for (slot, offset) in &report.confirmed {
-            self.lanes.committed(*slot, *offset);
-        }
-        if report.failed > 0 {
-            self.shared.metrics.commit_failures.increment(1);
-            let first = result.as_ref().err().map(ToString::to_string).or_else(|| {
-                let results = result.as_ref().ok()?;
-                results.iter().find_map(|(offset, outcome)| {
-                    outcome.as_ref().err().map(|error| format!("{}: {error}", offset.partition))
-                })
-            });
-            let error = first.unwrap_or_default();
-            let retried = report.retried;
-            self.shared.commit_failed(&error, retried);
-        }
-        if let Err(error) = result
-            && error.kind() == &ErrorKind::Fenced
-        {
-            self.fail(PollExit::Client(error.clone()));
-        }
     }
 
     /// Frees what full lanes hold back: after a grace, pauses their partitions; resumes those that have room again.
@@ -450,85 +380,22 @@ impl Poller {
         }
     }
 
+    /// How many records to take: fewer where the bytes that may be in flight are nearly used up.
+    fn poll_max(&self) -> usize {
+        let fitting = self.lanes.bytes_left() / self.record_bytes.max(1);
+        usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, POLL_RECORDS_MAX)
+    }
+
     /// How long the next poll may wait for records; `None` while a full lane should be waited for instead.
     fn poll_timeout(&self) -> Option<Duration> {
         if self.lanes.is_any_parked() {
             return None;
         }
         let now = self.now();
-        let deadlines = [self.rebalance.next_deadline(), self.committer.next_deadline()];
+        let deadlines =
+            [self.rebalance.next_deadline(), self.committer.next_deadline(), Some(self.next_look)];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
         Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))
-    }
-
-    /// Splits polled records by partition and hands them to their lanes, in chunks.
-    fn deliver(&mut self, records: &mut Vec<RawRecord>) {
-        if records.is_empty() {
-            return;
-        }
-        self.shared.metrics.received.increment(records.len() as u64);
-        self.shared.records_arrived();
-        let mut open: Vec<(Slot, Vec<Stored>)> = Vec::new();
-        let mut current: Option<((usize, i32), Option<usize>)> = None;
-        for record in records.drain(..) {
-            let key = (record.topic_id(), record.partition());
-            let index = match current {
-                Some((last, index)) if last == key => index,
-                _ => {
-                    let slot = self.route(key, &record);
-                    let index = slot.map(|slot| {
-                        open.iter().position(|(open, _)| *open == slot).unwrap_or_else(|| {
-                            open.push((slot, Vec::new()));
-                            open.len() - 1
-                        })
-                    });
-                    current = Some((key, index));
-                    index
-                }
-            };
-            match index {
-                Some(index) => open[index].1.push(Stored::Raw(record)),
-                None => self.shared.metrics.unassigned.increment(1),
-            }
-        }
-        for (slot, records) in open {
-            self.hand_over(slot, records);
-        }
-    }
-
-    fn route(&mut self, key: (usize, i32), record: &RawRecord) -> Option<Slot> {
-        if let Some(slot) = self.routes.get(&key) {
-            return *slot;
-        }
-        let slot = self.rebalance.slot(&TopicPartition::new(record.topic(), record.partition()));
-        self.routes.insert(key, slot);
-        slot
-    }
-
-    fn hand_over(&mut self, slot: Slot, records: Vec<Stored>) {
-        let Some(partition) = self.partitions.get(&slot).cloned() else { return };
-        let slot = match self.tracker.deliver(slot, records.iter().map(Stored::offset)) {
-            Delivery::Tracked => slot,
-            Delivery::Unknown => return,
-            Delivery::Rewound => {
-                warn!(listener = %self.shared.listener, %partition, "the position was moved back; records in flight are dropped and read again");
-                self.rebalance.restart(&partition, &mut self.actions);
-                self.carry_out();
-                let Some(slot) = self.rebalance.slot(&partition) else { return };
-                self.tracker.deliver(slot, records.iter().map(Stored::offset));
-                slot
-            }
-        };
-        let chunk_max = self.shared.options.max_poll_records;
-        let mut records = records.into_iter().peekable();
-        while records.peek().is_some() {
-            let part: Vec<Stored> = records.by_ref().take(chunk_max).collect();
-            let chunk =
-                Chunk { topic: Arc::clone(&partition.topic), partition: partition.partition, records: part };
-            self.committer.dispatched(slot);
-            let dispatch = Dispatch { slot, chunk: Arc::new(chunk) };
-            self.lanes.dispatch(dispatch, &self.tracker);
-        }
     }
 
     fn handle(&mut self, event: ConsumerEvent) {
@@ -553,9 +420,6 @@ impl Poller {
                 if let Some(statistics) = Statistics::parse(&json) {
                     self.shared.observe(&statistics);
                 }
-                let in_flight: usize = self.partitions.keys().map(|slot| self.tracker.in_flight(*slot)).sum();
-                #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
-                self.shared.metrics.in_flight.set(in_flight as f64);
             }
             ConsumerEvent::Error(error) => self.client_error(error),
             _ => {}
@@ -591,20 +455,5 @@ impl Poller {
         }
         self.shared.set_revoked(Vec::new());
         self.exit.unwrap_or(PollExit::Stopped)
-    }
-}
-
-fn classify(error: &ClientError) -> Answer {
-    match error.kind() {
-        ErrorKind::NoOffset => Answer::Confirmed,
-        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => {
-            Answer::Stale
-        }
-        ErrorKind::RebalanceInProgress
-        | ErrorKind::Timeout
-        | ErrorKind::Transport
-        | ErrorKind::AllBrokersDown => Answer::Retriable,
-        _ if error.is_retriable() => Answer::Retriable,
-        _ => Answer::Refused,
     }
 }

@@ -1,0 +1,91 @@
+//! Asynchronous work of some milliseconds a record, many at once: a listener by key against a bare loop that spawns a task
+//! a record, in any order.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use kafka_boot::config::Settings;
+use kafka_boot::listeners;
+use kafka_boot::prelude::*;
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::Message;
+use tokio::sync::{Notify, Semaphore};
+
+use super::framework::{app, stop};
+use super::raw_consume::check_committed;
+use crate::Result;
+use crate::measure::{Measurement, Stopwatch, report};
+use crate::settings;
+use crate::task::Task;
+
+static DONE: AtomicU64 = AtomicU64::new(0);
+static WANTED: AtomicU64 = AtomicU64::new(0);
+static STARTED: OnceLock<Stopwatch> = OnceLock::new();
+static MEASURED: OnceLock<Measurement> = OnceLock::new();
+static FINISHED: Notify = Notify::const_new();
+
+/// The part of a topic's name that says that records take 0 to 5 ms, as in Parallel Consumer's table, rather than 5.
+pub(crate) const RANDOM_WORK: &str = "random";
+
+/// How long a record takes: always the same for the same offset.
+fn duration(topic: &str, offset: i64) -> Duration {
+    if topic.contains(RANDOM_WORK) {
+        // The upper half of a multiple of the golden ratio: spread evenly, and without a pattern that keys share.
+        Duration::from_micros((offset.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 5_001)
+    } else {
+        Duration::from_millis(5)
+    }
+}
+
+async fn work(topic: &str, offset: i64) {
+    STARTED.get_or_init(Stopwatch::start);
+    tokio::time::sleep(duration(topic, offset)).await;
+    let done = DONE.fetch_add(1, Ordering::Relaxed) + 1;
+    if done == WANTED.load(Ordering::Relaxed) {
+        MEASURED.get_or_init(|| STARTED.get_or_init(Stopwatch::start).stop(done));
+        FINISHED.notify_one();
+    }
+}
+
+#[kafka_listener(id = "consume", topic = "bench")]
+async fn by_key(record: Record<()>) {
+    work(record.topic(), record.offset()).await;
+}
+
+/// The framework: order within each key, at least once, what is done out of order kept with the commit.
+pub(super) fn framework(task: &Task) -> Result<()> {
+    WANTED.store(task.records, Ordering::Relaxed);
+    super::runtime()?.block_on(async {
+        let running = app(settings::load_options(task)).listeners(listeners![by_key]).start().await?;
+        FINISHED.notified().await;
+        stop(running).await
+    })?;
+    check_committed(task)?;
+    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+}
+
+/// No framework: a task a record, as many at once as there are permits, in any order, and committed whatever happens.
+pub(super) fn bare(task: &Task) -> Result<()> {
+    WANTED.store(task.records, Ordering::Relaxed);
+    let listener = Settings::load(settings::load_options(task))?.listener("consume", &[])?;
+    let at_work_max = usize::try_from(listener.consumer.max_in_flight)?;
+    super::runtime()?.block_on(async {
+        let consumer: StreamConsumer =
+            settings::rdkafka(settings::consumer(settings::load_options(task), true)?).create()?;
+        consumer.subscribe(&[&task.topic])?;
+        let (permits, topic) = (Arc::new(Semaphore::new(at_work_max)), Arc::<str>::from(task.topic.as_str()));
+        for _ in 0..task.records {
+            let offset = consumer.recv().await?.offset();
+            let permit = Arc::clone(&permits).acquire_owned().await?;
+            let topic = Arc::clone(&topic);
+            tokio::spawn(async move {
+                work(&topic, offset).await;
+                drop(permit);
+            });
+        }
+        FINISHED.notified().await;
+        Ok::<(), crate::Error>(())
+    })?;
+    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+}

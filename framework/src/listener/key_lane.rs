@@ -1,0 +1,538 @@
+//! The lane of a partition whose records need not wait for one another: `ordering: key` and `none`.
+//!
+//! One task a partition polls the handlers of all its records at work; no task, and no allocation, a record or a key.
+//! Plain `fn` handlers run on threads, and the lane waits for those.
+//!
+//! # Invariants
+//! 1. Two records of one key are never at work at the same time, and they start in the order of their offsets; so do the
+//!    records without a key, unless the listener wants no order at all.
+//! 2. No more handlers are at work than there are permits, which all lanes of a consumer share. A record that waits for
+//!    its next attempt, or for its commit, holds its key and no permit.
+//! 3. A lane that is told to stop, or gives up on a record, starts nothing more, and ends when what is at work has ended.
+//! 4. What has ended is reported; what has not is never settled, and neither is what waits behind it.
+
+use std::cmp::Reverse;
+use std::collections::hash_map::RandomState;
+use std::collections::{BinaryHeap, VecDeque};
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::key_queues::{Entry, KeyQueues};
+use super::lanes::{EndReport, Handler, LaneControl, LaneShared, panicked};
+use super::running::{Panic, Running};
+use super::settlements::LaneFailure;
+use super::tracker::Slot;
+use crate::config::model::{AckMode, Ordering as RecordOrder};
+use crate::error::HandlerError;
+use crate::handler::{AckTarget, Outcome};
+use crate::policy::{Decision, Fault};
+use crate::record::{Chunk, RecordView};
+
+/// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
+/// task, so that its timers and channels are not told to wait for the next turn.
+const TURN_MAX: usize = 64;
+/// How many settled records are worth waking the poll thread for: there is room for others.
+const ANNOUNCE_MIN: usize = 256;
+/// How often what is done counts as a batch while other records wait for their keys.
+const BOUNDARY_INTERVAL: Duration = Duration::from_millis(100);
+/// The hash under which records without a key follow one another.
+const NO_KEY: u64 = 0;
+
+/// How many handlers of a consumer are at work at once.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    semaphore: Semaphore,
+    /// How many lanes wait for one.
+    waiting: AtomicUsize,
+}
+
+impl Permits {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { semaphore: Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0) }
+    }
+
+    fn try_take(&self) -> bool {
+        match self.semaphore.try_acquire() {
+            Ok(permit) => {
+                permit.forget();
+                true
+            }
+            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => false,
+        }
+    }
+
+    async fn take(&self) {
+        let waiting = Waiting::new(&self.waiting);
+        // The semaphore is never closed.
+        if let Ok(permit) = self.semaphore.acquire().await {
+            permit.forget();
+        }
+        drop(waiting);
+    }
+
+    fn give_back(&self, count: usize) {
+        if count > 0 {
+            self.semaphore.add_permits(count);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Counts a lane that waits, for as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy)]
+struct Item {
+    chunk: usize,
+    index: usize,
+}
+
+/// A chunk of which some records are not done.
+#[derive(Debug)]
+struct OpenChunk {
+    chunk: Arc<Chunk>,
+    left: usize,
+}
+
+/// What a lane knows of an entry beside its place.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    number: u32,
+    started: Instant,
+}
+
+/// One such lane, as its handler sees it.
+#[doc(hidden)]
+pub struct KeyLane {
+    shared: Arc<LaneShared>,
+    control: Arc<LaneControl>,
+    slot: Slot,
+    partition: String,
+    chunks: mpsc::Receiver<Arc<Chunk>>,
+    hasher: RandomState,
+    queues: KeyQueues<Item>,
+    open: Vec<Option<OpenChunk>>,
+    free: Vec<usize>,
+    attempts: Vec<Attempt>,
+    /// Permits taken: of handlers at work, and those not used yet.
+    at_work: usize,
+    idle_permits: usize,
+    /// Waited for, and to be used: handed on to the next lane that waits, one permit would go round for ever.
+    granted_permits: usize,
+    /// Records that wait for their next attempt.
+    retries: BinaryHeap<Reverse<(Instant, Entry)>>,
+    /// Records that wait for their commit, by how many were settled with them.
+    uncommitted: VecDeque<(i64, Entry)>,
+    settled_count: i64,
+    /// Settled and not yet reported.
+    unreported: Vec<i64>,
+    handled: u64,
+    batches_done: u32,
+    /// Something was reported since the poll thread was last told that nothing is left to start.
+    owes_boundary: bool,
+    boundary_at: Instant,
+    /// How many were reported since the poll thread was last woken.
+    unannounced: usize,
+    /// No more chunks will come.
+    is_closed: bool,
+    /// A record was given up on.
+    is_failing: bool,
+    now: Instant,
+    _end: EndReport,
+}
+
+impl std::fmt::Debug for KeyLane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeyLane")
+            .field("slot", &self.slot)
+            .field("partition", &self.partition)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for KeyLane {
+    fn drop(&mut self) {
+        self.shared.permits.give_back(self.at_work + self.idle_permits + self.granted_permits);
+        self.shared.retrying.fetch_sub(self.retries.len(), Ordering::Relaxed);
+    }
+}
+
+impl KeyLane {
+    pub(crate) fn new(
+        shared: Arc<LaneShared>,
+        control: Arc<LaneControl>,
+        slot: Slot,
+        partition: String,
+        chunks: mpsc::Receiver<Arc<Chunk>>,
+    ) -> Self {
+        let end = EndReport::new(Arc::clone(&shared.settlements), slot);
+        Self {
+            shared,
+            control,
+            slot,
+            partition,
+            chunks,
+            hasher: RandomState::new(),
+            queues: KeyQueues::default(),
+            open: Vec::new(),
+            free: Vec::new(),
+            attempts: Vec::new(),
+            at_work: 0,
+            idle_permits: 0,
+            granted_permits: 0,
+            retries: BinaryHeap::new(),
+            uncommitted: VecDeque::new(),
+            settled_count: 0,
+            unreported: Vec::new(),
+            handled: 0,
+            batches_done: 0,
+            owes_boundary: false,
+            boundary_at: Instant::now(),
+            unannounced: 0,
+            is_closed: false,
+            is_failing: false,
+            now: Instant::now(),
+            _end: end,
+        }
+    }
+
+    /// Runs the handler until the lane ends, and reports the end.
+    pub(crate) async fn run(mut self, handler: Arc<dyn Handler>) {
+        let outcome = AssertUnwindSafe(handler.run_by_key(&mut self)).catch_unwind().await;
+        self.report(true);
+        if let Err(payload) = outcome {
+            let error = HandlerError::from_panic(payload.as_ref());
+            error!(listener = %self.shared.listener, partition = %self.partition, %error, "a lane broke");
+            self.fail(LaneFailure { offset: -1, attempts: 0, error });
+        }
+    }
+
+    pub(super) fn is_blocking(&self) -> bool {
+        self.shared.blocking
+    }
+
+    /// Runs every record through the handler that `make` calls, until the lane ends.
+    pub(super) async fn drive<F>(&mut self, make: impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>)
+    where
+        F: Future<Output = Outcome> + Send,
+    {
+        let mut running = Running::new();
+        loop {
+            self.now = Instant::now();
+            self.take_in();
+            let polled = running.poll_woken(TURN_MAX, |entry, outcome| self.ended(entry, outcome));
+            let started = self.start_ready(&mut running, &make);
+            let is_busy = polled == TURN_MAX || started == TURN_MAX || running.is_any_woken();
+            self.report(!is_busy);
+            if self.is_over() {
+                return;
+            }
+            if is_busy {
+                tokio::task::yield_now().await;
+            } else {
+                let woken = running.until_woken();
+                self.wait(woken).await;
+            }
+        }
+    }
+
+    /// Takes new chunks, records whose time to be tried again has come, and those whose commit is confirmed.
+    fn take_in(&mut self) {
+        while !self.is_closed && !self.is_ending() {
+            match self.chunks.try_recv() {
+                Ok(chunk) => self.add(chunk),
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => self.is_closed = true,
+            }
+        }
+        while let Some(Reverse((due, entry))) = self.retries.peek().copied() {
+            if due > self.now {
+                break;
+            }
+            self.retries.pop();
+            self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+            self.queues.again(entry);
+        }
+        if self.uncommitted.is_empty() {
+            return;
+        }
+        let confirmed = self.control.confirmed();
+        while self.uncommitted.front().is_some_and(|(count, _)| *count <= confirmed) {
+            if let Some((_, entry)) = self.uncommitted.pop_front() {
+                self.queues.settle(entry);
+            }
+        }
+    }
+
+    fn add(&mut self, chunk: Arc<Chunk>) {
+        let left = chunk.records.len();
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.open.push(None);
+            self.open.len() - 1
+        });
+        for (index, record) in chunk.records.iter().enumerate() {
+            let key = match self.shared.ordering {
+                RecordOrder::None => None,
+                _ => Some(record.key().map_or(NO_KEY, |key| self.hasher.hash_one(key))),
+            };
+            let entry = self.queues.push(key, Item { chunk: place, index });
+            let fresh = Attempt { number: 1, started: self.now };
+            match self.attempts.get_mut(entry.index()) {
+                Some(attempt) => *attempt = fresh,
+                None => self.attempts.push(fresh),
+            }
+        }
+        self.open[place] = Some(OpenChunk { chunk, left });
+    }
+
+    /// Starts what may start, as far as there are permits; returns how many it started.
+    fn start_ready<F>(
+        &mut self,
+        running: &mut Running<F, Entry>,
+        make: &impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>,
+    ) -> usize
+    where
+        F: Future<Output = Outcome> + Send,
+    {
+        if self.idle_permits > 0 && self.shared.permits.is_wanted() {
+            self.release_idle();
+        }
+        let mut started = 0;
+        while started < TURN_MAX && self.queues.has_ready() && !self.is_ending() {
+            if self.granted_permits > 0 {
+                self.granted_permits -= 1;
+            } else if self.idle_permits > 0 {
+                self.idle_permits -= 1;
+            } else if !self.shared.permits.try_take() {
+                break;
+            }
+            self.at_work += 1;
+            started += 1;
+            let Some(entry) = self.queues.start() else { break };
+            match self.begin(entry, make) {
+                Ok(future) => {
+                    if let Some(outcome) = running.start(entry, future) {
+                        self.ended(entry, outcome);
+                    }
+                }
+                Err(fault) => self.concluded(entry, Err(fault)),
+            }
+        }
+        // A lane that ends has no use for what it was granted.
+        self.idle_permits += std::mem::take(&mut self.granted_permits);
+        self.release_idle();
+        started
+    }
+
+    /// Extracts the arguments and calls the handler; a panic of that is an error like any other.
+    fn begin<F>(
+        &mut self,
+        entry: Entry,
+        make: &impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>,
+    ) -> Result<F, Fault> {
+        let attempt = &mut self.attempts[entry.index()];
+        attempt.started = self.now;
+        let number = attempt.number;
+        let (chunk, index) = self.record(entry);
+        let offset = chunk.records[index].offset();
+        let ack = self.shared.ack.is_manual().then(|| AckTarget {
+            settlements: Arc::clone(&self.shared.settlements),
+            slot: self.slot.0,
+            first_offset: offset,
+            last_offset: offset,
+        });
+        let view = RecordView::new(chunk, index, number, ack.as_ref());
+        catch_unwind(AssertUnwindSafe(|| make(&view, &self.shared)))
+            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+    }
+
+    fn ended(&mut self, entry: Entry, outcome: Result<Outcome, Panic>) {
+        let outcome = match outcome {
+            Ok(outcome) => outcome.map_err(Fault::Handler),
+            Err(panic) => Err(panicked(panic.as_ref())),
+        };
+        self.concluded(entry, outcome);
+    }
+
+    /// Decides what follows an attempt that has ended.
+    fn concluded(&mut self, entry: Entry, outcome: Result<(), Fault>) {
+        self.at_work -= 1;
+        self.idle_permits += 1;
+        let attempt = self.attempts[entry.index()];
+        self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
+        match outcome {
+            Ok(()) => self.done(entry, self.shared.ack.is_manual()),
+            Err(fault) => self.failed(entry, attempt.number, fault),
+        }
+    }
+
+    fn failed(&mut self, entry: Entry, attempt: u32, fault: Fault) {
+        self.shared.metrics.failed.increment(1);
+        #[cfg(feature = "seeded-bugs")]
+        if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
+            return self.done(entry, false);
+        }
+        let (chunk, index) = self.record(entry);
+        let offset = chunk.records[index].offset();
+        let (listener, partition) = (&self.shared.listener, &self.partition);
+        match self.shared.policy.decide(&fault, attempt) {
+            Decision::Retry(delay) => {
+                warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
+                self.shared.metrics.retried.increment(1);
+                self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+                self.attempts[entry.index()].number = attempt.saturating_add(1);
+                self.retries.push(Reverse((self.now + delay, entry)));
+            }
+            Decision::Skip => {
+                error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
+                self.shared.metrics.skipped.increment(1);
+                self.done(entry, false);
+            }
+            Decision::Stop => {
+                error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
+                self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
+            }
+        }
+    }
+
+    /// Ends the lane after what is at work. The failed record stays where it is, and its key's other records behind it.
+    fn fail(&mut self, failure: LaneFailure) {
+        self.is_failing = true;
+        self.shared.settlements.failed(self.slot, failure);
+    }
+
+    /// The lane is done with a record. It is settled, unless that is up to user code.
+    fn done(&mut self, entry: Entry, acknowledged_by_user: bool) {
+        let Some(item) = self.queues.item(entry) else { return };
+        let (chunk, index) = self.record(entry);
+        let offset = chunk.records[index].offset();
+        if self.shared.ack.is_manual() && !acknowledged_by_user {
+            // Skipped: nobody else would ever say that it is done.
+            self.shared.settlements.acknowledge(self.slot.0, offset, offset);
+        } else if !acknowledged_by_user {
+            self.unreported.push(offset);
+            self.settled_count += 1;
+        }
+        self.handled += 1;
+        let open = &mut self.open[item.chunk];
+        if let Some(chunk) = open {
+            chunk.left -= 1;
+            if chunk.left == 0 {
+                *open = None;
+                self.free.push(item.chunk);
+                self.batches_done += 1;
+            }
+        }
+        if self.shared.wait_for_commit && !acknowledged_by_user {
+            self.uncommitted.push_back((self.settled_count, entry));
+        } else {
+            self.queues.settle(entry);
+        }
+    }
+
+    fn record(&self, entry: Entry) -> (&Arc<Chunk>, usize) {
+        let item = self.queues.item(entry).expect("an entry at work has its record");
+        let open = self.open[item.chunk].as_ref().expect("a chunk stays open until its records are done");
+        (&open.chunk, item.index)
+    }
+
+    /// Tells the poll thread what is done, and wakes it if that is worth it.
+    fn report(&mut self, is_pausing: bool) {
+        self.shared.metrics.handled.increment(std::mem::take(&mut self.handled));
+        let is_waited_for = matches!(self.shared.ack, AckMode::Record | AckMode::ManualImmediate);
+        let batches = std::mem::take(&mut self.batches_done);
+        if batches > 0 || !self.unreported.is_empty() {
+            self.unannounced += self.unreported.len();
+            let is_urgent = is_pausing && is_waited_for || self.unannounced >= ANNOUNCE_MIN;
+            if is_urgent {
+                self.unannounced = 0;
+            }
+            self.shared.settlements.settle_each(self.slot, &mut self.unreported, batches, is_urgent);
+            self.owes_boundary = true;
+        }
+        let is_due = self.queues.len() == self.at_work || self.now >= self.boundary_at;
+        if is_pausing && is_due && self.owes_boundary && self.is_starving() {
+            // With nothing left to start, what is done is a batch, whatever is still at work.
+            self.shared.settlements.boundary(self.slot, 0, true);
+            self.owes_boundary = false;
+            self.unannounced = 0;
+            self.boundary_at = self.now + BOUNDARY_INTERVAL;
+        }
+    }
+
+    /// Whether nothing is left to start before something at work ends.
+    fn is_starving(&self) -> bool {
+        !self.queues.has_ready() && self.chunks.is_empty()
+    }
+
+    fn release_idle(&mut self) {
+        self.shared.permits.give_back(std::mem::take(&mut self.idle_permits));
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_failing || self.control.is_stopping()
+    }
+
+    fn is_over(&self) -> bool {
+        self.at_work == 0 && (self.is_ending() || self.is_closed && self.queues.len() == 0)
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self, woken: impl Future<Output = ()> + Send) {
+        let is_ending = self.is_ending();
+        let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
+        let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
+        let next_due = next_retry.into_iter().chain(boundary).min();
+        let due = async {
+            match next_due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let chunk = tokio::select! {
+            biased;
+            () = self.control.changed() => return,
+            () = woken => return,
+            () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending => {
+                self.granted_permits += 1;
+                return;
+            }
+            chunk = self.chunks.recv(), if !self.is_closed && !is_ending => chunk,
+            () = due => return,
+        };
+        match chunk {
+            Some(chunk) => self.add(chunk),
+            None => self.is_closed = true,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "key_lane_tests.rs"]
+mod tests;

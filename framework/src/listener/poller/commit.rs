@@ -1,0 +1,115 @@
+//! Sending commits, and what follows their answers.
+
+use kafka_boot_client::{ClientError, ErrorCode, ErrorKind, PartitionOffset, PartitionResults};
+use tracing::{error, warn};
+
+use super::{PollExit, Poller};
+use crate::config::model::CommitMode;
+use crate::listener::committer::Answer;
+use crate::listener::tracker::{Offer, Slot};
+
+impl Poller {
+    /// Sends what the committer wants sent.
+    pub(super) fn send_commit(&mut self) {
+        let now = self.now();
+        let Some(offers) = self.committer.next(now, &self.tracker) else { return };
+        let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
+        self.shared.metrics.commits.increment(1);
+        if self.shared.options.plan.commit == CommitMode::Auto {
+            // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
+            let stored = self.consumer.store_offsets(&list);
+            self.commit_answered(&stored);
+            return;
+        }
+        match self.consumer.commit(&list) {
+            Ok(id) => self.commit_id = Some(id),
+            Err(error) => self.commit_answered(&Err(error)),
+        }
+    }
+
+    /// An offer with what is done beyond it.
+    fn to_commit(&self, offer: &Offer) -> Option<PartitionOffset> {
+        let mut commit = PartitionOffset::new(self.partitions.get(&offer.slot)?.clone(), offer.offset);
+        if !self.has_maps() || self.map_bytes_max == 0 {
+            return Some(commit);
+        }
+        let map = self.tracker.settled_beyond(offer.slot).filter(|map| map.base() == offer.offset);
+        let (text, is_whole) = map.map(|map| map.encode(self.map_bytes_max)).unwrap_or_default();
+        if !is_whole && !text.is_empty() {
+            // Admission keeps this from happening, except right after a take-over with another limit.
+            warn!(listener = %self.shared.listener, partition = %commit.partition, bytes_max = self.map_bytes_max, "the offset map is too long: the records furthest ahead are left out, and would be handled again after a restart");
+        }
+        self.shared.metrics.map_bytes(&commit.partition, text.len());
+        commit.metadata = Some(text).filter(|text| !text.is_empty());
+        Some(commit)
+    }
+
+    /// A broker that keeps less metadata than is configured refuses the whole commit: go on without it.
+    fn give_up_maps(&mut self, refusal: &ClientError) {
+        if self.map_bytes_max > 0 && refusal.code() == Some(ErrorCode::OFFSET_METADATA_TOO_LARGE) {
+            error!(listener = %self.shared.listener, bytes_max = self.map_bytes_max, "the broker refuses the offset map: set `offset-metadata-max-bytes` to its `offset.metadata.max.bytes`; until then, records finished out of order are handled again after a restart");
+            self.map_bytes_max = 0;
+        }
+    }
+
+    pub(super) fn commit_answered(&mut self, result: &Result<PartitionResults, ClientError>) {
+        let first_refusal = result
+            .as_ref()
+            .map_or_else(Some, |results| results.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
+        if let Some(refusal) = first_refusal.cloned() {
+            self.give_up_maps(&refusal);
+        }
+        let partitions = &self.partitions;
+        let answer = |slot: Slot| {
+            let Some(partition) = partitions.get(&slot) else { return Answer::Stale };
+            match result {
+                Err(error) => classify(error),
+                Ok(results) => results
+                    .iter()
+                    .find(|(offset, _)| offset.partition == *partition)
+                    .map_or(Answer::Confirmed, |(_, outcome)| {
+                        outcome.as_ref().map_or_else(classify, |()| Answer::Confirmed)
+                    }),
+            }
+        };
+        let now = self.started.elapsed();
+        let report = self.committer.answered(now, &mut self.tracker, answer);
+        for offer in &report.confirmed {
+            self.lanes.committed(*offer);
+        }
+        if report.failed > 0 {
+            self.shared.metrics.commit_failures.increment(1);
+            let first = result.as_ref().err().map(ToString::to_string).or_else(|| {
+                let results = result.as_ref().ok()?;
+                results.iter().find_map(|(offset, outcome)| {
+                    outcome.as_ref().err().map(|error| format!("{}: {error}", offset.partition))
+                })
+            });
+            let error = first.unwrap_or_default();
+            let retried = report.retried;
+            self.shared.commit_failed(&error, retried);
+        }
+        if let Err(error) = result
+            && error.kind() == &ErrorKind::Fenced
+        {
+            self.fail(PollExit::Client(error.clone()));
+        }
+    }
+}
+
+fn classify(error: &ClientError) -> Answer {
+    match error.kind() {
+        ErrorKind::NoOffset => Answer::Confirmed,
+        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => {
+            Answer::Stale
+        }
+        ErrorKind::RebalanceInProgress
+        | ErrorKind::Timeout
+        | ErrorKind::Transport
+        | ErrorKind::AllBrokersDown => Answer::Retriable,
+        // Sent again, it comes without the metadata.
+        _ if error.code() == Some(ErrorCode::OFFSET_METADATA_TOO_LARGE) => Answer::Retriable,
+        _ if error.is_retriable() => Answer::Retriable,
+        _ => Answer::Refused,
+    }
+}
