@@ -21,7 +21,7 @@ use crate::state::State;
 use crate::txn::{Described, TxnState};
 
 /// The epoch of the one coordinator there is.
-const COORDINATOR_EPOCH: i32 = 0;
+pub(super) const COORDINATOR_EPOCH: i32 = 0;
 
 pub(super) fn describe(
     state: &State,

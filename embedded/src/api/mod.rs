@@ -5,12 +5,14 @@ mod configs;
 mod consumer_groups;
 pub(crate) mod coordination;
 mod describe_transactions;
+mod elections;
 mod fetch;
 mod group_admin;
 mod group_configs;
 mod group_offsets;
 mod groups;
 mod log_dirs;
+mod markers;
 mod metadata;
 mod offsets;
 mod partitions;
@@ -186,6 +188,7 @@ fn answer_at_once(state: &State, caller: &Caller, request: &Request) -> Result<B
         ApiKey::DescribeProducers => {
             request.answer(&describe_transactions::producers(state, caller, request.decode()?))
         }
+        ApiKey::WriteTxnMarkers => request.answer(&markers::write(state, caller, request.decode()?)),
         ApiKey::SaslHandshake => {
             request.decode::<SaslHandshakeRequest>()?;
             request.answer(&sasl::handshake())
@@ -209,6 +212,7 @@ fn answer_about_administration(
         ApiKey::CreateTopics => request.answer(&topics::create(state, request.decode()?, version)),
         ApiKey::DeleteTopics => request.answer(&topics::delete(state, request.decode()?, version)),
         ApiKey::CreatePartitions => request.answer(&topics::create_partitions(state, request.decode()?)),
+        ApiKey::ElectLeaders => request.answer(&elections::elect(state, request.decode()?, version)),
         ApiKey::DescribeConfigs => request.answer(&configs::describe(state, caller, request.decode()?)),
         ApiKey::AlterConfigs => request.answer(&configs::alter(state, caller, request.decode()?)),
         ApiKey::IncrementalAlterConfigs => {

@@ -41,6 +41,8 @@ pub(crate) fn refuse(request: &Request, error: ResponseError) -> Result<Option<B
         ApiKey::OffsetCommit | ApiKey::TxnOffsetCommit => commit(request, code),
         ApiKey::OffsetFetch => offset_fetch(request, code),
         ApiKey::AddPartitionsToTxn => add_partitions(request, code),
+        ApiKey::ElectLeaders => elect_leaders(request, code),
+        ApiKey::WriteTxnMarkers => write_markers(request, code),
         ApiKey::InitProducerId => {
             let refused = of::InitProducerIdResponse::default();
             let refused = refused.with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
@@ -366,6 +368,41 @@ fn add_partitions(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
         });
         let results = partitions.collect();
         AddPartitionsToTxnTopicResult::default().with_name(topic.name).with_results_by_partition(results)
+    }))
+}
+
+fn elect_leaders(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
+    use of::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
+    const FIRST_WITH_ERROR: i16 = 1;
+    let asked: of::ElectLeadersRequest = request.decode()?;
+    let topics = asked.topic_partitions.unwrap_or_default().into_iter().map(|topic| {
+        let partitions = topic
+            .partitions
+            .iter()
+            .map(|index| PartitionResult::default().with_partition_id(*index).with_error_code(code));
+        let partitions = partitions.collect();
+        ReplicaElectionResult::default().with_topic(topic.topic).with_partition_result(partitions)
+    });
+    let top = if request.version >= FIRST_WITH_ERROR { code } else { 0 };
+    let refused = of::ElectLeadersResponse::default().with_error_code(top);
+    request.answer(&refused.with_replica_election_results(topics.collect()))
+}
+
+fn write_markers(request: &Request, code: i16) -> Result<BytesMut, Malformed> {
+    use of::write_txn_markers_response::{
+        WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+    };
+    for_each!(request, WriteTxnMarkersRequest.markers =>
+    WriteTxnMarkersResponse.with_markers(|marker| {
+        let topics = marker.topics.into_iter().map(|topic| {
+            let partitions = topic.partition_indexes.iter().map(|index| {
+                WritableTxnMarkerPartitionResult::default().with_partition_index(*index).with_error_code(code)
+            });
+            let partitions = partitions.collect();
+            WritableTxnMarkerTopicResult::default().with_name(topic.name).with_partitions(partitions)
+        });
+        let topics = topics.collect();
+        WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
     }))
 }
 

@@ -6,6 +6,7 @@
 
 mod changes;
 pub(crate) mod coordinators;
+pub(crate) mod elections;
 pub(crate) mod leadership;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -24,6 +24,7 @@ use super::recovery::{self, Recovered};
 use super::settings::{Behaviour, Settings};
 use super::timestamps;
 use super::visibility::{Aborted, Visibility};
+use crate::cluster::elections::Election;
 use crate::cluster::leadership::Leadership;
 use crate::error::StartError;
 use crate::txn::ProducerIdentity;
@@ -253,6 +254,17 @@ impl Partition {
         });
     }
 
+    /// Holds an election that somebody asked for.
+    pub(crate) fn hold(
+        &self,
+        election: Election,
+        is_live: impl Fn(BrokerId) -> bool,
+    ) -> Result<(), ResponseError> {
+        let mut outcome = Ok(());
+        self.change_leader(|leadership, end| outcome = election.hold(leadership, end, is_live));
+        outcome
+    }
+
     /// Has a replica lead, in a new epoch, which is returned.
     pub(crate) fn move_leader(&self, to: BrokerId) -> i32 {
         self.change_leader(|leadership, end| leadership.become_led_by(Some(to), end))
@@ -469,6 +481,13 @@ impl Partition {
             ..active
         };
         log.producers.active().into_iter().map(with_open).collect()
+    }
+
+    /// A producer, if it is remembered.
+    pub(crate) fn producer(&self, id: i64) -> Option<ActiveProducer> {
+        let log = self.log();
+        let known = log.producers.of(id)?;
+        Some(ActiveProducer { open_since_offset: log.visibility.open_since(id), ..known })
     }
 
     /// What the records take up, in bytes.

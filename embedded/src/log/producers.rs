@@ -182,22 +182,32 @@ impl Producers {
 
     /// Every producer that is remembered, in the order of their ids.
     pub(super) fn active(&self) -> Vec<ActiveProducer> {
-        let describe = |(id, producer): (&i64, &Producer)| ActiveProducer {
-            producer: ProducerIdentity { id: *id, epoch: producer.epoch },
-            last_sequence: producer.batches.back().map(|last| last.last_sequence),
-            last_timestamp: producer.last_timestamp,
-            has_ended: producer.has_ended,
-            open_since_offset: None,
-        };
-        let mut all: Vec<_> = self.by_id.iter().map(describe).collect();
+        let mut all: Vec<_> = self.by_id.iter().map(|(id, producer)| producer.describe(*id)).collect();
         all.sort_unstable_by_key(|active| active.producer.id);
         all
+    }
+
+    /// A producer, if it is remembered.
+    pub(super) fn of(&self, id: i64) -> Option<ActiveProducer> {
+        self.by_id.get(&id).map(|producer| producer.describe(id))
     }
 
     fn forget_the_most_silent(&mut self) {
         let silent = self.by_id.iter().min_by_key(|(_, producer)| producer.last_turn).map(|(id, _)| *id);
         if let Some(id) = silent {
             self.by_id.remove(&id);
+        }
+    }
+}
+
+impl Producer {
+    fn describe(&self, id: i64) -> ActiveProducer {
+        ActiveProducer {
+            producer: ProducerIdentity { id, epoch: self.epoch },
+            last_sequence: self.batches.back().map(|last| last.last_sequence),
+            last_timestamp: self.last_timestamp,
+            has_ended: self.has_ended,
+            open_since_offset: None,
         }
     }
 }

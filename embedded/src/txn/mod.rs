@@ -250,7 +250,8 @@ impl Ledger {
         }
         let asked_again = |entry: &Entry| {
             let last = entry.last.filter(|last| last.version2 && entry.open.is_none());
-            last.filter(|_| entry.before == Some(producer)).map(|last| (last.committed, entry.producer))
+            last.filter(|_| entry.before == Some(producer) || (end.version2 && entry.has_timed_out(producer)))
+                .map(|last| (last.committed, entry.producer))
         };
         match self.entries.get(id).and_then(asked_again) {
             Some((committed, now)) if committed == end.committed => return Ok((now, None)),
@@ -289,7 +290,7 @@ impl Ledger {
         let expired: Vec<String> = expired.map(|(id, _)| id.clone()).collect();
         let fenced = expired.iter().filter_map(|id| {
             let old = self.remembered(id);
-            let ended = self.entries.get_mut(id)?.fence(&mut new_producer_id)?;
+            let ended = self.entries.get_mut(id)?.time_out(&mut new_producer_id)?;
             // What cannot be written down is tried again.
             self.save(id, old, Some(&ended)).ok()?;
             Some(ended)
@@ -331,6 +332,21 @@ impl Entry {
         self.before = None;
         self.last = None;
         ended
+    }
+
+    /// As [`Self::fence`], and remembers how it ended: the producer is still the same one, and may ask.
+    fn time_out(&mut self, new_producer_id: impl FnOnce() -> i64) -> Option<Ended> {
+        let since_ms = self.open.as_ref()?.since_ms;
+        let ended = self.fence(new_producer_id);
+        self.last = Some(Last { committed: false, version2: true, since_ms });
+        ended
+    }
+
+    /// Whether a producer's transaction was the last, and was aborted for its age. Only then does an end give a new epoch
+    /// that nobody has asked for.
+    fn has_timed_out(&self, producer: ProducerIdentity) -> bool {
+        let next = producer.epoch.checked_add(1).map(|epoch| ProducerIdentity { epoch, ..producer });
+        self.before.is_none() && next == Some(self.producer)
     }
 
     /// Moves on to the next epoch. What was open is ended in the new one, so that its partitions refuse the old.

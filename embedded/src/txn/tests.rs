@@ -81,6 +81,12 @@ fn what_is_open_for_too_long_is_aborted() {
     assert_eq!(ledger.expire(1_501, || 8).len(), 1);
     assert_eq!(ledger.expire(9_000, || 8), []);
     assert_eq!(end(&mut ledger, producer, COMMIT), Err(ResponseError::ProducerFenced));
+    // In version 2 the producer learns how it ended, and goes on once it aborts, too.
+    let late =
+        |ledger: &mut Ledger, committed| ledger.end("id", producer, End { committed, version2: true }, || 8);
+    let next = ProducerIdentity { epoch: producer.epoch + 1, ..producer };
+    assert_eq!(late(&mut ledger, true), Err(ResponseError::InvalidTxnState));
+    assert_eq!(late(&mut ledger, false), Ok((next, None)));
 }
 
 #[test]

@@ -76,6 +76,7 @@ in_lists! {
     DescribeProducersResponse: topics / partitions => error_code;
     DescribeTransactionsResponse: transaction_states => error_code;
     DescribeUserScramCredentialsResponse: [error_code] results => error_code;
+    ElectLeadersResponse: [error_code] replica_election_results / partition_result => error_code;
     FetchResponse: [error_code] responses / partitions => error_code;
     IncrementalAlterConfigsResponse: responses => error_code;
     LeaveGroupResponse: [error_code] members => error_code;
@@ -130,5 +131,12 @@ impl Outcome for of::OffsetFetchResponse {
             first([group.error_code].into_iter().chain(partitions.map(|one| one.error_code)))
         };
         first([self.error_code].into_iter().chain(older).chain(self.groups.iter().map(of_group)))
+    }
+}
+
+impl Outcome for of::WriteTxnMarkersResponse {
+    fn outcome(&self) -> i16 {
+        let topics = self.markers.iter().flat_map(|marker| &marker.topics);
+        first(topics.flat_map(|topic| topic.partitions.iter().map(|one| one.error_code)))
     }
 }

@@ -196,6 +196,13 @@ fn the_shapes_of_transactions_are_those_of_the_encoder() {
             .with_group_id(group())
             .with_topics(vec![one])
     });
+    prove(ApiKey::WriteTxnMarkers, |_| {
+        let topics = write_txn_markers_request::WritableTxnMarkerTopic::default()
+            .with_name(topic())
+            .with_partition_indexes(vec![0, 1]);
+        let one = write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![topics]);
+        WriteTxnMarkersRequest::default().with_markers(vec![one.clone(), one])
+    });
     prove(ApiKey::EndTxn, |_| EndTxnRequest::default().with_transactional_id(id()));
 }
 
@@ -303,6 +310,13 @@ fn the_shapes_of_administration_are_those_of_the_encoder() {
             .with_name(topic())
             .with_assignments(Some(vec![replicas]));
         CreatePartitionsRequest::default().with_topics(vec![one])
+    });
+    prove(ApiKey::ElectLeaders, |version| {
+        let one =
+            elect_leaders_request::TopicPartitions::default().with_topic(topic()).with_partitions(vec![0, 1]);
+        ElectLeadersRequest::default()
+            .with_election_type(i8::from(version >= 1))
+            .with_topic_partitions(Some(vec![one.clone(), one]))
     });
     prove(ApiKey::DescribeConfigs, |_| {
         let one = describe_configs_request::DescribeConfigsResource::default()

@@ -95,6 +95,7 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::DescribeProducers, shape(0, &[list(&[TEXT, NUMBERS])])),
     (ApiKey::AddOffsetsToTxn, shape(3, &[TEXT, I64, I16, TEXT])),
     (ApiKey::EndTxn, shape(3, &[TEXT, I64, I16, BOOL])),
+    (ApiKey::WriteTxnMarkers, shape(1, &[list(&[I64, I16, BOOL, list(&[TEXT, NUMBERS]), I32])])),
     (
         ApiKey::TxnOffsetCommit,
         shape(
@@ -146,6 +147,7 @@ static SHAPES: &[(ApiKey, Shape)] = &[
     (ApiKey::CreateTopics, shape(5, &[list(CREATED_TOPIC), I32, BOOL])),
     (ApiKey::DeleteTopics, shape(4, &[list(&[TEXT, UUID]).since(6), TEXTS.until(5), I32])),
     (ApiKey::CreatePartitions, shape(2, &[list(&[TEXT, I32, list(&[NUMBERS])]), I32, BOOL])),
+    (ApiKey::ElectLeaders, shape(2, &[I8.since(1), list(&[TEXT, NUMBERS]), I32])),
     (ApiKey::DescribeConfigs, shape(4, &[list(&[I8, TEXT, TEXTS]), BOOL, BOOL.since(3)])),
     (ApiKey::AlterConfigs, shape(2, &[list(&[I8, TEXT, NAMED_VALUES]), BOOL])),
     (ApiKey::IncrementalAlterConfigs, shape(1, &[list(&[I8, TEXT, list(&[TEXT, I8, TEXT])]), BOOL])),
