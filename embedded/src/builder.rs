@@ -175,8 +175,8 @@ impl EmbeddedBrokerBuilder {
         self
     }
 
-    /// Where the broker keeps what it holds: topics and their settings, records, committed offsets, producers and
-    /// transactions. Default: nowhere, so that all is gone with the broker. The directory is created if need be.
+    /// Where the broker keeps what it holds: topics and their settings, records, committed offsets, members of classic
+    /// groups, producers and transactions. Default: nowhere, so that all is gone with the broker. The directory is created if need be.
     ///
     /// What is acknowledged has been handed to the operating system before, so it survives the end of the process,
     /// however that comes about. It is not forced to the disk: a power failure may take the last seconds.

@@ -97,8 +97,7 @@ impl State {
             StartError::storage("the journal of the data directory cannot be written".to_owned(), None)
         })?;
         let offsets = OffsetStore::new(settings.offsets_limit_bytes, storage.clone());
-        let coordinator = Coordinator::new(stopwatch.clone(), settings.groups);
-        coordinator.restore(groups, configs, &offsets);
+        let coordinator = Coordinator::new(stopwatch.clone(), settings.groups, storage.clone());
         let cluster = Arc::new(settings.cluster);
         let budget = Arc::new(Budget::new(settings.memory_limit_bytes));
         let state = Self {
@@ -117,6 +116,8 @@ impl State {
             session_lifetime: settings.session_lifetime,
             next_producer_id: AtomicI64::new(starts.saturating_mul(PRODUCER_IDS_PER_START)),
         };
+        // After the logs were read, which may take longer than the members' sessions.
+        state.groups.restore(groups, configs, &state.offsets);
         state.finish_transactions();
         Ok(state)
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,8 +17,11 @@ use kafka_boot_client::{
     ProducerRecord,
 };
 use kafka_boot_embedded::EmbeddedBroker;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::producer::{BaseProducer, BaseRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use support::{Driver, PATIENCE, Running};
 use tokio::sync::mpsc;
 
@@ -225,6 +229,114 @@ fn what_was_acknowledged_survives_a_kill_exactly_once() {
     assert_eq!(acknowledged.len(), usize::try_from(sent).unwrap());
     for (record, (value, offset)) in driver.records.iter().zip(acknowledged.iter()) {
         assert_eq!(record.offset(), *offset, "the offset that was acknowledged for {value}");
+    }
+}
+
+/// A member whose place outlives the broker, as clients see it: no rebalance, and nothing handed out again.
+fn assert_membership_survives_a_kill(instance: Option<&str>) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut process = Process::start(directory.path(), 0);
+    let port = process.port();
+    let servers = process.bootstrap_servers.clone();
+    let mut settings = vec![
+        ("bootstrap.servers", servers.as_str()),
+        ("group.id", "billing"),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
+        // Longer than a start of the broker takes on a machine under load.
+        ("session.timeout.ms", "60000"),
+        ("heartbeat.interval.ms", "100"),
+        ("reconnect.backoff.max.ms", "100"),
+        ("retry.backoff.ms", "20"),
+    ];
+    settings.extend(instance.map(|instance| ("group.instance.id", instance)));
+    let producer = rdkafka::ClientConfig::new().set("bootstrap.servers", &servers).create().unwrap();
+    send(&producer, "before");
+    let rebalances = Rebalances::default();
+    let mut config = rdkafka::ClientConfig::new();
+    for (name, value) in settings {
+        config.set(name, value);
+    }
+    let consumer: BaseConsumer<Rebalances> = config.create_with_context(rebalances.clone()).unwrap();
+    consumer.subscribe(&["orders"]).unwrap();
+    assert_eq!(next(&consumer), "before");
+    let member = membership(&consumer);
+    assert_eq!((member.0.as_str(), member.1.len()), ("Stable", 1));
+    assert_eq!(rebalances.0.load(Ordering::Relaxed), 1);
+
+    for round in 1..=2 {
+        drop(process);
+        process = Process::start(directory.path(), port);
+        send(&producer, &format!("after {round}"));
+        // What was handed out before is not again, though nothing was committed before the first kill.
+        assert_eq!(next(&consumer), format!("after {round}"));
+        commit_as_member(&consumer);
+        assert_eq!(membership(&consumer), member);
+        assert_eq!(rebalances.0.load(Ordering::Relaxed), 1, "no partition came or went");
+        let (found, _) = committed(&servers, "billing");
+        assert_eq!(found, Offset::Offset(round + 1));
+    }
+    drop(consumer);
+}
+
+#[test]
+fn a_member_goes_on_after_a_kill_of_its_broker() {
+    assert_membership_survives_a_kill(None);
+}
+
+#[test]
+fn a_static_member_goes_on_after_a_kill_of_its_broker() {
+    assert_membership_survives_a_kill(Some("till-1"));
+}
+
+/// Counts assignments and revocations.
+#[derive(Clone, Default)]
+struct Rebalances(Arc<AtomicUsize>);
+
+impl rdkafka::ClientContext for Rebalances {}
+
+impl ConsumerContext for Rebalances {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, _: &Rebalance<'_>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The state of the group, and the ids of its members.
+fn membership(consumer: &BaseConsumer<Rebalances>) -> (String, Vec<String>) {
+    let groups = consumer.fetch_group_list(Some("billing"), PATIENCE).unwrap();
+    let group = &groups.groups()[0];
+    (group.state().to_owned(), group.members().iter().map(|member| member.id().to_owned()).collect())
+}
+
+/// Commits what was handed out, in the member's generation, as soon as the coordinator is found again.
+fn commit_as_member(consumer: &BaseConsumer<Rebalances>) {
+    let started = Instant::now();
+    while let Err(error) = consumer.commit_consumer_state(CommitMode::Sync) {
+        let code = error.rdkafka_error_code().unwrap();
+        let refused = [
+            RDKafkaErrorCode::UnknownMemberId,
+            RDKafkaErrorCode::IllegalGeneration,
+            RDKafkaErrorCode::RebalanceInProgress,
+            RDKafkaErrorCode::FencedInstanceId,
+        ];
+        assert!(!refused.contains(&code) && started.elapsed() < PATIENCE, "{error}");
+    }
+}
+
+fn send(producer: &BaseProducer, text: &str) {
+    let record = BaseRecord::<(), str>::to("orders").payload(text);
+    producer.send(record).unwrap();
+    rdkafka::producer::Producer::flush(producer, PATIENCE).unwrap();
+}
+
+fn next(consumer: &BaseConsumer<Rebalances>) -> String {
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < PATIENCE, "no record");
+        // Errors are those of a broker that is away.
+        if let Some(Ok(record)) = consumer.poll(Duration::from_millis(100)) {
+            return String::from_utf8(record.payload().unwrap().to_vec()).unwrap();
+        }
     }
 }
 

@@ -4,7 +4,10 @@
 //! 2. A generation begins when everyone has joined, or the time for it is up; who has not joined is then no member.
 //!    A static member stays until its session ends.
 //! 3. Only the leader's assignment makes a generation stable, and every member of it gets its own part.
-//! 4. Time passes only in [`ClassicGroup::tick`]; nothing happens before [`Group::next_deadline`].
+//! 4. A restart finds the last generation that was stable, as [`StoredGeneration`] says it.
+//! 5. Time passes only in [`ClassicGroup::tick`]; nothing happens before [`Group::next_deadline`].
+
+mod stored;
 
 use std::collections::{BTreeMap, HashMap};
 use std::mem;
@@ -14,6 +17,8 @@ use kafka_protocol::error::ResponseError;
 
 use super::member::{Answer, Joined, JoinedMember, Member, Synced, Token, WaitsFor};
 use super::{MAX_MEMBERS, subscriptions};
+
+pub(crate) use stored::{StoredGeneration, StoredMember};
 
 /// The protocol type of consumers, whose metadata says what they subscribe to.
 pub(crate) const CONSUMER: &str = "consumer";
@@ -46,6 +51,8 @@ pub(crate) struct ClassicGroup {
     /// When a rebalance, or the collection of its assignments, is over in any case.
     round_ends_ms: Option<u64>,
     answers: Vec<(Token, Answer)>,
+    /// Whether it has become what a restart has to find.
+    is_unsaved: bool,
 }
 
 /// A client that wants to be a member.
@@ -303,6 +310,7 @@ impl ClassicGroup {
         // As in Kafka, what it subscribes to takes effect with the next rebalance; only another protocol causes one.
         let same_protocol = self.protocol.is_some() && self.elect_protocol() == self.protocol;
         if self.state == GroupState::Stable && same_protocol {
+            self.is_unsaved = true;
             let mut answer = self.place_of(&id, led && request.knows_skipping);
             if let (Answer::Joined(joined), true) = (&mut answer, led && !request.knows_skipping) {
                 // An older leader would assign anew; under its old name it takes itself for a follower.
@@ -411,6 +419,7 @@ impl ClassicGroup {
     }
 
     fn become_empty(&mut self, now_ms: u64) {
+        self.is_unsaved = true;
         self.generation += 1;
         self.empty_since_ms = Some(now_ms);
         self.state = GroupState::Empty;
@@ -479,6 +488,7 @@ impl ClassicGroup {
 
     fn stabilize(&mut self, now_ms: u64, mut assignments: HashMap<String, Bytes>) {
         self.state = GroupState::Stable;
+        self.is_unsaved = true;
         for (id, member) in &mut self.members {
             member.assignment = assignments.remove(id).unwrap_or_default();
             if let WaitsFor::Sync(token) = member.waits_for {

@@ -4,10 +4,10 @@
 
 use super::*;
 
-const SESSION_MS: u64 = 1_000;
+pub(super) const SESSION_MS: u64 = 1_000;
 const REBALANCE_MS: u64 = 5_000;
 
-fn join_as(member_id: &str, fresh_id: &str) -> JoinRequest {
+pub(super) fn join_as(member_id: &str, fresh_id: &str) -> JoinRequest {
     JoinRequest {
         member_id: member_id.to_owned(),
         fresh_id: fresh_id.to_owned(),
@@ -23,11 +23,11 @@ fn join_as(member_id: &str, fresh_id: &str) -> JoinRequest {
     }
 }
 
-fn join_static(instance: &str, fresh_id: &str) -> JoinRequest {
+pub(super) fn join_static(instance: &str, fresh_id: &str) -> JoinRequest {
     JoinRequest { instance: Some(instance.to_owned()), ..join_as("", fresh_id) }
 }
 
-fn sync_as(member_id: &str, generation: i32, assignments: &[(&str, &'static str)]) -> SyncRequest {
+pub(super) fn sync_as(member_id: &str, generation: i32, assignments: &[(&str, &'static str)]) -> SyncRequest {
     let assignments = assignments.iter().map(|(id, part)| ((*id).to_owned(), Bytes::from(*part)));
     SyncRequest {
         member_id: member_id.to_owned(),
@@ -41,7 +41,7 @@ fn departure(member_id: &str, instance: Option<&str>) -> Departure {
     Departure { member_id: member_id.to_owned(), instance: instance.map(str::to_owned) }
 }
 
-fn leave(
+pub(super) fn leave(
     group: &mut ClassicGroup,
     now_ms: u64,
     member_id: &str,
@@ -51,7 +51,7 @@ fn leave(
 }
 
 /// The answers since the last look, in one line each.
-fn answers(group: &mut ClassicGroup) -> Vec<String> {
+pub(super) fn answers(group: &mut ClassicGroup) -> Vec<String> {
     let told = group.take_answers().into_iter().map(|(token, answer)| match answer {
         Answer::Joined(joined) => {
             let skips = if joined.skip_assignment { " skips" } else { "" };
@@ -72,7 +72,7 @@ fn answers(group: &mut ClassicGroup) -> Vec<String> {
 }
 
 /// A stable group of two, in generation 2, at time 0. `a` leads.
-fn stable_pair() -> ClassicGroup {
+pub(super) fn stable_pair() -> ClassicGroup {
     let mut group = ClassicGroup::default();
     group.join(0, join_as("", "a"), 1);
     group.join(0, join_as("a", ""), 2);

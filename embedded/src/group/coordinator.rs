@@ -26,6 +26,7 @@ pub(crate) struct Coordinator {
     inner: Mutex<Inner>,
     settings: GroupSettings,
     stopwatch: Stopwatch,
+    storage: Storage,
     /// A deadline has come nearer than the one that is slept for.
     hurry: Notify,
 }
@@ -43,8 +44,8 @@ struct Inner {
 }
 
 impl Coordinator {
-    pub(crate) fn new(stopwatch: Stopwatch, settings: GroupSettings) -> Self {
-        Self { inner: Mutex::default(), settings, stopwatch, hurry: Notify::new() }
+    pub(crate) fn new(stopwatch: Stopwatch, settings: GroupSettings, storage: Storage) -> Self {
+        Self { inner: Mutex::default(), settings, stopwatch, storage, hurry: Notify::new() }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -60,7 +61,7 @@ impl Coordinator {
             if unknown && !member_id.is_empty() {
                 return Answer::NotJoined(ResponseError::UnknownMemberId, member_id);
             }
-            if unknown && inner.make_room().is_err() {
+            if unknown && inner.make_room(&self.storage).is_err() {
                 return Answer::NotJoined(ResponseError::PolicyViolation, member_id);
             }
             let (token, answer) = inner.new_waiter();
@@ -112,7 +113,9 @@ impl Coordinator {
             return Err((ResponseError::GroupIdNotFound, message));
         }
         if is_new {
-            inner.make_room().map_err(|error| (error, "the broker has too many groups".to_owned()))?;
+            inner
+                .make_room(&self.storage)
+                .map_err(|error| (error, "the broker has too many groups".to_owned()))?;
         }
         let settings = self.settings.with(inner.configs.get(group_id).copied().unwrap_or_default());
         let now_ms = self.stopwatch.elapsed_ms();
@@ -207,10 +210,10 @@ impl Coordinator {
         }
         let retention_ms = self.settings.offsets_retention_ms;
         inner.next_expiry_ms = now.elapsed_ms.saturating_add((retention_ms / 2).min(EXPIRY_INTERVAL_MS));
-        inner.groups.retain(|group_id, group| {
+        for (group_id, group) in &mut inner.groups {
             group.expire_offsets(store, group_id, now, retention_ms);
-            !group.is_forgettable()
-        });
+        }
+        inner.forget(&self.storage);
     }
 
     /// Does something with a group, if there is one. The function is given the time.
@@ -229,7 +232,7 @@ impl Coordinator {
     ) -> Result<R, ResponseError> {
         let mut inner = self.inner();
         if !inner.groups.contains_key(group_id) {
-            inner.make_room()?;
+            inner.make_room(&self.storage)?;
         }
         let result = act(inner.groups.entry(group_id.to_owned()).or_default(), self.stopwatch.elapsed_ms());
         self.settle(&mut inner, group_id);
@@ -253,7 +256,7 @@ impl Coordinator {
         Ok(())
     }
 
-    /// Takes over the offsets and the settings of groups that a data directory holds.
+    /// Takes over the members, offsets and settings of groups that a data directory holds.
     pub(crate) fn restore(
         &self,
         groups: BTreeMap<String, StoredGroup>,
@@ -264,7 +267,11 @@ impl Coordinator {
         inner.configs = configs;
         let now_ms = self.stopwatch.elapsed_ms();
         for (group_id, stored) in groups {
-            let group = inner.groups.entry(group_id).or_insert_with(|| Group::left(now_ms));
+            let group = match stored.generation {
+                Some(generation) => Group::restored(now_ms, generation),
+                None => Group::left(now_ms),
+            };
+            let group = inner.groups.entry(group_id).insert_entry(group).into_mut();
             let offsets = &mut group.offsets;
             for ((topic, partition), offset) in stored.committed {
                 offsets.restore(store, None, topic, partition, offset);
@@ -307,9 +314,10 @@ impl Coordinator {
         let now_ms = self.stopwatch.elapsed_ms();
         let mut answers = Vec::new();
         let mut next: Option<u64> = None;
-        for group in inner.groups.values_mut() {
+        for (group_id, group) in &mut inner.groups {
             if group.next_deadline().is_some_and(|deadline| deadline <= now_ms) {
                 group.tick(now_ms);
+                group.save(now_ms, group_id, &self.storage);
                 answers.append(&mut group.take_answers());
             }
             next = next.into_iter().chain(group.next_deadline()).min();
@@ -322,6 +330,7 @@ impl Coordinator {
 
     fn settle(&self, inner: &mut Inner, group_id: &str) {
         let Some(group) = inner.groups.get_mut(group_id) else { return };
+        group.save(self.stopwatch.elapsed_ms(), group_id, &self.storage);
         let answers = group.take_answers();
         let deadline = group.next_deadline();
         inner.deliver(answers);
@@ -350,9 +359,19 @@ impl Inner {
         }
     }
 
-    fn make_room(&mut self) -> Result<(), ResponseError> {
+    /// Forgets groups that hold nothing, once that is written down, so that a restart does not bring them back.
+    fn forget(&mut self, storage: &Storage) {
+        let forgettable = |(id, group): (&String, &Group)| group.is_forgettable().then(|| id.clone());
+        let gone: Vec<String> = self.groups.iter().filter_map(forgettable).collect();
+        let records = || gone.iter().cloned().map(Record::GroupDeleted).collect();
+        if !gone.is_empty() && storage.write(records).is_ok() {
+            self.groups.retain(|id, _| gone.binary_search(id).is_err());
+        }
+    }
+
+    fn make_room(&mut self, storage: &Storage) -> Result<(), ResponseError> {
         if self.groups.len() >= MAX_GROUPS {
-            self.groups.retain(|_, group| !group.is_forgettable());
+            self.forget(storage);
         }
         if self.groups.len() < MAX_GROUPS { Ok(()) } else { Err(ResponseError::PolicyViolation) }
     }

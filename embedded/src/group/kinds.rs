@@ -2,10 +2,11 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::classic::{CONSUMER, ClassicGroup, GroupState};
+use super::classic::{CONSUMER, ClassicGroup, GroupState, StoredGeneration};
 use super::consumer::{ConsumerGroup, Refused};
 use super::member::{Answer, Token};
 use super::offsets::{OffsetStore, Offsets};
+use crate::storage::{Record, Storage};
 
 /// The first version of `OffsetCommit` with epochs of members.
 const FIRST_WITH_EPOCHS: i16 = 9;
@@ -50,6 +51,21 @@ impl Group {
     /// A group whose members are gone, with what it has committed.
     pub(super) fn left(now_ms: u64) -> Self {
         Self { kind: Kind::Classic(Box::new(ClassicGroup::left(now_ms))), ..Self::default() }
+    }
+
+    /// A group with the members that it had when the broker ended.
+    pub(super) fn restored(now_ms: u64, generation: StoredGeneration) -> Self {
+        Self { kind: Kind::Classic(Box::new(ClassicGroup::restored(now_ms, generation))), ..Self::default() }
+    }
+
+    /// Has its members written down, if they have to be before anybody is answered.
+    pub(super) fn save(&mut self, now_ms: u64, id: &str, storage: &Storage) {
+        let Some(classic) = self.classic_mut() else { return };
+        let Some(generation) = classic.take_unsaved() else { return };
+        let record = || vec![Record::Generation { group: id.to_owned(), generation }];
+        if storage.write(record).is_err() {
+            classic.not_saved(now_ms);
+        }
     }
 
     pub(crate) fn kind(&self) -> &Kind {

@@ -9,7 +9,9 @@ mod offsets;
 pub(crate) mod settings;
 mod subscriptions;
 
-pub(crate) use classic::{ClassicGroup, Departure, GroupState, JoinRequest, SyncRequest};
+pub(crate) use classic::{
+    ClassicGroup, Departure, GroupState, JoinRequest, StoredGeneration, StoredMember, SyncRequest,
+};
 pub(crate) use kinds::{Committer, Group, Kind};
 pub(crate) use offsets::{CommittedOffset, OffsetStore};
 

@@ -6,8 +6,8 @@ use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
 use super::record::{Record, StoredTransaction};
-use crate::group::CommittedOffset;
 use crate::group::settings::GroupConfig;
+use crate::group::{CommittedOffset, StoredGeneration};
 
 /// The state that the journal describes, from which it is rewritten when it has grown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,9 +34,11 @@ pub(crate) struct StoredTopic {
     pub(crate) epochs: BTreeMap<i32, i32>,
 }
 
-/// The offsets of a group.
+/// The members and the offsets of a group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StoredGroup {
+    /// Its members as they were last, if it ever had some of the classic protocol.
+    pub(crate) generation: Option<StoredGeneration>,
     pub(crate) committed: BTreeMap<(String, i32), CommittedOffset>,
     /// By producer.
     pub(crate) pending: BTreeMap<i64, BTreeMap<(String, i32), CommittedOffset>>,
@@ -78,6 +80,9 @@ impl Image {
             Record::GroupDeleted(group) => {
                 self.groups.remove(&group);
             }
+            Record::Generation { group, generation } => {
+                self.groups.entry(group).or_default().generation = Some(generation);
+            }
             Record::GroupConfig { group, config } if config == GroupConfig::default() => {
                 self.configs.remove(&group);
             }
@@ -116,7 +121,7 @@ impl Image {
     fn change_group(&mut self, id: &str, change: impl FnOnce(&mut StoredGroup)) {
         let Some(group) = self.groups.get_mut(id) else { return };
         change(group);
-        if group.committed.is_empty() && group.pending.is_empty() {
+        if group.is_nothing() {
             self.groups.remove(id);
         }
     }
@@ -128,7 +133,7 @@ impl Image {
                 pending.retain(|(topic, _), _| topic != name);
             }
             group.pending.retain(|_, pending| !pending.is_empty());
-            !group.committed.is_empty() || !group.pending.is_empty()
+            !group.is_nothing()
         });
     }
 
@@ -162,6 +167,10 @@ impl Image {
 }
 
 impl StoredGroup {
+    fn is_nothing(&self) -> bool {
+        self.generation.is_none() && self.committed.is_empty() && self.pending.is_empty()
+    }
+
     fn end_transaction(&mut self, producer_id: i64, committed: bool) {
         let pending = self.pending.remove(&producer_id).unwrap_or_default();
         if committed {
@@ -182,6 +191,8 @@ impl StoredGroup {
                 offset,
             })
         });
-        committed.chain(pending)
+        let generation = self.generation.clone().into_iter();
+        let generation = generation.map(|generation| Record::Generation { group: id.to_owned(), generation });
+        generation.chain(committed).chain(pending)
     }
 }

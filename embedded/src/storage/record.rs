@@ -2,11 +2,12 @@
 //!
 //! Numbers are zigzag varints; texts and lists follow their length. A record begins with a number for its kind.
 
+use bytes::Bytes;
 use kafka_protocol::messages::BrokerId;
 use uuid::Uuid;
 
-use crate::group::CommittedOffset;
 use crate::group::settings::GroupConfig;
+use crate::group::{CommittedOffset, StoredGeneration, StoredMember};
 use crate::txn::ProducerIdentity;
 
 /// A change of what a broker has to remember beside its records.
@@ -46,6 +47,11 @@ pub(crate) enum Record {
         partition: i32,
     },
     GroupDeleted(String),
+    /// The members of a group of the classic protocol, which is stable or empty.
+    Generation {
+        group: String,
+        generation: StoredGeneration,
+    },
     /// What is set for a group, which need not exist.
     GroupConfig {
         group: String,
@@ -138,6 +144,7 @@ impl Record {
                 out.number(14).text(group).duration(config.heartbeat_interval_ms);
                 out.duration(config.session_timeout_ms)
             }
+            Self::Generation { group, generation } => out.number(15).text(group).generation(generation),
         };
     }
 
@@ -178,6 +185,7 @@ impl Record {
             12 => Self::TransactionForgotten(from.text()?),
             13 => Self::LeaderEpoch { topic: from.id()?, partition: from.int()?, epoch: from.int()? },
             14 => Self::GroupConfig { group: from.text()?, config: from.config()? },
+            15 => Self::Generation { group: from.text()?, generation: from.generation()? },
             _ => return None,
         })
     }
@@ -206,8 +214,18 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str) -> &mut Self {
-        self.length(text.len()).0.extend_from_slice(text.as_bytes());
+        self.bytes(text.as_bytes())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.length(bytes.len()).0.extend_from_slice(bytes);
         self
+    }
+
+    fn optional_text(&mut self, text: Option<&str>) -> &mut Self {
+        self.list(text, |out, text| {
+            out.text(text);
+        })
     }
 
     fn id(&mut self, id: Uuid) -> &mut Self {
@@ -241,6 +259,20 @@ impl Writer {
         })
     }
 
+    fn generation(&mut self, generation: &StoredGeneration) -> &mut Self {
+        self.number(generation.number.into()).text(&generation.protocol_type);
+        self.optional_text(generation.protocol.as_deref()).optional_text(generation.leader.as_deref());
+        self.list(&generation.members, |out, (id, member)| {
+            out.text(id).optional_text(member.instance.as_deref());
+            out.text(&member.client_id).text(&member.client_host);
+            out.duration(Some(member.session_timeout_ms)).duration(Some(member.rebalance_timeout_ms));
+            out.list(&member.protocols, |out, (name, metadata)| {
+                out.text(name).bytes(metadata);
+            });
+            out.bytes(&member.assignment);
+        })
+    }
+
     fn producer(&mut self, producer: ProducerIdentity) -> &mut Self {
         self.number(producer.id).number(producer.epoch.into())
     }
@@ -271,7 +303,14 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn slice(&mut self) -> Option<&'a [u8]> {
+        let length = self.int()?;
+        let (slice, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(slice)
+    }
+
     pub(crate) fn number(&mut self) -> Option<i64> {
         let mut value = 0_u64;
         for shift in (0..64).step_by(7) {
@@ -294,10 +333,11 @@ impl Reader<'_> {
     }
 
     fn text(&mut self) -> Option<String> {
-        let length = self.int()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        String::from_utf8(text.to_vec()).ok()
+        String::from_utf8(self.slice()?.to_vec()).ok()
+    }
+
+    fn bytes(&mut self) -> Option<Bytes> {
+        self.slice().map(Bytes::copy_from_slice)
     }
 
     fn id(&mut self) -> Option<Uuid> {
@@ -330,6 +370,28 @@ impl Reader<'_> {
         Some(GroupConfig {
             heartbeat_interval_ms: self.list(Self::int)?.pop(),
             session_timeout_ms: self.list(Self::int)?.pop(),
+        })
+    }
+
+    fn generation(&mut self) -> Option<StoredGeneration> {
+        Some(StoredGeneration {
+            number: self.int()?,
+            protocol_type: self.text()?,
+            protocol: self.list(Self::text)?.pop(),
+            leader: self.list(Self::text)?.pop(),
+            members: self.list(|from| Some((from.text()?, from.member()?)))?.into_iter().collect(),
+        })
+    }
+
+    fn member(&mut self) -> Option<StoredMember> {
+        Some(StoredMember {
+            instance: self.list(Self::text)?.pop(),
+            client_id: self.text()?,
+            client_host: self.text()?,
+            session_timeout_ms: self.list(Self::int)?.pop()?,
+            rebalance_timeout_ms: self.list(Self::int)?.pop()?,
+            protocols: self.list(|from| Some((from.text()?, from.bytes()?)))?,
+            assignment: self.bytes()?,
         })
     }
 

@@ -13,8 +13,8 @@ use super::journal::parse;
 use super::*;
 use crate::cluster::Cluster;
 use crate::error::StartErrorKind;
-use crate::group::CommittedOffset;
 use crate::group::settings::{GroupConfig, GroupSettings};
+use crate::group::{CommittedOffset, Departure, JoinRequest, StoredGeneration, StoredMember, SyncRequest};
 use crate::log::batch::Batch;
 use crate::log::batch::tests::{batch_with, in_transaction, sequenced, transactional};
 use crate::log::partition::{Appended, ReadFrom, Refused};
@@ -300,6 +300,67 @@ fn what_has_expired_stays_gone_and_what_a_restart_found_is_retained_anew() {
     assert!(present(&open(directory.path()).unwrap()).is_empty());
 }
 
+fn joining(instance: &str) -> JoinRequest {
+    JoinRequest {
+        member_id: String::new(),
+        fresh_id: format!("{instance}-1"),
+        instance: Some(instance.to_owned()),
+        client_id: "till".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![("range".to_owned(), bytes::Bytes::from_static(b"topics"))],
+        knows_two_rounds: true,
+        knows_skipping: true,
+    }
+}
+
+/// A member of a generation of its own.
+async fn join(state: &State, group: &str) {
+    state.groups.join(group, joining("till")).await;
+    let assignments = [("till-1".to_owned(), bytes::Bytes::from_static(b"all"))].into();
+    let sync =
+        SyncRequest { member_id: "till-1".to_owned(), generation: 1, assignments, ..SyncRequest::default() };
+    let answer = state.groups.sync(group, sync).await;
+    assert!(matches!(&answer, crate::group::member::Answer::Synced(_)), "{answer:?}");
+}
+
+/// How a group answers a heartbeat of that member, if there is the group.
+fn heartbeat(state: &State, group: &str) -> Option<Result<(), ResponseError>> {
+    state.groups.with(group, |group, now_ms| {
+        group.classic_mut().unwrap().heartbeat(now_ms, "till-1", Some("till"), 1)
+    })
+}
+
+#[tokio::test]
+async fn members_are_there_again_until_they_leave_and_groups_until_they_are_forgotten() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = open(directory.path()).unwrap();
+    join(&state, "billing").await;
+    join(&state, "deleted").await;
+    drop(state);
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(heartbeat(&state, "billing"), Some(Ok(())));
+    for group in ["billing", "deleted"] {
+        let who = [Departure { member_id: "till-1".to_owned(), instance: None }];
+        let left = state.groups.with(group, |group, now_ms| group.classic_mut().unwrap().leave(now_ms, &who));
+        assert_eq!(left, Some(vec![Ok(())]));
+    }
+    state.groups.delete("deleted", &state.storage).unwrap();
+    drop(state);
+
+    let state = open(directory.path()).unwrap();
+    assert_eq!(heartbeat(&state, "billing"), Some(Err(ResponseError::UnknownMemberId)));
+    assert_eq!(heartbeat(&state, "deleted"), None);
+    // It holds nothing but the number of its generation.
+    state.groups.expire_offsets(&state.offsets);
+    assert_eq!(heartbeat(&state, "billing"), None);
+    drop(state);
+    assert_eq!(heartbeat(&open(directory.path()).unwrap(), "billing"), None);
+}
+
 #[test]
 fn settings_of_groups_are_there_again_until_they_are_taken_back() {
     let directory = tempfile::tempdir().unwrap();
@@ -501,6 +562,31 @@ fn a_journal_that_has_grown_is_rewritten_and_says_the_same() {
     assert_eq!((again.groups.len(), again.topics.len()), (3, 1));
 }
 
+/// Generations of a group, with members and without.
+fn generation() -> impl Strategy<Value = StoredGeneration> {
+    let name = || prop::sample::select(vec!["a".to_owned(), "b".to_owned(), "ü".to_owned()]);
+    let bytes = || prop::collection::vec(any::<u8>(), 0..4).prop_map(bytes::Bytes::from);
+    let told = (prop::option::of(name()), name(), name());
+    let timeouts = (0_u64..100_000, 0_u64..100_000);
+    let protocols = prop::collection::vec((name(), bytes()), 0..3);
+    let member = (told, timeouts, protocols, bytes()).prop_map(
+        |((instance, client_id, client_host), timeouts, protocols, assignment)| StoredMember {
+            instance,
+            client_id,
+            client_host,
+            session_timeout_ms: timeouts.0,
+            rebalance_timeout_ms: timeouts.1,
+            protocols,
+            assignment,
+        },
+    );
+    let members = prop::collection::btree_map(name(), member, 0..3);
+    let chosen = (prop::option::of(name()), prop::option::of(name()));
+    (any::<i32>(), name(), chosen, members).prop_map(|(number, protocol_type, chosen, members)| {
+        StoredGeneration { number, protocol_type, protocol: chosen.0, leader: chosen.1, members }
+    })
+}
+
 /// Records of every kind.
 fn record() -> impl Strategy<Value = Record> {
     let name = || prop::sample::select(vec!["a".to_owned(), "b".to_owned(), "ü".to_owned()]);
@@ -540,6 +626,7 @@ fn record() -> impl Strategy<Value = Record> {
     let replicas = prop::collection::vec(prop::collection::vec((1..4).prop_map(BrokerId), 1..3), 1..9);
     let duration = || prop::option::of(1_u64..100_000);
     prop_oneof![
+        (name(), generation()).prop_map(|(group, generation)| Record::Generation { group, generation }),
         name().prop_map(Record::ClusterId),
         any::<i64>().prop_map(Record::Starts),
         (id.clone(), name(), replicas, settings).prop_map(|(id, name, replicas, settings)| Record::Topic {
