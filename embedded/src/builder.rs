@@ -223,6 +223,14 @@ impl EmbeddedBrokerBuilder {
         self
     }
 
+    /// Lets groups come back from a data directory without their members, for a broker in the same process as its
+    /// clients: after a crash they are gone too, and those that follow need not wait for their sessions to end.
+    /// Default: members keep their places, as in Kafka.
+    pub fn forget_members(mut self) -> Self {
+        self.groups.forgets_members = true;
+        self
+    }
+
     /// The longest request that is accepted, in bytes; a longer one closes its connection. Default: 16 MiB. All
     /// connections together hold at most four times as much.
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {

@@ -268,6 +268,9 @@ impl Coordinator {
         let now_ms = self.stopwatch.elapsed_ms();
         for (group_id, stored) in groups {
             let group = match stored.generation {
+                Some(generation) if self.settings.forgets_members => {
+                    Group::restored(now_ms, generation.without_members())
+                }
                 Some(generation) => Group::restored(now_ms, generation),
                 None => Group::left(now_ms),
             };

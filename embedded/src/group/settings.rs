@@ -9,6 +9,8 @@ pub(crate) struct GroupSettings {
     pub(crate) heartbeat_interval_ms: u64,
     pub(crate) session_timeout_ms: u64,
     pub(crate) offsets_retention_ms: u64,
+    /// Whether groups come back from a data directory without their members.
+    pub(crate) forgets_members: bool,
 }
 
 /// What is set for one group of the new protocol.
@@ -24,6 +26,7 @@ impl Default for GroupSettings {
             heartbeat_interval_ms: 5_000,
             session_timeout_ms: 45_000,
             offsets_retention_ms: milliseconds(Duration::from_hours(7 * 24)),
+            forgets_members: false,
         }
     }
 }

@@ -62,7 +62,8 @@ fn builder(properties: &EmbeddedProperties) -> EmbeddedBrokerBuilder {
         .port(properties.port)
         .partitions(i32::try_from(properties.partitions).unwrap_or(i32::MAX));
     match properties.data_directory.as_deref().filter(|directory| !directory.is_empty()) {
-        Some(directory) => builder.data_directory(directory),
+        // The application's listeners are members of the groups, and end with this process.
+        Some(directory) => builder.data_directory(directory).forget_members(),
         None => builder,
     }
 }

@@ -36,6 +36,13 @@ pub(crate) struct StoredMember {
     pub(crate) assignment: Bytes,
 }
 
+impl StoredGeneration {
+    /// The same after all have left.
+    pub(in crate::group) fn without_members(self) -> Self {
+        Self { members: BTreeMap::new(), leader: None, protocol: None, ..self }
+    }
+}
+
 impl ClassicGroup {
     /// What has to be written down before anybody is answered, if there is something.
     pub(in crate::group) fn take_unsaved(&mut self) -> Option<StoredGeneration> {

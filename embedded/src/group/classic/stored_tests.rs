@@ -100,3 +100,12 @@ fn nobody_is_told_of_an_assignment_that_cannot_be_written_down() {
     group.sync(1, sync_as("s", 2, &[("s", "all")]), 4);
     assert_eq!(answers(&mut group), ["3: s in 2 under s of 1", "4: has all"]);
 }
+
+#[test]
+fn who_is_gone_with_the_broker_is_not_waited_for() {
+    let mut group = stable_static();
+    let mut restored = ClassicGroup::restored(START_MS, group.take_unsaved().unwrap().without_members());
+    assert_eq!((restored.state(), restored.next_deadline()), (GroupState::Empty, None));
+    restored.join(START_MS, join_static("till-1", "t"), 3);
+    assert_eq!(answers(&mut restored), ["3: t in 2 under t of 1"], "the generations go on");
+}
