@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 /// What holds for all groups.
-#[expect(clippy::struct_field_names, reason = "they are durations, and say in which unit")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GroupSettings {
     pub(crate) heartbeat_interval_ms: u64,
