@@ -1,8 +1,8 @@
 //! Topics, and records to find again: each value carries its number and its place among the records of its key.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -18,6 +18,20 @@ use crate::{Error, ErrorKind, Result};
 
 /// How long the broker may take for one request of the harness.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A moment for records that carry a time of their own, in milliseconds since 1970: always the same one within a
+/// process, and recent, because retention takes old records away a moment after they are written.
+///
+/// ```
+/// assert_eq!(kafka_boot_tests::produce::recent_ms(), kafka_boot_tests::produce::recent_ms());
+/// ```
+pub fn recent_ms() -> i64 {
+    static MOMENT: OnceLock<i64> = OnceLock::new();
+    *MOMENT.get_or_init(|| {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+    })
+}
 
 /// Creates a topic with the broker's default replication and waits until every partition has a leader. Blocks; may be
 /// called inside a Tokio runtime.

@@ -2,10 +2,17 @@
 //!
 //! The handlers themselves stand in the tests: they take a [`Gate`] as a bean, and each application has its own.
 
+use std::fmt::Debug;
+use std::time::Duration;
+
 use kafka_boot::config::LoadOptions;
 use tokio::sync::watch;
 
 use crate::kafka::Kafka;
+
+/// How long a test waits for what its handlers do. Far beyond what any of them needs on a busy machine: it is there so
+/// that a record that never comes fails one test by name instead of stopping the whole run.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What an application in a test reads: the cluster, short waits, and `arguments`, each `key=value` without dashes.
 ///
@@ -32,7 +39,7 @@ pub fn options<'a>(kafka: &Kafka, arguments: impl IntoIterator<Item = &'a str>) 
 /// ```
 /// use kafka_boot_tests::service::Notes;
 ///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let notes = Notes::default();
 /// notes.add("hello");
 /// assert_eq!(notes.first(1).await, ["hello"]);
@@ -50,9 +57,12 @@ impl Notes {
     }
 
     /// Waits until there are this many texts, and returns all there are.
+    ///
+    /// # Panics
+    ///
+    /// When they have not come after two minutes.
     pub async fn first(&self, count: usize) -> Vec<String> {
-        // The sender is in `self`, so it cannot be gone.
-        drop(self.texts.subscribe().wait_for(|texts| texts.len() >= count).await);
+        reached(&self.texts, "notes", |texts| texts.len() >= count).await;
         self.all()
     }
 
@@ -68,7 +78,7 @@ impl Notes {
 /// ```
 /// use kafka_boot_tests::service::Gate;
 ///
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let gate = Gate::closed_at(1);
 /// gate.pass(0).await.unwrap();
 /// assert_eq!(gate.handled(), 1);
@@ -136,13 +146,21 @@ impl Gate {
     }
 
     /// Waits until the record of this offset, or one behind it, has come to the gate.
+    ///
+    /// # Panics
+    ///
+    /// When it has not come after two minutes.
     pub async fn until_reached(&self, offset: i64) {
-        drop(self.reached.subscribe().wait_for(|reached| *reached >= offset).await);
+        reached(&self.reached, "the highest offset at the gate", |reached| *reached >= offset).await;
     }
 
     /// Waits until this many records have passed.
+    ///
+    /// # Panics
+    ///
+    /// When they have not passed after two minutes.
     pub async fn until_handled(&self, count: u64) {
-        drop(self.handled.subscribe().wait_for(|handled| *handled >= count).await);
+        reached(&self.handled, "the number of records handled", |handled| *handled >= count).await;
     }
 
     /// The highest offset that has come to the gate; -1 before the first.
@@ -170,4 +188,11 @@ impl Gate {
         self.handled.send_modify(|handled| *handled += 1);
         Ok(())
     }
+}
+
+async fn reached<T: Debug>(value: &watch::Sender<T>, what: &str, wanted: impl FnMut(&T) -> bool) {
+    let mut receiver = value.subscribe();
+    // The sender is borrowed, so it cannot be gone.
+    let outcome = tokio::time::timeout(PATIENCE, receiver.wait_for(wanted)).await.map(drop);
+    assert!(outcome.is_ok(), "not reached within {PATIENCE:?}; {what}: {:?}", *value.borrow());
 }

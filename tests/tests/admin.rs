@@ -11,6 +11,7 @@ use kafka_boot_client::{
     ProducerLimits, ProducerRecord, TopicPartition,
 };
 use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::produce::recent_ms;
 use kafka_boot_tests::seed::unique_name;
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -37,7 +38,7 @@ impl Fixture {
                 let record = ProducerRecord::new(topic.as_str())
                     .partition(partition)
                     .payload(value.to_string())
-                    .timestamp(1_000 + value);
+                    .timestamp(recent_ms() + value);
                 drop(producer.enqueue(record).await.unwrap());
             }
         }
@@ -166,8 +167,8 @@ fn offsets_are_listed_by_position_and_time_and_records_deleted() {
         let table = [
             (OffsetSpec::Earliest, Some(0)),
             (OffsetSpec::Latest, Some(10)),
-            (OffsetSpec::AtOrAfter(1_004), Some(4)),
-            (OffsetSpec::AtOrAfter(9_999), None),
+            (OffsetSpec::AtOrAfter(recent_ms() + 4), Some(4)),
+            (OffsetSpec::AtOrAfter(recent_ms() + 10), None),
             (OffsetSpec::MaxTimestamp, Some(9)),
         ];
         for (spec, offset) in table {

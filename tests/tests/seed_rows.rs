@@ -20,7 +20,7 @@ use kafka_boot::{
 };
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::observer::{Observer, look};
-use kafka_boot_tests::produce::Seeding;
+use kafka_boot_tests::produce::{Seeding, recent_ms};
 use kafka_boot_tests::seed::unique_name;
 use kafka_boot_tests::service::{Notes, options};
 use kafka_boot_tests::wait::eventually_async;
@@ -246,10 +246,10 @@ async fn row_14_the_outcome_of_a_send_reaches_the_caller_a_callback_and_the_prod
     let app = app.jobs(jobs![nothing]).bean_functions(bean_functions![audit]).start().await.unwrap();
     let template = template(&app);
 
-    let record = ProducerRecord::new(topic.as_str()).payload("awaited").timestamp(1_589_000_000_000);
+    let record = ProducerRecord::new(topic.as_str()).payload("awaited").timestamp(recent_ms());
     let sent = template.send_record(record).await.unwrap();
     assert_eq!((sent.topic(), sent.partition(), sent.offset()), (topic.as_str(), 0, Some(0)));
-    assert_eq!(sent.timestamp(), Timestamp::CreateTime(1_589_000_000_000));
+    assert_eq!(sent.timestamp(), Timestamp::CreateTime(recent_ms()));
     assert_eq!(sent.to_string(), format!("{topic}-0@0"));
 
     let outcomes = Arc::new(Notes::default());
@@ -437,22 +437,23 @@ async fn row_21_a_record_shows_every_fact_that_javas_does() {
         [format!("test.topic={topic}"), format!("kafka.consumer.group-id={}", unique_name("row-21"))];
     let app = app(options(kafka, arguments.iter().map(String::as_str)));
     let app = app.listeners(listeners![display]).start().await.unwrap();
-    let record = ProducerRecord::new(topic.as_str()).partition(1).timestamp(1_589_000_000_000);
+    let record = ProducerRecord::new(topic.as_str()).partition(1).timestamp(recent_ms());
     let full = record.clone().key("k1").payload("This is record 0").header("trace", "7").header("empty", "");
     for record in [full, record] {
         template(&app).send_record(record).await.unwrap();
     }
     let shown = notes(&app).first(2).await;
     let place = format!("topic = {topic}, partition = 1, leaderEpoch = 0");
+    let time = recent_ms();
     assert_eq!(
         shown,
         [
             format!(
-                "Record({place}, offset = 0, CreateTime = 1589000000000, serialized key size = 2, serialized value size = \
+                "Record({place}, offset = 0, CreateTime = {time}, serialized key size = 2, serialized value size = \
                  16, headers = [trace = 7, empty = ], key = k1, value = This is record 0)"
             ),
             format!(
-                "Record({place}, offset = 1, CreateTime = 1589000000000, serialized key size = -1, serialized value size = \
+                "Record({place}, offset = 1, CreateTime = {time}, serialized key size = -1, serialized value size = \
                  -1, headers = [], key = null, value = null)"
             ),
         ]
