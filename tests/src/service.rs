@@ -12,7 +12,7 @@ use crate::kafka::Kafka;
 
 /// How long a test waits for what its handlers do. Far beyond what any of them needs on a busy machine: it is there so
 /// that a record that never comes fails one test by name instead of stopping the whole run.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What an application in a test reads: the cluster, short waits, and `arguments`, each `key=value` without dashes.
 ///
