@@ -26,7 +26,8 @@ use crate::state::State;
 /// The first version in which a member makes its own id, and can subscribe by an expression.
 const FIRST_WITH_OWN_IDS: i16 = 1;
 
-/// The kind of a member of this protocol, in `ConsumerGroupDescribe`.
+/// The kinds of members, by their protocol, in `ConsumerGroupDescribe`.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 pub(super) fn heartbeat(
@@ -136,6 +137,7 @@ fn said(
         pattern: string(&request.subscribed_topic_regex),
         assignor: request.server_assignor.as_deref().map(Assignor::named).transpose()?,
         owned,
+        classic: None,
     })
 }
 
@@ -216,7 +218,7 @@ fn described_member(
         .with_subscribed_topic_regex(member.pattern.clone().map(text))
         .with_assignment(described(&member.assigned))
         .with_target_assignment(group.target_of(id).map(described).unwrap_or_default())
-        .with_member_type(CONSUMER_MEMBER)
+        .with_member_type(if member.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{Caller, NOBODY, NONE, code_of, text};
 use crate::cluster::{Coordinated, Node};
 use crate::group::member::{Answer, Joined};
-use crate::group::{Departure, JoinRequest, SyncRequest};
+use crate::group::{Committer, Departure, JoinRequest, SyncRequest};
 use crate::state::State;
 
 /// What a coordinator coordinates, in `FindCoordinator`.
@@ -86,7 +86,7 @@ pub(super) async fn join(
     let member_id = request.member_id.to_string();
     let group_id = request.group_id.to_string();
     let answer = match join_request(caller, client_id, request, version) {
-        Ok(join) if !group_id.is_empty() => state.groups.join(&group_id, join).await,
+        Ok(join) if !group_id.is_empty() => state.groups.join(&group_id, join, &state.topics).await,
         Ok(_) => Answer::NotJoined(ResponseError::InvalidGroupId, member_id),
         Err(error) => Answer::NotJoined(error, member_id),
     };
@@ -188,10 +188,9 @@ pub(super) fn heartbeat(state: &State, request: &HeartbeatRequest) -> HeartbeatR
     let result = if request.group_id.is_empty() {
         Err(ResponseError::InvalidGroupId)
     } else {
-        let beaten = state.groups.with(&request.group_id, |group, now_ms| {
-            let classic = group.classic_mut().ok_or(ResponseError::UnknownMemberId)?;
-            classic.heartbeat(now_ms, &request.member_id, instance, request.generation_id)
-        });
+        let who = Committer { member_id: &request.member_id, instance, generation: request.generation_id };
+        let beaten =
+            state.groups.with(&request.group_id, |group, now_ms| group.heartbeat(now_ms, who, &state.topics));
         beaten.unwrap_or(Err(ResponseError::UnknownMemberId))
     };
     HeartbeatResponse::default().with_error_code(code_of(&result))
@@ -206,10 +205,8 @@ pub(super) fn leave(state: &State, request: &LeaveGroupRequest, version: i16) ->
         instance: member.group_instance_id.as_ref().map(ToString::to_string),
     };
     let leave = |who: &[Departure]| {
-        let left = state.groups.with(&request.group_id, |group, now_ms| {
-            group.classic_mut().map(|classic| classic.leave(now_ms, who))
-        });
-        left.flatten().unwrap_or_else(|| vec![Err(ResponseError::UnknownMemberId); who.len()])
+        let left = state.groups.with(&request.group_id, |group, now_ms| group.leave(now_ms, who));
+        left.unwrap_or_else(|| vec![Err(ResponseError::UnknownMemberId); who.len()])
     };
     if version < 3 {
         let who = Departure { member_id: request.member_id.to_string(), instance: None };

@@ -53,7 +53,12 @@ impl Coordinator {
     }
 
     /// Joins a group, which is created if need be, and waits for its next generation.
-    pub(crate) async fn join(&self, group_id: &str, request: JoinRequest) -> Answer {
+    pub(crate) async fn join(
+        &self,
+        group_id: &str,
+        request: JoinRequest,
+        topics: &dyn TopicSource,
+    ) -> Answer {
         let member_id = request.member_id.clone();
         let answer = {
             let mut inner = self.inner();
@@ -66,10 +71,7 @@ impl Coordinator {
             }
             let (token, answer) = inner.new_waiter();
             let now_ms = self.stopwatch.elapsed_ms();
-            match inner.groups.entry(group_id.to_owned()).or_default().joined_classic(member_id.is_empty()) {
-                Ok(group) => group.join(now_ms, request, token),
-                Err(error) => inner.deliver(vec![(token, Answer::NotJoined(error, member_id.clone()))]),
-            }
+            inner.groups.entry(group_id.to_owned()).or_default().join(now_ms, request, token, topics);
             self.settle(&mut inner, group_id);
             answer
         };
@@ -82,7 +84,7 @@ impl Coordinator {
             let mut inner = self.inner();
             let (token, answer) = inner.new_waiter();
             let now_ms = self.stopwatch.elapsed_ms();
-            match inner.groups.get_mut(group_id).and_then(Group::classic_mut) {
+            match inner.groups.get_mut(group_id) {
                 Some(group) => group.sync(now_ms, request, token),
                 None => {
                     inner.deliver(vec![(token, Answer::NotSynced(ResponseError::UnknownMemberId))]);
@@ -121,7 +123,7 @@ impl Coordinator {
         let now_ms = self.stopwatch.elapsed_ms();
         let group = inner.groups.entry(group_id.to_owned()).or_default();
         let place = group
-            .joined_consumer(joins)
+            .joined_consumer(now_ms, joins, topics)
             .and_then(|group| group.heartbeat(now_ms, request, topics, settings.session_timeout_ms));
         if place.is_err() && is_new {
             inner.groups.remove(group_id);
@@ -140,7 +142,11 @@ impl Coordinator {
     ) -> Result<(), Refused> {
         debug_assert!((LEAVING_FOR_A_WHILE..JOINING).contains(&epoch));
         let left = self.with(group_id, |group, _| {
-            group.joined_consumer(false).and_then(|group| group.leave(member_id, instance, epoch))
+            let consumer = group.consumer_mut().ok_or_else(|| {
+                let message = "the members of the group use the classic protocol";
+                (ResponseError::GroupIdNotFound, message.to_owned())
+            });
+            consumer.and_then(|group| group.leave(member_id, instance, epoch))
         });
         let unknown = || Err((ResponseError::GroupIdNotFound, format!("there is no group `{group_id}`")));
         left.unwrap_or_else(unknown)
@@ -333,7 +339,9 @@ impl Coordinator {
 
     fn settle(&self, inner: &mut Inner, group_id: &str) {
         let Some(group) = inner.groups.get_mut(group_id) else { return };
-        group.save(self.stopwatch.elapsed_ms(), group_id, &self.storage);
+        let now_ms = self.stopwatch.elapsed_ms();
+        group.settle(now_ms);
+        group.save(now_ms, group_id, &self.storage);
         let answers = group.take_answers();
         let deadline = group.next_deadline();
         inner.deliver(answers);

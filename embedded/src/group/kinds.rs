@@ -2,8 +2,10 @@
 
 use kafka_protocol::error::ResponseError;
 
-use super::classic::{CONSUMER, ClassicGroup, GroupState, StoredGeneration};
-use super::consumer::{ConsumerGroup, Refused};
+use super::classic::{
+    CONSUMER, ClassicGroup, Departure, GroupState, JoinRequest, StoredGeneration, SyncRequest,
+};
+use super::consumer::{ConsumerGroup, Refused, TopicSource};
 use super::member::{Answer, Token};
 use super::offsets::{OffsetStore, Offsets};
 use crate::storage::{Record, Storage};
@@ -16,6 +18,8 @@ const FIRST_WITH_EPOCHS: i16 = 9;
 pub(crate) struct Group {
     pub(crate) offsets: Offsets,
     kind: Kind,
+    /// Answers that are due, beside those of a group of the classic protocol.
+    answers: Vec<(Token, Answer)>,
 }
 
 /// The protocol of a group's members.
@@ -88,27 +92,94 @@ impl Group {
         }
     }
 
-    /// The group for a member of the classic protocol. One without members goes over to it for a new member.
-    pub(super) fn joined_classic(&mut self, is_new: bool) -> Result<&mut ClassicGroup, ResponseError> {
-        if let Kind::Consumer(consumer) = &self.kind {
-            match (consumer.is_empty(), is_new) {
-                (false, _) => return Err(ResponseError::InconsistentGroupProtocol),
-                (true, false) => return Err(ResponseError::UnknownMemberId),
-                (true, true) => self.kind = Kind::default(),
+    /// A member of the classic protocol joins, or joins again. A group without members goes over to that protocol; one
+    /// with members of the new protocol takes it in beside them.
+    pub(super) fn join(&mut self, now_ms: u64, request: JoinRequest, token: Token, topics: &dyn TopicSource) {
+        let is_new = request.member_id.is_empty();
+        if is_new && matches!(&self.kind, Kind::Consumer(consumer) if consumer.is_empty()) {
+            self.kind = Kind::default();
+        }
+        match &mut self.kind {
+            Kind::Classic(classic) => classic.join(now_ms, request, token),
+            Kind::Consumer(consumer) if consumer.is_empty() => {
+                let unknown = Answer::NotJoined(ResponseError::UnknownMemberId, request.member_id);
+                self.answers.push((token, unknown));
+            }
+            Kind::Consumer(consumer) => {
+                self.answers.push((token, consumer.join_classic(now_ms, request, topics)));
             }
         }
-        self.classic_mut().ok_or(ResponseError::InconsistentGroupProtocol)
     }
 
-    /// The same for a member of the new protocol.
-    pub(super) fn joined_consumer(&mut self, is_new: bool) -> Result<&mut ConsumerGroup, Refused> {
-        if is_new && matches!(&self.kind, Kind::Classic(classic) if classic.state() == GroupState::Empty) {
-            self.kind = Kind::Consumer(Box::default());
+    /// A member of the classic protocol asks for its assignment.
+    pub(super) fn sync(&mut self, now_ms: u64, request: SyncRequest, token: Token) {
+        match &mut self.kind {
+            Kind::Classic(classic) => classic.sync(now_ms, request, token),
+            Kind::Consumer(consumer) => {
+                self.answers.push((token, consumer.sync_classic(now_ms, &request)));
+            }
+        }
+    }
+
+    /// A sign of life of a member of the classic protocol.
+    ///
+    /// # Errors
+    /// `REBALANCE_IN_PROGRESS` tells the member to join again; all others tell it that it is none.
+    pub(crate) fn heartbeat(
+        &mut self,
+        now_ms: u64,
+        who: Committer<'_>,
+        topics: &dyn TopicSource,
+    ) -> Result<(), ResponseError> {
+        let Committer { member_id, instance, generation } = who;
+        match &mut self.kind {
+            Kind::Classic(classic) => classic.heartbeat(now_ms, member_id, instance, generation),
+            Kind::Consumer(consumer) => {
+                consumer.heartbeat_classic(now_ms, member_id, instance, generation, topics)
+            }
+        }
+    }
+
+    /// Members of the classic protocol leave, or are removed by an administrator who knows their instances.
+    pub(crate) fn leave(&mut self, now_ms: u64, who: &[Departure]) -> Vec<Result<(), ResponseError>> {
+        match &mut self.kind {
+            Kind::Classic(classic) => classic.leave(now_ms, who),
+            Kind::Consumer(consumer) => who.iter().map(|who| consumer.leave_classic(who)).collect(),
+        }
+    }
+
+    /// The group for a member of the new protocol. With a new one, a group of consumers goes over to that protocol,
+    /// whether it has members or not.
+    pub(super) fn joined_consumer(
+        &mut self,
+        now_ms: u64,
+        is_new: bool,
+        topics: &dyn TopicSource,
+    ) -> Result<&mut ConsumerGroup, Refused> {
+        if let (true, Kind::Classic(classic)) = (is_new, &mut self.kind) {
+            let upgraded = match classic.state() {
+                GroupState::Empty => Some(ConsumerGroup::default()),
+                _ => ConsumerGroup::upgraded(now_ms, &classic.stored(), topics),
+            };
+            if let Some(upgraded) = upgraded {
+                // Whoever waits joins again, and is then told what the broker assigned.
+                self.answers.append(&mut classic.dissolve());
+                self.kind = Kind::Consumer(Box::new(upgraded));
+            }
         }
         self.consumer_mut().ok_or_else(|| {
-            let message = "the group is no group of the consumer protocol; its members use the classic one";
+            let message = "the group is no group of the consumer protocol, and its members are no consumers";
             (ResponseError::GroupIdNotFound, message.to_owned())
         })
+    }
+
+    /// Goes back to the classic protocol, once nobody is left who needs the new one.
+    pub(super) fn settle(&mut self, now_ms: u64) {
+        let Kind::Consumer(consumer) = &self.kind else { return };
+        if consumer.has_only_classic_members() {
+            let classic = ClassicGroup::downgraded(now_ms, consumer.downgraded());
+            self.kind = Kind::Classic(Box::new(classic));
+        }
     }
 
     /// Kafka's name of the state.
@@ -190,6 +261,9 @@ impl Group {
                 classic.check_commit(now_ms, who.member_id, who.instance, who.generation)
             }
             Kind::Consumer(consumer) if who.generation < 0 && consumer.is_empty() => Ok(()),
+            Kind::Consumer(consumer) if consumer.is_classic(who.member_id) => {
+                consumer.check_classic(who.member_id, who.instance, who.generation)
+            }
             Kind::Consumer(consumer) => match consumer.check_member(who.member_id, who.generation) {
                 Err(ResponseError::UnknownMemberId) => Err(ResponseError::UnknownMemberId),
                 _ if version < FIRST_WITH_EPOCHS => Err(ResponseError::UnsupportedVersion),
@@ -254,7 +328,11 @@ impl Group {
     }
 
     pub(super) fn take_answers(&mut self) -> Vec<(Token, Answer)> {
-        self.classic_mut().map(ClassicGroup::take_answers).unwrap_or_default()
+        let mut answers = std::mem::take(&mut self.answers);
+        if let Some(classic) = self.classic_mut() {
+            answers.append(&mut classic.take_answers());
+        }
+        answers
     }
 
     pub(super) fn next_deadline(&self) -> Option<u64> {
@@ -269,6 +347,7 @@ impl Group {
             Kind::Classic(classic) => classic.tick(now_ms),
             Kind::Consumer(consumer) => consumer.tick(now_ms),
         }
+        self.settle(now_ms);
     }
 }
 

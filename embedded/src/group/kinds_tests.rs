@@ -4,9 +4,11 @@
 
 use super::super::CommittedOffset;
 use super::super::consumer::{Heartbeat, TopicSource};
-use super::super::member::Answer;
-use super::super::{Departure, JoinRequest};
+use super::super::member::Joined;
 use super::*;
+
+/// To the topic `a`, without anything else.
+const SUBSCRIPTION: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 1, b'a', 0xff, 0xff, 0xff, 0xff];
 
 struct NoTopics;
 
@@ -24,8 +26,8 @@ impl TopicSource for NoTopics {
     }
 }
 
-fn classic_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
-    let request = JoinRequest {
+fn classic_request(id: &str) -> JoinRequest {
+    JoinRequest {
         member_id: String::new(),
         fresh_id: id.to_owned(),
         instance: None,
@@ -34,14 +36,28 @@ fn classic_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
         session_timeout_ms: 1_000,
         rebalance_timeout_ms: 1_000,
         protocol_type: CONSUMER.to_owned(),
-        protocols: vec![("range".to_owned(), bytes::Bytes::from_static(&[0, 0, 0, 0, 0, 1, 0, 1, b'a']))],
+        protocols: vec![("range".to_owned(), bytes::Bytes::from_static(SUBSCRIPTION))],
         knows_two_rounds: false,
         knows_skipping: true,
-    };
-    group.joined_classic(true)?.join(0, request, 1);
-    let answers = group.take_answers();
-    assert!(matches!(answers[..], [(1, Answer::Joined(_))]), "{answers:?}");
-    Ok(())
+    }
+}
+
+/// The answer to the last request.
+fn answer(group: &mut Group) -> Answer {
+    group.take_answers().pop().unwrap().1
+}
+
+fn join(group: &mut Group, request: JoinRequest) -> Result<Joined, ResponseError> {
+    group.join(0, request, 1, &NoTopics);
+    match answer(group) {
+        Answer::Joined(joined) => Ok(joined),
+        Answer::NotJoined(error, _) => Err(error),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn classic_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
+    join(group, classic_request(id)).map(|_| ())
 }
 
 fn consumer_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
@@ -51,8 +67,9 @@ fn consumer_join(group: &mut Group, id: &str) -> Result<(), ResponseError> {
         owned: Some(std::collections::BTreeSet::default()),
         ..Heartbeat::default()
     };
-    let joined =
-        group.joined_consumer(true).and_then(|consumer| consumer.heartbeat(0, request, &NoTopics, 1_000));
+    let joined = group
+        .joined_consumer(0, true, &NoTopics)
+        .and_then(|consumer| consumer.heartbeat(0, request, &NoTopics, 1_000));
     joined.map(|_| ()).map_err(|refused| refused.0)
 }
 
@@ -73,16 +90,89 @@ fn a_group_without_members_goes_over_and_keeps_its_offsets() {
         (group.type_name(), group.state_name(), group.protocol_type()),
         ("consumer", "Stable", CONSUMER)
     );
-    assert_eq!(classic_join(&mut group, "old"), Err(ResponseError::InconsistentGroupProtocol));
     group.consumer_mut().unwrap().leave("new", None, -1).unwrap();
-    assert_eq!(group.joined_classic(false).unwrap_err(), ResponseError::UnknownMemberId);
+    let returning = JoinRequest { member_id: "old".to_owned(), ..classic_request("old") };
+    assert_eq!(join(&mut group, returning), Err(ResponseError::UnknownMemberId));
     classic_join(&mut group, "old").unwrap();
     assert_eq!((group.type_name(), group.state_name()), ("classic", "CompletingRebalance"));
-    assert_eq!(consumer_join(&mut group, "new"), Err(ResponseError::GroupIdNotFound));
     let who = Departure { member_id: "old".to_owned(), instance: None };
     group.classic_mut().unwrap().leave(5, &[who]).remove(0).unwrap();
     consumer_join(&mut group, "new").unwrap();
     assert_eq!(group.offsets.get("a", 0), Some(&committed(0)));
+}
+
+#[test]
+fn members_that_are_no_consumers_stay_among_themselves() {
+    let connect = |id: &str| JoinRequest { protocol_type: "connect".to_owned(), ..classic_request(id) };
+    let mut group = Group::default();
+    join(&mut group, connect("worker")).unwrap();
+    assert_eq!(consumer_join(&mut group, "new"), Err(ResponseError::GroupIdNotFound));
+    assert_eq!((group.type_name(), group.is_empty()), ("classic", false));
+
+    let mut group = Group::default();
+    consumer_join(&mut group, "new").unwrap();
+    assert_eq!(join(&mut group, connect("worker")), Err(ResponseError::InconsistentGroupProtocol));
+    let nonsense = vec![("range".to_owned(), bytes::Bytes::from_static(&[0, 9]))];
+    let garbled = JoinRequest { protocols: nonsense, ..classic_request("old") };
+    assert_eq!(join(&mut group, garbled), Err(ResponseError::InconsistentGroupProtocol));
+    assert_eq!(group.consumer_mut().unwrap().members().count(), 1);
+}
+
+#[test]
+fn a_group_goes_over_with_its_members_and_back() {
+    let mut group = Group::default();
+    classic_join(&mut group, "old").unwrap();
+    let sync = |generation| SyncRequest { member_id: "old".to_owned(), generation, ..Default::default() };
+    group.sync(0, sync(1), 2);
+    assert!(matches!(answer(&mut group), Answer::Synced(_)));
+
+    consumer_join(&mut group, "new").unwrap();
+    assert_eq!((group.type_name(), group.consumer_mut().unwrap().members().count()), ("consumer", 2));
+    let who = |generation| Committer { member_id: "old", instance: None, generation };
+    assert_eq!(group.check_commit(0, who(1), 2), Ok(()), "it may still commit what it has");
+    assert_eq!(group.heartbeat(0, who(1), &NoTopics), Err(ResponseError::RebalanceInProgress));
+    group.sync(0, sync(1), 3);
+    assert_eq!(answer(&mut group), Answer::NotSynced(ResponseError::RebalanceInProgress));
+
+    let again = JoinRequest { member_id: "old".to_owned(), ..classic_request("old") };
+    let joined = join(&mut group, again.clone()).unwrap();
+    assert_eq!((joined.generation, joined.leader.as_str(), joined.protocol.as_str()), (2, "", "range"));
+    group.sync(0, sync(2), 4);
+    assert!(matches!(answer(&mut group), Answer::Synced(_)));
+    assert_eq!(group.heartbeat(0, who(2), &NoTopics), Ok(()));
+    assert_eq!(group.heartbeat(0, who(1), &NoTopics), Err(ResponseError::IllegalGeneration));
+    assert_eq!(group.check_commit(0, who(1), 9), Err(ResponseError::IllegalGeneration));
+
+    group.consumer_mut().unwrap().leave("new", None, -1).unwrap();
+    group.settle(0);
+    assert_eq!((group.type_name(), group.state_name()), ("classic", "PreparingRebalance"));
+    assert_eq!(group.heartbeat(0, who(3), &NoTopics), Err(ResponseError::RebalanceInProgress));
+    assert_eq!(join(&mut group, again).unwrap().generation, 4);
+}
+
+#[test]
+fn who_waits_when_a_group_goes_over_joins_again() {
+    let mut group = Group::default();
+    classic_join(&mut group, "old").unwrap();
+    group.join(0, classic_request("second"), 2, &NoTopics);
+    assert_eq!(group.take_answers(), []);
+    consumer_join(&mut group, "new").unwrap();
+    let turned_away = Answer::NotJoined(ResponseError::RebalanceInProgress, "second".to_owned());
+    assert_eq!(group.take_answers(), [(2, turned_away)]);
+}
+
+#[test]
+fn a_classic_member_that_does_not_join_again_is_taken_out() {
+    let mut group = Group::default();
+    consumer_join(&mut group, "new").unwrap();
+    classic_join(&mut group, "old").unwrap();
+    // It has not asked for its assignment when the time for that is up.
+    assert_eq!(group.next_deadline(), Some(1_000));
+    let left = |group: &mut Group| {
+        group.tick(1_000);
+        group.is_empty()
+    };
+    assert!(left(&mut group), "both sessions are over");
 }
 
 #[test]
@@ -137,7 +227,7 @@ fn offsets_expire_when_nobody_needs_them() {
     }
     group.expire_offsets(&store(), "g", at(1_000), 100);
     assert_eq!(group.offsets.all().count(), 2, "a rebalance is no time to judge");
-    let sync = super::super::SyncRequest { member_id: "m".to_owned(), generation: 1, ..Default::default() };
+    let sync = SyncRequest { member_id: "m".to_owned(), generation: 1, ..Default::default() };
     group.classic_mut().unwrap().sync(0, sync, 2);
     group.expire_offsets(&store(), "g", at(1_000), 100);
     assert!(group.offsets.get("a", 0).is_some() && group.offsets.get("b", 0).is_none());

@@ -318,7 +318,7 @@ fn joining(instance: &str) -> JoinRequest {
 
 /// A member of a generation of its own.
 async fn join(state: &State, group: &str) {
-    state.groups.join(group, joining("till")).await;
+    state.groups.join(group, joining("till"), &state.topics).await;
     let assignments = [("till-1".to_owned(), bytes::Bytes::from_static(b"all"))].into();
     let sync =
         SyncRequest { member_id: "till-1".to_owned(), generation: 1, assignments, ..SyncRequest::default() };

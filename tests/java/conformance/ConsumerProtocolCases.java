@@ -35,6 +35,7 @@ final class ConsumerProtocolCases {
         cases.add(protocol("from classic and back, in an empty group", ConsumerProtocolCases::upgrade));
         cases.add(protocol("a classic member joins a group of the new protocol",
                 ConsumerProtocolCases::mixed));
+        cases.add(protocol("members go over one by one, and one goes back", ConsumerProtocolCases::rolling));
     }
 
     /** A case in whose group the broker asks for heartbeats often, so that members soon hear of each other. */
@@ -154,5 +155,28 @@ final class ConsumerProtocolCases {
         script.say("%s with %d members", describe(script).type(), describe(script).members().size());
         a.close();
         ClassicMemberCases.stage(script, topic, "b alone", List.of(b));
+    }
+
+    /** A rolling upgrade of a service with two instances, of which one is rolled back. */
+    private static void rolling(Script script) throws Exception {
+        String topic = script.topic("shared", 6);
+        Map<String, Object> classic = Map.of("group.id", script.name("group"));
+        Member a = Member.join(script, topic, "a", classic);
+        Member b = Member.join(script, topic, "b", classic);
+        ClassicMemberCases.stage(script, topic, "both classic", List.of(a, b));
+        a.close();
+        a = Member.join(script, topic, "a", group(script));
+        ClassicMemberCases.stage(script, topic, "a is new", List.of(a, b));
+        b.close();
+        b = Member.join(script, topic, "b", group(script));
+        ClassicMemberCases.stage(script, topic, "both new", List.of(a, b));
+        a.close();
+        a = Member.join(script, topic, "a", classic);
+        ClassicMemberCases.stage(script, topic, "a is classic again", List.of(a, b));
+        b.close();
+        ClassicMemberCases.stage(script, topic, "a alone", List.of(a));
+        script.await("the commits", () -> ClassicMemberCases.committed(script, script.name("group")) > 0);
+        script.tool(Tool.CONSUMER_GROUPS, "--list", "--type", "classic").sorted().silent().shows(script.name("group"));
+        a.close();
     }
 }

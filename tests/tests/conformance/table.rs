@@ -6,12 +6,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-/// What differs on purpose, by the beginning of a case's name, and why; told in `embedded/README.md` under "Where it
-/// differs from Kafka". A case that is listed here and agrees all the same is a failure too, so this list cannot outlive
-/// its reasons.
-const INTENDED: [(&str, &str); 1] =
-    [("new protocol: a classic member joins", "no online migration of groups that have members")];
-
 /// What one case did on one broker.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Case {
@@ -100,25 +94,15 @@ impl Row<'_> {
         }
     }
 
-    fn intended(&self) -> Option<&'static str> {
-        INTENDED.iter().find(|(prefix, _)| self.name().starts_with(prefix)).map(|(_, why)| *why)
-    }
-
     fn complaint(&self) -> Option<String> {
-        let name = self.name();
-        match (self.intended(), self.same()) {
-            (None, true) => None,
-            (Some(_), true) => {
-                Some(format!("`{name}` agrees now: take it from the list of what differs on purpose"))
-            }
-            (Some(_), false) if self.real.is_some_and(|case| case.failure.is_none()) => None,
-            (_, false) => {
-                let real = self.real.map_or_else(|| "did not run\n".to_owned(), transcript);
-                let embedded = self.embedded.map_or_else(|| "did not run\n".to_owned(), transcript);
-                let first = first_difference(&real, &embedded);
-                Some(format!("==== {name}\n{first}---- real Kafka\n{real}---- embedded broker\n{embedded}"))
-            }
+        if self.same() {
+            return None;
         }
+        let name = self.name();
+        let real = self.real.map_or_else(|| "did not run\n".to_owned(), transcript);
+        let embedded = self.embedded.map_or_else(|| "did not run\n".to_owned(), transcript);
+        let first = first_difference(&real, &embedded);
+        Some(format!("==== {name}\n{first}---- real Kafka\n{real}---- embedded broker\n{embedded}"))
     }
 }
 
@@ -128,11 +112,7 @@ impl fmt::Display for Table {
         let width = rows.iter().map(|row| row.name().chars().count()).max().unwrap_or_default();
         writeln!(formatter, "{:width$} | {:20} | {:20} | same?", "case", "real Kafka", "embedded")?;
         for row in &rows {
-            let same = match (row.same(), row.intended()) {
-                (true, _) => "yes".to_owned(),
-                (false, Some(why)) => format!("intended: {why}"),
-                (false, None) => "NO".to_owned(),
-            };
+            let same = if row.same() { "yes" } else { "NO" };
             let (real, embedded) = (cell(row.real), cell(row.embedded));
             writeln!(formatter, "{:width$} | {real:20} | {embedded:20} | {same}", row.name())?;
         }
@@ -183,15 +163,4 @@ fn a_difference_and_two_equal_failures_are_complained_about() {
     let missing = Table::new(Column::new(vec![case("same", None)]), Column::new(Vec::new())).complaints();
     assert!(missing[0].contains("did not run"), "{missing:?}");
     assert_eq!(Table::new(Column::new(Vec::new()), Column::new(Vec::new())).complaints().len(), 1);
-}
-
-#[test]
-fn what_differs_on_purpose_is_complained_about_once_it_agrees() {
-    // With nothing that differs there is nothing to outlive.
-    let Some((name, _)) = INTENDED.first() else { return };
-    let case =
-        |output: &str| Case { name: (*name).to_owned(), output: output.to_owned(), failure: None, millis: 1 };
-    let table = |real, embedded| Table::new(Column::new(vec![real]), Column::new(vec![embedded]));
-    assert!(table(case("one"), case("other")).complaints().is_empty());
-    assert!(table(case("same"), case("same")).complaints()[0].contains("agrees now"));
 }

@@ -10,7 +10,7 @@ use std::mem;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
-use super::super::member::{Answer, Member, WaitsFor};
+use super::super::member::{Answer, Member, Token, WaitsFor};
 use super::{ClassicGroup, GroupState};
 
 /// A stable generation, or the last one of a group without members.
@@ -49,7 +49,7 @@ impl ClassicGroup {
         mem::take(&mut self.is_unsaved).then(|| self.stored())
     }
 
-    fn stored(&self) -> StoredGeneration {
+    pub(in crate::group) fn stored(&self) -> StoredGeneration {
         let stored = |(id, member): (&String, &Member)| (id.clone(), StoredMember::of(member));
         StoredGeneration {
             number: self.generation,
@@ -77,6 +77,22 @@ impl ClassicGroup {
             }
         }
         self.prepare(now_ms);
+    }
+
+    /// A group that comes from the new protocol: its members keep what they have until they have joined again.
+    pub(in crate::group) fn downgraded(now_ms: u64, stored: StoredGeneration) -> Self {
+        let mut group = Self::restored(now_ms, stored);
+        group.prepare(now_ms);
+        group
+    }
+
+    /// Ends the group for another that takes its place: whoever waits is told to join again.
+    pub(in crate::group) fn dissolve(&mut self) -> Vec<(Token, Answer)> {
+        let mut answers = mem::take(&mut self.answers);
+        for (id, member) in &self.members {
+            answers.extend(member.turned_away(id, ResponseError::RebalanceInProgress));
+        }
+        answers
     }
 
     /// A group as it was written down. Its members' sessions, and the retention of its offsets if it has no members,

@@ -176,10 +176,7 @@ impl Uniform {
         for (partition, owner) in (0..).zip(slots.iter()) {
             owned.entry(owner.unwrap_or(usize::MAX)).or_default().push(partition);
         }
-        // The first ones move first.
-        for partitions in owned.values_mut() {
-            partitions.reverse();
-        }
+        // The last ones move first, as with Kafka: whoever has partitions keeps the first of them.
         let mut moved = false;
         loop {
             let load = |member: &usize| self.assigned[*member].len();

@@ -41,6 +41,13 @@ fn uniform_is_even_and_keeps_what_it_can() {
 }
 
 #[test]
+fn who_gives_partitions_up_keeps_the_first_ones() {
+    let (counts, all) = (HashMap::from([(topic(1), 6)]), partitions(1, 0..6));
+    let pair = [candidate("a", &[1], None), candidate("b", &[1], Some(&all))];
+    assert_eq!(Assignor::Uniform.assign(&pair, &counts), [partitions(1, 3..6), partitions(1, 0..3)]);
+}
+
+#[test]
 fn uniform_gives_only_what_is_wanted_and_there() {
     let counts = HashMap::from([(topic(1), 4), (topic(2), 4)]);
     let before = partitions(1, [0, 1, 2, 3, 9]);

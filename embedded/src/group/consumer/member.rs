@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 /// A partition, by the id of its topic.
@@ -36,8 +37,26 @@ pub(crate) struct Member {
     pub(super) revoking: Partitions,
     pub(super) rebalance_timeout_ms: u64,
     pub(super) session_ends_ms: u64,
+    /// What it is beside, if it speaks the classic protocol.
+    pub(crate) classic: Option<ClassicSide>,
     /// Until when it has to have given up what it is to give up.
     pub(super) revocation_ends_ms: Option<u64>,
+}
+
+/// What is known of a member that speaks the classic protocol.
+#[derive(Debug, Clone)]
+pub(crate) struct ClassicSide {
+    pub(super) session_timeout_ms: u64,
+    /// By preference.
+    pub(super) protocols: Vec<(String, Bytes)>,
+    /// Until when it has to join again, or to ask for its assignment.
+    pub(super) step_ends_ms: Option<u64>,
+}
+
+impl ClassicSide {
+    pub(super) fn supports(&self, protocol: &str) -> bool {
+        self.protocols.iter().any(|(name, _)| name == protocol)
+    }
 }
 
 /// Where a member is between two target assignments.
@@ -72,7 +91,9 @@ impl Member {
 
     /// When it is a member no longer, unless it says something before.
     pub(super) fn next_deadline(&self) -> u64 {
-        self.revocation_ends_ms.map_or(self.session_ends_ms, |deadline| deadline.min(self.session_ends_ms))
+        let step_ends_ms = self.classic.as_ref().and_then(|side| side.step_ends_ms);
+        let others = self.revocation_ends_ms.into_iter().chain(step_ends_ms);
+        others.fold(self.session_ends_ms, u64::min)
     }
 
     /// Takes the next step towards its target, where one is possible. `taken` is what other members hold, `owned` what

@@ -11,6 +11,7 @@
 
 mod assignor;
 mod member;
+mod migration;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -62,6 +63,8 @@ pub(crate) struct Heartbeat {
     pub(crate) pattern: Option<String>,
     pub(crate) assignor: Option<Assignor>,
     pub(crate) owned: Option<Partitions>,
+    /// Of a member that speaks the classic protocol.
+    pub(crate) classic: Option<member::ClassicSide>,
 }
 
 /// What a member is answered.
@@ -224,7 +227,9 @@ impl ConsumerGroup {
             check_instance(instance, &current, id)?;
             return check_epoch(member, request).map(|()| false);
         }
-        if member.epoch != LEAVING_FOR_A_WHILE {
+        // With the classic protocol, who comes with an instance takes its place over.
+        let is_taken_over = member.classic.is_some() && request.classic.is_some();
+        if member.epoch != LEAVING_FOR_A_WHILE && !is_taken_over {
             let message = format!("the instance `{instance}` is in use by the member `{current}`");
             return Err((ResponseError::UnreleasedInstanceId, message));
         }
@@ -251,6 +256,7 @@ impl ConsumerGroup {
         member.instance = request.instance.or(member.instance.take());
         member.rack = request.rack.or(member.rack.take());
         member.assignor = request.assignor.or(member.assignor);
+        member.classic = request.classic;
         member.rebalance_timeout_ms = request.rebalance_timeout_ms.unwrap_or(member.rebalance_timeout_ms);
         let mut changed = false;
         if let Some(topics) = request.topics.filter(|topics| *topics != member.topics) {

@@ -15,7 +15,7 @@ const MAX_PATTERN_BYTES: usize = 256 * 1024;
 const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
 
 /// Where a group learns what topics there are.
-pub(crate) trait TopicSource {
+pub(crate) trait TopicSource: Sync {
     /// A number that is another one as soon as a topic is created, deleted or grown.
     fn version(&self) -> u64;
 
