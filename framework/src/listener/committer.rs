@@ -205,7 +205,9 @@ impl Committer {
                 }
                 Answer::Retriable => {
                     report.failed += 1;
-                    if self.plan.commit != CommitMode::Async {
+                    // What is given up has no later commit that could make good for this one.
+                    let is_last = self.last_call.as_ref().is_some_and(|slots| slots.contains(&offer.slot));
+                    if self.plan.commit != CommitMode::Async || is_last {
                         self.slots.entry(offer.slot).and_modify(|pending| pending.due = true);
                         report.retried = true;
                     }
@@ -395,6 +397,23 @@ mod tests {
             assert_eq!(bench.next(), None, "not at once");
             bench.now += Duration::from_millis(100);
             assert_eq!(bench.next(), again, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_commit_is_sent_again_in_every_mode() {
+        for mode in [CommitMode::Sync, CommitMode::Async, CommitMode::Manual] {
+            let mut bench = Bench::new(mode, AckMode::Batch);
+            bench.deliver(0..2);
+            bench.settle(0);
+            bench.committer.last_call(vec![SLOT]);
+            assert_eq!(bench.next(), Some(1));
+            bench.answer(Answer::Retriable);
+            assert!(!bench.committer.take_last_call_done(&bench.tracker), "{mode:?}");
+            bench.now += Duration::from_secs(1);
+            assert_eq!(bench.next(), Some(1), "{mode:?}");
+            bench.answer(Answer::Confirmed);
+            assert!(bench.committer.take_last_call_done(&bench.tracker), "{mode:?}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sending commits, and what follows their answers.
 
 use kafka_boot_client::{ClientError, ErrorCode, ErrorKind, PartitionOffset, PartitionResults};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use super::{PollExit, Poller};
 use crate::config::model::CommitMode;
@@ -77,6 +77,10 @@ impl Poller {
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
         }
+        if report.stale > 0 {
+            let offsets = report.stale;
+            info!(listener = %self.shared.listener, group = %self.shared.group, offsets, "a commit was refused: this consumer is no member of the group any more");
+        }
         if report.failed > 0 {
             self.shared.metrics.commit_failures.increment(1);
             let first = result.as_ref().err().map(ToString::to_string).or_else(|| {
@@ -100,10 +104,11 @@ impl Poller {
 fn classify(error: &ClientError) -> Answer {
     match error.kind() {
         ErrorKind::NoOffset => Answer::Confirmed,
-        ErrorKind::IllegalGeneration | ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => {
-            Answer::Stale
-        }
-        ErrorKind::RebalanceInProgress
+        ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => Answer::Stale,
+        // With a cooperative protocol the generation may change while a commit is under way, and the partition is still
+        // this member's. A membership that is over is told by the client, which ends the slot and with it the retries.
+        ErrorKind::IllegalGeneration
+        | ErrorKind::RebalanceInProgress
         | ErrorKind::Timeout
         | ErrorKind::Transport
         | ErrorKind::AllBrokersDown => Answer::Retriable,
