@@ -62,8 +62,8 @@ pub use beans::{
 };
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
-    Ack, Batch, BatchArg, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg, Location,
-    Outcome, PlanContext,
+    Ack, Batch, BatchArg, BatchError, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg,
+    Location, NotInBatch, Outcome, PlanContext,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
