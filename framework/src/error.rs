@@ -105,9 +105,20 @@ pub struct ExtractError {
     source: BoxError,
     /// The place of the record in its batch, if it is one record that cannot be read.
     index: Option<usize>,
+    /// Whether the listener's filter left the record out, which is no fault.
+    is_filtered: bool,
 }
 
 impl ExtractError {
+    /// What stands for a record that the listener's filter left out.
+    pub(crate) fn filtered() -> Self {
+        Self { is_filtered: true, ..Self::new("filter", "the filter left the record out") }
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.is_filtered
+    }
+
     /// Makes the error of the argument type `argument`, for example `"Key<u64>"`.
     ///
     /// ```
@@ -115,7 +126,7 @@ impl ExtractError {
     /// assert_eq!(error.to_string(), "cannot read `Tenant` from the record: header `tenant` is missing");
     /// ```
     pub fn new(argument: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { argument, source: source.into(), index: None }
+        Self { argument, source: source.into(), index: None, is_filtered: false }
     }
 
     /// Names the record of a batch that cannot be read, from 0: those before it are then handled first, and those

@@ -99,7 +99,7 @@ pub mod __private {
     pub use crate::handler::{
         Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
         JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
-        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument,
+        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument, pass,
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
     pub use crate::schedule::{Job, job_handler};

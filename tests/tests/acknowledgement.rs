@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kafka_boot::prelude::*;
-use kafka_boot::{Ended, ListenerState, RunningApp, listeners};
+use kafka_boot::{Ended, ListenerState, RecordView, RunningApp, listeners};
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::observer::look;
 use kafka_boot_tests::produce::Seeding;
@@ -117,6 +117,38 @@ async fn partial(batch: Batch<String>, desk: Bean<Arc<Desk>>) -> Result<()> {
         Some(index) => Err(BatchError::at(index, "no stock").into()),
         None => Ok(()),
     }
+}
+
+/// Wants every third record; nothing but a number can be decoded.
+fn every_third(record: &RecordView<'_>) -> bool {
+    assert!(record.offset() != 4, "the filter itself fails, once the attempts are used up");
+    record.offset() % 3 == 0
+}
+
+#[kafka_listener(
+    id = "filtered",
+    topic = "${test.topic}",
+    group = "${test.topic}",
+    filter = every_third,
+    on_failure = "skip",
+    attempts = 1
+)]
+async fn filtered(meta: RecordMeta, desk: Bean<Arc<Desk>>) {
+    desk.delivered.lock().unwrap().push((meta.offset(), Instant::now()));
+}
+
+#[kafka_listener(
+    id = "filtered-by-hand",
+    topic = "${test.topic}",
+    group = "${test.topic}",
+    ack_mode = "manual",
+    ordering = "key",
+    filter = every_third,
+    on_failure = "skip",
+    attempts = 1
+)]
+fn filtered_by_hand(meta: RecordMeta, ack: Ack, desk: Bean<Arc<Desk>>) {
+    desk.lay(meta.offset(), ack);
 }
 
 async fn start(kafka: &Kafka, topic: &str, which: App, desk: &Arc<Desk>, more: &[&str]) -> RunningApp {
@@ -280,4 +312,27 @@ async fn a_failure_that_names_its_record_leaves_the_rest_of_the_batch_alone() {
     until_committed(kafka, &topic, 3).await;
     assert_eq!(app.stop().await, Ended::Clean);
     assert_eq!(desk.batches().iter().filter(|batch| batch.contains(&3)).count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_filter_leaves_out_is_done_without_a_call() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = seeded(kafka, 8, 1);
+    let desk = Arc::new(Desk::default());
+    let app = start(kafka, &topic, App::new().listeners(listeners![filtered]), &desk, &[]).await;
+    until_committed(kafka, &topic, 8).await;
+    assert_eq!(app.stop().await, Ended::Clean);
+    assert_eq!(desk.offsets(), [0, 3, 6]);
+
+    let topic = seeded(kafka, 8, 2);
+    let desk = Arc::new(Desk::default());
+    let app = start(kafka, &topic, App::new().listeners(listeners![filtered_by_hand]), &desk, &[]).await;
+    desk.until_delivered(3).await;
+    for offset in [6, 0] {
+        desk.take(offset).acknowledge();
+    }
+    until_committed(kafka, &topic, 3).await;
+    desk.take(3).acknowledge();
+    until_committed(kafka, &topic, 8).await;
+    assert_eq!(app.stop().await, Ended::Clean);
 }

@@ -15,7 +15,7 @@ pub(crate) use ack::AckTarget;
 pub use ack::{Ack, NotInBatch};
 pub use argument::{
     BeanArg, Header, HeaderValue, ListenerArg, PlanContext, bean_argument, dependency, extractor,
-    job_argument,
+    job_argument, pass,
 };
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use batch_error::BatchError;

@@ -511,6 +511,11 @@ impl KeyLane {
         }
         match outcome {
             Ok(()) => self.done(entry, self.shared.ack.is_manual()),
+            Err(fault) if fault.is_filtered() => {
+                self.shared.metrics.filtered.increment(1);
+                self.done(entry, false);
+                self.handled = self.handled.saturating_sub(1);
+            }
             Err(fault) => self.failed(entry, attempt.number, fault),
         }
     }

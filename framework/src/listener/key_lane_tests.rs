@@ -74,6 +74,7 @@ impl Setup {
                 retried: Counter::noop(),
                 skipped: Counter::noop(),
                 nacked: Counter::noop(),
+                filtered: Counter::noop(),
                 seconds: Histogram::noop(),
             },
         })

@@ -282,6 +282,7 @@ pub(crate) struct LaneMetrics {
     pub(crate) failed: Counter,
     pub(crate) retried: Counter,
     pub(crate) skipped: Counter,
+    pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
     pub(crate) seconds: Histogram,
 }
@@ -365,6 +366,8 @@ pub struct Lane {
     /// How many attempts of this chunk ended without waiting, and since when.
     chunk_started: Instant,
     measured: usize,
+    /// How many records of this chunk the filter left out.
+    left_out: u64,
     end: EndReport,
 }
 
@@ -407,6 +410,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
+            left_out: 0,
             end,
         }
     }
@@ -438,6 +442,7 @@ impl Lane {
         };
         self.chunk_started = Instant::now();
         self.measured = 0;
+        self.left_out = 0;
         Some(rest)
     }
 
@@ -590,6 +595,11 @@ impl Lane {
             self.measured += 1;
             return Conclusion::Handled;
         };
+        if fault.is_filtered() {
+            self.left_out += 1;
+            self.shared.metrics.filtered.increment(1);
+            return Conclusion::Skipped;
+        }
         self.shared.metrics.failed.increment(1);
         #[cfg(feature = "seeded-bugs")]
         if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
@@ -690,7 +700,8 @@ impl Lane {
     fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
         let is_first_time = self.redelivery.as_mut().is_none_or(|redelivery| redelivery.count(chunk));
         if is_first_time {
-            self.shared.metrics.handled.increment(chunk.records.len() as u64);
+            let handled = (chunk.records.len() as u64).saturating_sub(self.left_out);
+            self.shared.metrics.handled.increment(handled);
         }
         self.record_measured();
         self.report_progress(false);

@@ -20,6 +20,7 @@ fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
         retried: Counter::noop(),
         skipped: Counter::noop(),
         nacked: Counter::noop(),
+        filtered: Counter::noop(),
         seconds: Histogram::noop(),
     };
     Arc::new(LaneShared {

@@ -29,6 +29,11 @@ impl Fault {
         }
     }
 
+    /// Whether the listener's filter left the record out: nothing failed.
+    pub(crate) fn is_filtered(&self) -> bool {
+        matches!(self, Self::Extract(error) if error.is_filtered())
+    }
+
     pub(crate) fn into_error(self) -> HandlerError {
         match self {
             Self::Extract(error) => error.into(),
