@@ -26,7 +26,7 @@ mod task;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-const USAGE: &str = "usage: kafka-boot-benches [consume|keys|produce|latency|startup|memory|embedded|all] [--rounds=5] \
+const USAGE: &str = "usage: kafka-boot-benches [consume|commits|keys|json|produce|latency|startup|memory|embedded|all] [--rounds=5] \
     [--records=4000000] [--sends=2000000] [--only=<contender>,…] [--kafka.<key>=<value>…]
        kafka-boot-benches broker
        kafka-boot-benches contender <name> <bootstrap servers> <topic> <group> <records> [--kafka.<key>=<value>…]
@@ -94,18 +94,20 @@ fn run(arguments: &[String]) -> Result<()> {
     let plan = Plan::parse(rest)?;
     let servers = kafka.bootstrap_servers();
     let (consume, produce) = (suites::consume as suites::Suite, suites::produce as suites::Suite);
-    let keys = suites::keys as suites::Suite;
+    let (keys, commits, json) = (suites::keys as suites::Suite, suites::commits, suites::json);
     let (latency, startup, memory) = (suites::latency, suites::startup, suites::memory);
     let embedded = embedded::embedded;
     let chosen: &[suites::Suite] = match command.as_str() {
         "consume" => &[consume],
+        "commits" => &[commits],
         "keys" => &[keys],
+        "json" => &[json],
         "produce" => &[produce],
         "latency" => &[latency],
         "startup" => &[startup],
         "memory" => &[memory],
         "embedded" => &[embedded],
-        "all" => &[consume, keys, produce, latency, startup, memory, embedded],
+        "all" => &[consume, commits, keys, json, produce, latency, startup, memory, embedded],
         _ => return Err(USAGE.into()),
     };
     for suite in chosen {

@@ -9,14 +9,16 @@ use crate::task::Task;
 /// The id of the listener that the framework's contenders run.
 const LISTENER: &str = "consume";
 
-/// What the framework is configured with beyond its defaults, for an application with a listener.
+/// What the framework is configured with beyond its defaults, for an application with a listener. What the task sets
+/// comes last, and wins.
 pub(crate) fn load_options(task: &Task) -> LoadOptions {
-    let mut options = sender_options(task);
-    options.arguments.extend([
+    let listener = [
         format!("--kafka.listeners.{LISTENER}.topics={}", task.topic),
         "--kafka.consumer.commit=sync".to_owned(),
         "--kafka.consumer.ack-mode=batch".to_owned(),
-    ]);
+    ];
+    let mut options = sender_options(task);
+    options.arguments.splice(..0, listener);
     options
 }
 

@@ -6,7 +6,8 @@ use kafka_boot_tests::process::{Program, Signal, workspace_binary};
 use kafka_boot_tests::produce::{Seeding, create_topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use crate::contenders::keys::RANDOM_WORK;
+use crate::contenders::json::document;
+use crate::contenders::keys::{NO_WORK, RANDOM_WORK};
 use crate::contenders::{FIRST_RECORD, raw_produce};
 use crate::measure::{Measurement, peak_kib, to_f64};
 use crate::table::{Results, Table};
@@ -111,6 +112,54 @@ fn keyed_topic(servers: &str, purpose: &str, records: u64, keys: u64, partitions
         Seeding::new(&topic, records).keys(keys).produce(servers)?;
     }
     Ok(topic)
+}
+
+/// What a confirmed commit costs: `sync` against `async` for whole batches, and a commit for each record by key.
+pub(crate) fn commits(plan: &Plan, servers: &str) -> Result<String> {
+    const RECORDS: u64 = 200_000;
+    const KEYS: u64 = 1_000;
+    let topic = seeded_topic(plan, servers)?;
+    let results = rounds(plan, &["framework", "framework-async"], |contender| {
+        let mut task = task(plan, servers, &topic, plan.records);
+        if contender == "framework-async" {
+            task.settings.push("--kafka.consumer.commit=async".to_owned());
+        }
+        task.run(contender)
+    })?;
+    let heading = format!("Consume {} records, `commit: sync` against `commit: async`", plan.records);
+    let by_batch = throughput(&heading, &results, &["framework-async"])?;
+    let topic = keyed_topic(servers, NO_WORK, RECORDS, KEYS, PARTITIONS)?;
+    let results = rounds(plan, &["keys-framework"], |contender| {
+        let mut task = keyed_task(plan, servers, &topic, RECORDS, "key", 1_000);
+        task.settings.push("--kafka.consumer.ack-mode=record".to_owned());
+        task.run(contender)
+    })?;
+    let heading =
+        format!("{RECORDS} records of {KEYS} keys, `ack-mode: record`, `commit: sync`, `ordering: key`");
+    Ok(format!("{by_batch}\n{}", throughput(&heading, &results, &[])?))
+}
+
+/// What decoding costs beyond `serde_json` itself.
+pub(crate) fn json(plan: &Plan, servers: &str) -> Result<String> {
+    let topic = format!("bench-json-{}", plan.records);
+    let seeding = task(plan, servers, &topic, plan.records);
+    if create_missing_topic(&asking_client(&seeding)?, servers, &topic, PARTITIONS)? {
+        raw_produce::seed_with(&seeding, PARTITIONS, document)?;
+    }
+    let results = rounds(plan, &["json-ignored", "json-decoded", "serde-alone"], |contender| {
+        task(plan, servers, &topic, plan.records).run(contender)
+    })?;
+    let cpu = |name: &str| -> Result<f64> {
+        let each = |measured: &Measurement| Ok(measured.get("cpu_seconds")? / measured.get("records")? * 1e6);
+        Ok(results.median(name, each)?.unwrap_or_default())
+    };
+    let (added, alone) = (cpu("json-decoded")? - cpu("json-ignored")?, cpu("serde-alone")?);
+    let text =
+        throughput(&format!("{} JSON documents of 200 bytes", plan.records), &results, &["json-ignored"])?;
+    Ok(format!(
+        "{text}\nDecoding adds {added:.2} CPU s per million records, {:.2} of what `serde_json` takes alone.\n",
+        added / alone
+    ))
 }
 
 /// Produces to a new topic each time.

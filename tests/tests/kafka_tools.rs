@@ -40,8 +40,8 @@ fn kafkas_own_tools_see_the_records_and_the_offsets_of_each_commit_mode() {
 
         let consumed = service.lines().iter().filter(|line| line.text.contains(" consumed ")).count();
         let rows = kafka.consumer_groups_describe(&group).unwrap();
-        assert_eq!(rows.len(), 3, "{mode}: {rows:?}");
-        // A partition that never had a record has no committed offset, and none to show.
+        assert!(rows.iter().all(|row| row.topic == "test"), "{mode}: {rows:?}");
+        // A partition that never had a record has no committed offset, and may have no row.
         let committed: i64 = rows.iter().filter_map(|row| row.committed).sum();
         assert_eq!(committed, i64::try_from(consumed).unwrap(), "{mode}: {rows:?}");
         assert!(rows.iter().all(|row| row.member.is_none()), "{mode}: the member has left: {rows:?}");

@@ -1,40 +1,27 @@
 //! The same work as a service of the framework.
 
 use std::collections::VecDeque;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use kafka_boot::config::LoadOptions;
 use kafka_boot::prelude::*;
 use kafka_boot::{Ended, PendingSend, RunningApp, jobs, listeners};
 use tokio::sync::Notify;
 
-use super::raw_consume::check_committed;
-use super::{FIRST_RECORD, VALUE_BYTES, WINDOW, value};
-use crate::Result;
-use crate::measure::{Measurement, Stopwatch, report};
-use crate::settings;
+use super::progress::Progress;
+use super::{FIRST_RECORD, WINDOW, value};
+use crate::measure::{Stopwatch, report};
 use crate::task::Task;
+use crate::{Result, settings};
 
-/// The bytes handled so far: counts records and reads their payloads with one addition each.
-static BYTES: AtomicU64 = AtomicU64::new(0);
-static BYTES_WANTED: AtomicU64 = AtomicU64::new(0);
-static STARTED: OnceLock<Stopwatch> = OnceLock::new();
-static MEASURED: OnceLock<Measurement> = OnceLock::new();
-static DONE: Notify = Notify::const_new();
+static PROGRESS: Progress = Progress::new();
+static GREETED: Notify = Notify::const_new();
 
+/// Counts a record and reads its payload.
 fn count(payload: Option<&[u8]>) {
-    let bytes = payload.map_or(0, <[u8]>::len) as u64;
-    let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
-    if before == 0 {
-        STARTED.get_or_init(Stopwatch::start);
-    }
-    let wanted = BYTES_WANTED.load(Ordering::Relaxed);
-    if before + bytes == wanted {
-        let stopwatch = STARTED.get_or_init(Stopwatch::start);
-        MEASURED.get_or_init(|| stopwatch.stop(wanted / VALUE_BYTES as u64));
-        DONE.notify_one();
-    }
+    PROGRESS.begin();
+    std::hint::black_box(payload.map_or(0, <[u8]>::len));
+    PROGRESS.end();
 }
 
 /// A handler that does nothing: the payload is looked at where it lies, as in the raw loops.
@@ -52,10 +39,10 @@ async fn take(record: Record<String>) {
 /// Says so when the first record is there.
 #[kafka_listener(id = "consume", topic = "bench")]
 async fn greet(_record: Record<()>) {
-    static GREETED: AtomicBool = AtomicBool::new(false);
-    if !GREETED.swap(true, Ordering::Relaxed) {
+    static IS_FIRST: AtomicBool = AtomicBool::new(true);
+    if IS_FIRST.swap(false, Ordering::Relaxed) {
         println!("{FIRST_RECORD}");
-        DONE.notify_one();
+        GREETED.notify_one();
     }
 }
 
@@ -81,25 +68,13 @@ pub(super) async fn stop(running: RunningApp) -> Result<()> {
     }
 }
 
-/// At-least-once, committed in batches, each commit confirmed.
+/// At-least-once, committed in batches, each commit confirmed unless the task says otherwise.
 pub(super) fn consume_records(task: &Task) -> Result<()> {
-    consume(task, app(settings::load_options(task)).listeners(listeners![look]))
+    PROGRESS.run(task, app(settings::load_options(task)).listeners(listeners![look]))
 }
 
 pub(super) fn consume_strings(task: &Task) -> Result<()> {
-    consume(task, app(settings::load_options(task)).listeners(listeners![take]))
-}
-
-fn consume(task: &Task, app: App) -> Result<()> {
-    BYTES_WANTED.store(task.records * VALUE_BYTES as u64, Ordering::Relaxed);
-    super::runtime()?.block_on(async {
-        let running = app.start().await?;
-        DONE.notified().await;
-        stop(running).await
-    })?;
-    // A loop that does not commit would be faster.
-    check_committed(task)?;
-    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+    PROGRESS.run(task, app(settings::load_options(task)).listeners(listeners![take]))
 }
 
 /// `KafkaTemplate` with many records under way, each outcome awaited in order.
@@ -147,7 +122,7 @@ pub(super) fn first_record_embedded(task: &Task) -> Result<()> {
 fn greeted(app: App) -> Result<()> {
     super::runtime()?.block_on(async {
         let running = app.start().await?;
-        DONE.notified().await;
+        GREETED.notified().await;
         stop(running).await
     })
 }

@@ -1,8 +1,7 @@
 //! Asynchronous work of some milliseconds a record, many at once: a listener by key against a bare loop that spawns a task
 //! a record, in any order.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_boot::config::Settings;
@@ -10,42 +9,39 @@ use kafka_boot::listeners;
 use kafka_boot::prelude::*;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::Message;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 
-use super::framework::{app, stop};
-use super::raw_consume::check_committed;
-use crate::Result;
-use crate::measure::{Measurement, Stopwatch, report};
-use crate::settings;
+use super::framework::app;
+use super::progress::Progress;
 use crate::task::Task;
+use crate::{Result, settings};
 
-static DONE: AtomicU64 = AtomicU64::new(0);
-static WANTED: AtomicU64 = AtomicU64::new(0);
-static STARTED: OnceLock<Stopwatch> = OnceLock::new();
-static MEASURED: OnceLock<Measurement> = OnceLock::new();
-static FINISHED: Notify = Notify::const_new();
+static PROGRESS: Progress = Progress::new();
 
 /// The part of a topic's name that says that records take 0 to 5 ms, as in Parallel Consumer's table, rather than 5.
 pub(crate) const RANDOM_WORK: &str = "random";
+/// The part of a topic's name that says that records take no time at all.
+pub(crate) const NO_WORK: &str = "instant";
 
 /// How long a record takes: always the same for the same offset.
 fn duration(topic: &str, offset: i64) -> Duration {
     if topic.contains(RANDOM_WORK) {
         // The upper half of a multiple of the golden ratio: spread evenly, and without a pattern that keys share.
         Duration::from_micros((offset.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) % 5_001)
+    } else if topic.contains(NO_WORK) {
+        Duration::ZERO
     } else {
         Duration::from_millis(5)
     }
 }
 
 async fn work(topic: &str, offset: i64) {
-    STARTED.get_or_init(Stopwatch::start);
-    tokio::time::sleep(duration(topic, offset)).await;
-    let done = DONE.fetch_add(1, Ordering::Relaxed) + 1;
-    if done == WANTED.load(Ordering::Relaxed) {
-        MEASURED.get_or_init(|| STARTED.get_or_init(Stopwatch::start).stop(done));
-        FINISHED.notify_one();
+    PROGRESS.begin();
+    let duration = duration(topic, offset);
+    if !duration.is_zero() {
+        tokio::time::sleep(duration).await;
     }
+    PROGRESS.end();
 }
 
 #[kafka_listener(id = "consume", topic = "bench")]
@@ -55,19 +51,12 @@ async fn by_key(record: Record<()>) {
 
 /// The framework: order within each key, at least once, what is done out of order kept with the commit.
 pub(super) fn framework(task: &Task) -> Result<()> {
-    WANTED.store(task.records, Ordering::Relaxed);
-    super::runtime()?.block_on(async {
-        let running = app(settings::load_options(task)).listeners(listeners![by_key]).start().await?;
-        FINISHED.notified().await;
-        stop(running).await
-    })?;
-    check_committed(task)?;
-    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+    PROGRESS.run(task, app(settings::load_options(task)).listeners(listeners![by_key]))
 }
 
 /// No framework: a task a record, as many at once as there are permits, in any order, and committed whatever happens.
 pub(super) fn bare(task: &Task) -> Result<()> {
-    WANTED.store(task.records, Ordering::Relaxed);
+    PROGRESS.expect(task.records);
     let listener = Settings::load(settings::load_options(task))?.listener("consume", &[])?;
     let at_work_max = usize::try_from(listener.consumer.max_in_flight)?;
     super::runtime()?.block_on(async {
@@ -84,8 +73,8 @@ pub(super) fn bare(task: &Task) -> Result<()> {
                 drop(permit);
             });
         }
-        FINISHED.notified().await;
+        PROGRESS.until_finished().await;
         Ok::<(), crate::Error>(())
     })?;
-    report(MEASURED.get().cloned().ok_or("nothing was measured")?)
+    PROGRESS.report()
 }

@@ -4,8 +4,10 @@ use crate::task::Task;
 use crate::{Result, USAGE};
 
 pub(crate) mod framework;
+pub(crate) mod json;
 pub(crate) mod keys;
 mod latency;
+mod progress;
 pub(crate) mod raw_consume;
 pub(crate) mod raw_produce;
 
@@ -17,7 +19,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "stream-consumer" => raw_consume::stream_consumer,
         "base-consumer" => raw_consume::base_consumer,
         "client-poll" => raw_consume::client_poll,
-        "framework" => framework::consume_records,
+        "framework" | "framework-async" => framework::consume_records,
+        "json-ignored" => json::ignored,
+        "json-decoded" => json::decoded,
+        "serde-alone" => json::serde_alone,
         "framework-string" => framework::consume_strings,
         "keys-bare" => keys::bare,
         "keys-framework" => keys::framework,

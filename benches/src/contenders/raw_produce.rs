@@ -46,14 +46,19 @@ async fn delivered(delivery: Option<DeliveryFuture>) -> Result<()> {
     Ok(())
 }
 
-/// Fills the topic with text, evenly, in large batches.
+/// Fills the topic with text of [`VALUE_BYTES`] bytes, evenly, in large batches.
 pub(crate) fn seed(task: &Task, partitions: i32) -> Result<()> {
+    seed_with(task, partitions, |number| Ok(format!("{number:.<VALUE_BYTES$}")))
+}
+
+/// Fills the topic with what `value` makes of each number, evenly, in large batches.
+pub(crate) fn seed_with(task: &Task, partitions: i32, value: impl Fn(u64) -> Result<String>) -> Result<()> {
     let mut config = settings::rdkafka(settings::producer(settings::sender_options(task))?);
     config.set("linger.ms", "50");
     let producer: BaseProducer = config.create()?;
     let mut partition = 0;
     for number in 0..task.records {
-        let value = format!("{number:.<VALUE_BYTES$}").into_bytes();
+        let value = value(number)?.into_bytes();
         let mut record = BaseRecord::<(), [u8]>::to(&task.topic).payload(&value).partition(partition);
         while let Err((error, refused)) = producer.send(record) {
             if error.rdkafka_error_code() != Some(rdkafka::types::RDKafkaErrorCode::QueueFull) {

@@ -39,11 +39,10 @@ pub(super) fn describe(
         }
     };
     let directory = state.storage.0.as_ref().map(|directory| directory.path().display().to_string());
-    let is_memory = directory.is_none();
     let log_dir = directory.unwrap_or_else(|| MEMORY.to_owned());
     let mut place = DescribeLogDirsResult::default().with_log_dir(text(log_dir)).with_topics(topics);
-    // How large a disk is, is not known, for which the answer has a default.
-    if is_memory && version >= FIRST_WITH_TOTALS {
+    // The limit on all logs, on a disk too: what is beyond it is refused, however large the disk is.
+    if version >= FIRST_WITH_TOTALS {
         let room = state.topics.room();
         place.total_bytes = i64::try_from(room.total_bytes).unwrap_or(i64::MAX);
         place.usable_bytes = i64::try_from(room.free_bytes).unwrap_or(i64::MAX);

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use kafka_boot_embedded::EmbeddedBroker;
-use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
+use kafka_boot_tests::kafka::{Kafka, KafkaOptions, Software};
 
 mod java;
 mod kcat;
@@ -29,9 +29,11 @@ const SETTINGS: [(&str, &str); 2] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_nobody_here_wrote_see_no_difference_to_a_real_kafka() {
-    let options = SETTINGS
-        .iter()
-        .fold(KafkaOptions::default(), |options, (name, value)| options.property(*name, *value));
+    // Whatever the other tests run on, this one compares with Apache Kafka.
+    let options =
+        SETTINGS.iter().fold(KafkaOptions::default().software(Software::Apache), |options, (name, value)| {
+            options.property(*name, *value)
+        });
     let Some(kafka) = tokio::task::spawn_blocking(move || Kafka::start_or_skip(&options)).await.unwrap()
     else {
         return;
