@@ -101,7 +101,7 @@ fn parts(batch: Batch<String>, ack: Ack, desk: Bean<Arc<Desk>>) -> Result<()> {
     desk.note(&batch);
     if batch.len() <= 2 {
         ack.acknowledge();
-    } else if batch.len() % 2 == 0 {
+    } else if batch.len().is_multiple_of(2) {
         ack.acknowledge_through(1)?.nack(Duration::ZERO);
     } else {
         ack.nack_from(1, Duration::ZERO)?;

@@ -45,7 +45,7 @@ async fn matching(meta: RecordMeta, seen: Bean<Arc<Seen>>) {
 
 fn app(which: App, prefix: &str, seen: &Arc<Seen>, options: LoadOptions) -> App {
     let mut options = options;
-    options.arguments.push(format!("--test.prefix={prefix}").into());
+    options.arguments.push(format!("--test.prefix={prefix}"));
     which.without_discovery().without_logging().load_options(options).bean(Arc::clone(seen))
 }
 

@@ -520,10 +520,13 @@ fn judge(
     assert_eq!(bench.shared.retrying.load(Ordering::Relaxed), 0);
 }
 
+/// What a handler was given: the offset, the seconds gone by, and the `Ack`.
+type Delivered = mpsc::UnboundedReceiver<(i64, u64, Ack)>;
+
 /// A lane with manual acknowledgement, whose handler hands each `Ack` to the test, with its offset and the seconds gone by.
 fn by_hand(
     ordering: RecordOrder,
-) -> (Arc<LaneControl>, mpsc::Sender<Arc<Chunk>>, mpsc::UnboundedReceiver<(i64, u64, Ack)>, Arc<LaneShared>) {
+) -> (Arc<LaneControl>, mpsc::Sender<Arc<Chunk>>, Delivered, Arc<LaneShared>) {
     let shared = Setup { ack: AckMode::Manual, ordering, ..Setup::default() }.shared();
     let (sender, delivered) = mpsc::unbounded_channel();
     let began = Instant::now();
@@ -539,10 +542,7 @@ fn by_hand(
     (control, chunks, delivered, shared)
 }
 
-async fn acknowledged(
-    delivered: &mut mpsc::UnboundedReceiver<(i64, u64, Ack)>,
-    count: usize,
-) -> Vec<(i64, u64)> {
+async fn acknowledged(delivered: &mut Delivered, count: usize) -> Vec<(i64, u64)> {
     let mut seen = Vec::new();
     for _ in 0..count {
         let (offset, seconds, ack) = delivered.recv().await.unwrap();

@@ -91,6 +91,9 @@ async fn skipped_records_do_not_acknowledge_what_lies_between_them() {
     }
 }
 
+/// The offsets of a delivery, the seconds that had gone by, and its `Ack`.
+type Delivery = (Vec<i64>, u64, Ack);
+
 /// A lane with manual acknowledgement at work, on batches of three records.
 struct Manual {
     shared: Arc<LaneShared>,
@@ -98,12 +101,11 @@ struct Manual {
     chunks: mpsc::Sender<Arc<Chunk>>,
     task: tokio::task::JoinHandle<()>,
     began: tokio::time::Instant,
-    /// The offsets that were delivered, with the seconds that had gone by, each with the `Ack` it came with.
-    delivered: mpsc::UnboundedReceiver<(Vec<i64>, u64, Ack)>,
+    delivered: mpsc::UnboundedReceiver<Delivery>,
 }
 
 impl Manual {
-    fn start(handler: fn(mpsc::UnboundedSender<(Vec<i64>, u64, Ack)>) -> Box<dyn Handler>) -> Self {
+    fn start(handler: fn(mpsc::UnboundedSender<Delivery>) -> Box<dyn Handler>) -> Self {
         let shared = shared(AckMode::Manual, 2, Exhausted::Skip);
         let (sender, delivered) = mpsc::unbounded_channel();
         let (chunks, receiver) = mpsc::channel(8);
@@ -145,7 +147,7 @@ impl Manual {
     }
 
     /// The next delivery: its offsets, its time and its `Ack`.
-    async fn next(&mut self) -> (Vec<i64>, u64, Ack) {
+    async fn next(&mut self) -> Delivery {
         self.delivered.recv().await.unwrap()
     }
 

@@ -48,7 +48,7 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
     let (extractors, arguments) = (emit::locals(function, "x"), emit::locals(function, "a"));
     let filter = listener.entries.path("filter");
     let parameter = |name, is_used: bool| {
-        if !is_used { quote!(_) } else { Ident::new(name, Span::mixed_site()).into_token_stream() }
+        if is_used { Ident::new(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
     let has_arguments = !arguments.is_empty();
     let (context, view) =
