@@ -49,6 +49,10 @@ impl HandlerError {
         self.panicked
     }
 
+    pub(crate) fn into_source(self) -> BoxError {
+        self.source
+    }
+
     /// The error that the handler returned.
     pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
         self.source.as_ref()
@@ -99,9 +103,22 @@ pub(crate) fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
 pub struct ExtractError {
     argument: &'static str,
     source: BoxError,
+    /// The place of the record in its batch, if it is one record that cannot be read.
+    index: Option<usize>,
+    /// Whether the listener's filter left the record out, which is no fault.
+    is_filtered: bool,
 }
 
 impl ExtractError {
+    /// What stands for a record that the listener's filter left out.
+    pub(crate) fn filtered() -> Self {
+        Self { is_filtered: true, ..Self::new("filter", "the filter left the record out") }
+    }
+
+    pub(crate) fn is_filtered(&self) -> bool {
+        self.is_filtered
+    }
+
     /// Makes the error of the argument type `argument`, for example `"Key<u64>"`.
     ///
     /// ```
@@ -109,7 +126,20 @@ impl ExtractError {
     /// assert_eq!(error.to_string(), "cannot read `Tenant` from the record: header `tenant` is missing");
     /// ```
     pub fn new(argument: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { argument, source: source.into() }
+        Self { argument, source: source.into(), index: None, is_filtered: false }
+    }
+
+    /// Names the record of a batch that cannot be read, from 0: those before it are then handled first, and those
+    /// behind it as the error policy says.
+    #[must_use]
+    pub fn at_index(mut self, index: usize) -> Self {
+        self.index = Some(index);
+        self
+    }
+
+    /// The place in the batch of the record that cannot be read, if it is one.
+    pub fn index(&self) -> Option<usize> {
+        self.index
     }
 
     /// The argument's type.

@@ -62,8 +62,8 @@ pub use beans::{
 };
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
-    Ack, Batch, BatchArg, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg, Location,
-    Outcome, PlanContext,
+    Ack, Batch, BatchArg, BatchError, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg,
+    Location, NotInBatch, Outcome, PlanContext,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
@@ -99,7 +99,7 @@ pub mod __private {
     pub use crate::handler::{
         Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
         JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
-        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument,
+        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument, pass,
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
     pub use crate::schedule::{Job, job_handler};

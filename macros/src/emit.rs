@@ -73,9 +73,9 @@ pub(crate) fn with_descriptor(function: &Function, role: &Role, fields: &TokenSt
 /// The descriptor's `attributes`: what was written, under the names of the YAML file. The id has its own field.
 pub(crate) fn attributes(entries: &Entries, span: Span) -> TokenStream {
     let private = private(span);
-    let attributes = entries.iter().filter(|entry| entry.key.name != "id").map(|entry| {
-        let (key, value) = (entry.key.yaml, entry.setting.expand(&private));
-        quote_spanned!(span=> #private::Attribute { key: #key, value: #value })
+    let attributes = entries.iter().filter(|entry| entry.key.name != "id").filter_map(|entry| {
+        let (key, value) = (entry.key.yaml, entry.setting.expand(&private)?);
+        Some(quote_spanned!(span=> #private::Attribute { key: #key, value: #value }))
     });
     quote_spanned!(span=> &[#(#attributes),*])
 }

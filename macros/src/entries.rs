@@ -7,7 +7,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Ident, Lit, LitStr, Token, bracketed, parenthesized, token};
+use syn::{Ident, Lit, LitStr, Path, Token, bracketed, parenthesized, token};
 
 use crate::context::Context;
 use crate::util::{did_you_mean, quoted_list};
@@ -33,6 +33,8 @@ pub(crate) enum Value {
     List(Vec<LitStr>),
     /// A table of strings.
     Map(Vec<(LitStr, LitStr)>),
+    /// The path of an item.
+    Path(Path),
 }
 
 /// An entry whose key is known and whose value is what the key takes.
@@ -90,6 +92,14 @@ impl Entries {
         self.get(name).is_some() || self.invalid.contains(&name)
     }
 
+    /// The path of a key that takes one.
+    pub(crate) fn path(&self, name: &str) -> Option<&Path> {
+        match &self.get(name)?.value {
+            Value::Path(path) => Some(path),
+            _ => None,
+        }
+    }
+
     /// The text of a key that has one; `None` also for a placeholder, about which nothing is known yet.
     pub(crate) fn known_text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.setting {
@@ -138,6 +148,7 @@ impl ToTokens for Value {
                 literal.to_tokens(tokens);
             }
             Self::List(items) => items.iter().for_each(|item| item.to_tokens(tokens)),
+            Self::Path(path) => path.to_tokens(tokens),
             Self::Map(entries) => {
                 for (key, value) in entries {
                     key.to_tokens(tokens);
@@ -185,9 +196,20 @@ fn parse_value(key: &Key, name: &Ident, input: ParseStream<'_>) -> syn::Result<V
     if ahead.parse::<Lit>().is_ok() && (ahead.is_empty() || ahead.peek(Token![,])) {
         return Ok(Value::Literal { negative, literal: input.parse()? });
     }
+    let ahead = input.fork();
+    if matches!(key.kind, Kind::Function)
+        && ahead.parse::<Path>().is_ok()
+        && (ahead.is_empty() || ahead.peek(Token![,]))
+    {
+        return Ok(Value::Path(input.parse()?));
+    }
     let expression = rest_of_entry(input);
     if expression.is_empty() {
         return Err(syn::Error::new(name.span(), format!("`{name}` needs a value, as in `{}`", key.example)));
+    }
+    if matches!(key.kind, Kind::Function) {
+        let message = format!("`{name}` takes the path of a function, as in `{}`", key.example);
+        return Err(syn::Error::new_spanned(expression, message));
     }
     Err(syn::Error::new_spanned(
         expression,

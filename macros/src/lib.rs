@@ -70,6 +70,7 @@ use proc_macro::TokenStream;
 /// | `drain_timeout` | how long a rebalance waits for records in work | `drain-timeout` |
 /// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
 /// | `on_failure` | `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `filter` | a function `fn(&RecordView<'_>) -> bool`: records that it refuses are done without a call | |
 /// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |
 ///
 /// A duration is milliseconds as an integer, or a string with a unit: `"500ms"`, `"5s"`, `"1m 30s"`. An

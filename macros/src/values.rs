@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Properties,
     /// The path of a configuration section.
     Prefix,
+    /// The path of a function, which the expansion calls.
+    Function,
 }
 
 /// A checked value, as the descriptor holds it.
@@ -56,11 +58,13 @@ pub(crate) enum Setting {
     Bool(bool),
     List(Vec<String>),
     Map(Vec<(String, String)>),
+    /// Something that the expansion names, and the descriptor does not hold.
+    Item,
 }
 
 impl Setting {
-    /// The `AttributeValue` that stands for this value.
-    pub(crate) fn expand(&self, private: &TokenStream) -> TokenStream {
+    /// The `AttributeValue` that stands for this value, if the descriptor holds it.
+    pub(crate) fn expand(&self, private: &TokenStream) -> Option<TokenStream> {
         let variant = match self {
             Self::Str(text) => quote!(Str(#text)),
             Self::Int(number) => quote!(Int(#number)),
@@ -70,8 +74,9 @@ impl Setting {
                 let pairs = entries.iter().map(|(key, value)| quote!((#key, #value)));
                 quote!(Map(&[#(#pairs),*]))
             }
+            Self::Item => return None,
         };
-        quote!(#private::AttributeValue::#variant)
+        Some(quote!(#private::AttributeValue::#variant))
     }
 }
 
@@ -80,6 +85,7 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
     let checked = match (&key.kind, value) {
         (Kind::Topics, Value::List(topics)) => return check_topics(context, key, name, topics),
         (Kind::Properties, Value::Map(entries)) => return check_properties(context, entries),
+        (Kind::Function, Value::Path(_)) => return Some(Setting::Item),
         (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
         _ => Err(wrong_type(key)),
     };
@@ -100,7 +106,7 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
 
 fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
     match (kind, literal) {
-        (Kind::Topics | Kind::Properties, _) => Err(wrong_type(key)),
+        (Kind::Topics | Kind::Properties | Kind::Function, _) => Err(wrong_type(key)),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
         (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
             count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
@@ -138,7 +144,9 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
         Kind::Duration { zero } => text::duration(name, *zero, text)?,
         Kind::Cron => cron::check(text)?,
         Kind::Zone => text::zone(text)?,
-        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties => return Err(wrong_type(key)),
+        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties | Kind::Function => {
+            return Err(wrong_type(key));
+        }
     }
     Ok(Setting::Str(text.to_owned()))
 }
@@ -232,6 +240,7 @@ fn wrong_type(key: &Key) -> String {
         Kind::Switch => "`true`, `false` or a placeholder",
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
         Kind::Properties => "a table of strings",
+        Kind::Function => "the path of a function",
     };
     format!("`{}` takes {expected}, as in `{}`", key.name, key.example)
 }

@@ -2,6 +2,7 @@
 
 use super::duration::{self, TimeSpan};
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean, must_hide, squeeze};
+use super::pattern;
 use super::schema::{SchemaNode, Shape, TextFormat};
 use super::size::{self, DataSize};
 use super::tree::{Kind, Node, Place, Provenance, join};
@@ -173,7 +174,7 @@ fn expectation(shape: &Shape) -> String {
             "expected a topic name of up to 249 letters, digits, `.`, `_` and `-`".into()
         }
         Shape::Text { format: TextFormat::TopicPattern, .. } => {
-            "expected a regular expression that begins with `^`".into()
+            "expected a regular expression over topic names".into()
         }
         Shape::Text { .. } | Shape::Secret => "expected a text".into(),
         Shape::Integer { minimum, maximum } => format!("expected a whole number from {minimum} to {maximum}"),
@@ -245,7 +246,10 @@ fn check_plain_text(
             let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
             text.chars().all(legal) && text != "." && text != ".."
         }
-        TextFormat::TopicPattern => text.starts_with('^'),
+        TextFormat::TopicPattern => match pattern::fault(text) {
+            Some(fault) => return Err(Fault::new(format!("{}: {fault}", expectation(shape)))),
+            None => true,
+        },
     };
     if fits && length <= maximum { Ok(()) } else { Err(Fault::new(expectation(shape))) }
 }

@@ -7,6 +7,7 @@ use super::model::{
     AckMode, CommitMode, ConsumerProperties, JobProperties, JobSettings, ListenerProperties,
     ListenerSettings, Ordering, Trigger,
 };
+use super::pattern;
 use super::placeholder::Resolver;
 use super::schema::{SchemaNode, Shape};
 use super::settings::Settings;
@@ -120,7 +121,7 @@ impl Settings {
             id: id.to_owned(),
             cluster: listener.cluster,
             topics: listener.topics,
-            topic_pattern: listener.topic_pattern,
+            topic_pattern: listener.topic_pattern.as_deref().map(pattern::anchored),
             ordering: listener.ordering,
             consumer,
             error: listener.error,

@@ -17,6 +17,7 @@ mod layers;
 mod listener;
 mod load;
 pub mod model;
+mod pattern;
 mod placeholder;
 mod relaxed;
 mod schema;

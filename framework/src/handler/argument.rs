@@ -81,6 +81,12 @@ pub fn extractor<T: ListenerArg + 'static>(context: &PlanContext<'_>) -> Result<
     Ok(Box::new(move |record| T::extract(&plan, record)))
 }
 
+/// Asks a listener's filter whether the handler is to be called. The only place where generated code names its type.
+#[doc(hidden)]
+pub fn pass(filter: fn(&RecordView<'_>) -> bool, record: &RecordView<'_>) -> Result<(), ExtractError> {
+    if filter(record) { Ok(()) } else { Err(ExtractError::filtered()) }
+}
+
 /// An argument of a `#[scheduled]` or `#[bean]` function: it comes from the beans, not from a record.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument here",

@@ -102,10 +102,10 @@ impl<T: FromPayload> BatchArg for Batch<T> {
 
     fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
         let mut records = Vec::with_capacity(batch.len());
-        for record in batch.records() {
+        for (index, record) in batch.records().enumerate() {
             let value = T::from_payload(record.payload()).map_err(|error| {
                 let place = format!("record at offset {}: {error}", record.offset());
-                ExtractError::new(type_name::<Self>(), place)
+                ExtractError::new(type_name::<Self>(), place).at_index(index)
             })?;
             records.push(Record::from_view(&record, value));
         }

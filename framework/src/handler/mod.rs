@@ -6,17 +6,19 @@
 mod ack;
 mod argument;
 mod batch;
+mod batch_error;
 mod descriptor;
 mod lists;
 mod outcome;
 
-pub use ack::Ack;
 pub(crate) use ack::AckTarget;
+pub use ack::{Ack, NotInBatch};
 pub use argument::{
     BeanArg, Header, HeaderValue, ListenerArg, PlanContext, bean_argument, dependency, extractor,
-    job_argument,
+    job_argument, pass,
 };
 pub use batch::{Batch, BatchArg, batch_extractor};
+pub use batch_error::BatchError;
 pub use descriptor::{
     Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
     Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,

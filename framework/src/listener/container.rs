@@ -582,6 +582,8 @@ impl LaneMetrics {
             failed: counter(names::LISTENER_ATTEMPTS_FAILED),
             retried: counter(names::LISTENER_ATTEMPTS_RETRIED),
             skipped: counter(names::LISTENER_RECORDS_SKIPPED),
+            filtered: counter(names::LISTENER_RECORDS_FILTERED),
+            nacked: counter(names::LISTENER_NACKS),
             seconds: metrics::histogram!(names::LISTENER_SECONDS, names::LABEL_LISTENER => listener.to_owned()),
         }
     }

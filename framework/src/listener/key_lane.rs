@@ -9,11 +9,13 @@
 //! 2. No more handlers are at work than there are permits, which all lanes of a consumer share. A record that waits for
 //!    its next attempt, or for its commit, holds its key and no permit.
 //! 3. A lane that is told to stop, or gives up on a record, starts nothing more, and ends when what is at work has ended.
-//! 4. What has ended is reported; what has not is never settled, and neither is what waits behind it.
+//! 4. A record that its `Ack` says is not done is delivered again, not before its time; its key waits, with what of it is not
+//!    started.
+//! 5. What has ended is reported; what has not is never settled, and neither is what waits behind it.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,8 +26,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::{Semaphore, TryAcquireError, mpsc};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use super::answers::Answer;
+use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
 use super::lanes::{EndReport, Handler, LaneControl, LaneShared, panicked};
 use super::running::{Panic, Running};
@@ -35,7 +39,7 @@ use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
 use crate::handler::{AckTarget, Outcome};
 use crate::policy::{Decision, Fault};
-use crate::record::{Chunk, RecordView};
+use crate::record::{Chunk, RecordView, Stored};
 
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
 /// task, so that its timers and channels are not told to wait for the next turn.
@@ -118,6 +122,18 @@ struct Item {
 struct OpenChunk {
     chunk: Arc<Chunk>,
     left: usize,
+    /// Whether it was done before, and one of its records is delivered again.
+    is_again: bool,
+}
+
+/// What a lane with manual acknowledgement knows beside that.
+#[derive(Debug, Default)]
+struct Manual {
+    kept: Kept,
+    /// The records whose handler is at work, or will be, once more or for the first time.
+    in_hand: HashSet<i64>,
+    /// Those of them that are to be delivered again when it has returned, and when.
+    nacked: HashMap<i64, Instant>,
 }
 
 /// What a lane knows of an entry beside its place.
@@ -125,6 +141,8 @@ struct OpenChunk {
 struct Attempt {
     number: u32,
     started: Instant,
+    /// When it may start at the earliest.
+    due: Option<Instant>,
 }
 
 /// One such lane, as its handler sees it.
@@ -138,6 +156,7 @@ pub struct KeyLane {
     hasher: RandomState,
     queues: KeyQueues<Item>,
     open: Vec<Option<OpenChunk>>,
+    manual: Option<Manual>,
     free: Vec<usize>,
     attempts: Vec<Attempt>,
     /// Permits taken: of handlers at work, and those not used yet.
@@ -193,6 +212,7 @@ impl KeyLane {
     ) -> Self {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         Self {
+            manual: shared.ack.is_manual().then(Manual::default),
             shared,
             control,
             slot,
@@ -271,6 +291,7 @@ impl KeyLane {
                 Err(mpsc::error::TryRecvError::Disconnected) => self.is_closed = true,
             }
         }
+        self.hear();
         while let Some(Reverse((due, entry))) = self.retries.peek().copied() {
             if due > self.now {
                 break;
@@ -292,23 +313,109 @@ impl KeyLane {
 
     fn add(&mut self, chunk: Arc<Chunk>) {
         let left = chunk.records.len();
-        let place = self.free.pop().unwrap_or_else(|| {
+        let place = self.open_place();
+        if let Some(manual) = &mut self.manual {
+            manual.kept.keep(&chunk, self.control.lowest_open());
+        }
+        for (index, record) in chunk.records.iter().enumerate() {
+            let entry = self.queues.push(self.key_of(record), Item { chunk: place, index });
+            self.set_attempt(entry, None);
+        }
+        self.open[place] = Some(OpenChunk { chunk, left, is_again: false });
+    }
+
+    fn open_place(&mut self) -> usize {
+        self.free.pop().unwrap_or_else(|| {
             self.open.push(None);
             self.open.len() - 1
-        });
-        for (index, record) in chunk.records.iter().enumerate() {
-            let key = match self.shared.ordering {
-                RecordOrder::None => None,
-                _ => Some(record.key().map_or(NO_KEY, |key| self.hasher.hash_one(key))),
-            };
-            let entry = self.queues.push(key, Item { chunk: place, index });
-            let fresh = Attempt { number: 1, started: self.now };
-            match self.attempts.get_mut(entry.index()) {
-                Some(attempt) => *attempt = fresh,
-                None => self.attempts.push(fresh),
+        })
+    }
+
+    fn key_of(&self, record: &Stored) -> Option<u64> {
+        match self.shared.ordering {
+            RecordOrder::None => None,
+            _ => Some(record.key().map_or(NO_KEY, |key| self.hasher.hash_one(key))),
+        }
+    }
+
+    fn set_attempt(&mut self, entry: Entry, due: Option<Instant>) {
+        let fresh = Attempt { number: 1, started: self.now, due };
+        match self.attempts.get_mut(entry.index()) {
+            Some(attempt) => *attempt = fresh,
+            None => self.attempts.push(fresh),
+        }
+    }
+
+    /// Takes in what `Ack`s said.
+    fn hear(&mut self) {
+        if !self.control.answers().is_any() {
+            return;
+        }
+        let lowest_open = self.control.lowest_open();
+        for answer in self.control.answers().take() {
+            let (offset, Some(manual)) = (answer.first(), &mut self.manual) else { return };
+            let (listener, partition) = (&self.shared.listener, &self.partition);
+            match answer {
+                _ if offset < lowest_open => {}
+                Answer::Dropped { .. } => {
+                    warn!(%listener, %partition, offset, "an `Ack` was dropped unused: its record stays undone until the next restart or rebalance, and nothing behind it is committed");
+                }
+                Answer::NotDone { due, .. } => {
+                    info!(%listener, %partition, offset, "not done, says its `Ack`: to be delivered again");
+                    self.shared.metrics.nacked.increment(1);
+                    if manual.in_hand.contains(&offset) {
+                        manual.nacked.insert(offset, due);
+                    } else {
+                        self.reopen(offset, due);
+                    }
+                }
             }
         }
-        self.open[place] = Some(OpenChunk { chunk, left });
+    }
+
+    /// Takes up a record again with which the lane was done.
+    fn reopen(&mut self, offset: i64, due: Instant) {
+        let found = self.manual.as_ref().and_then(|manual| manual.kept.find(offset));
+        let Some((chunk, index)) = found.map(|(chunk, index)| (Arc::clone(chunk), index)) else { return };
+        let place = self.open_place();
+        let key = self.key_of(&chunk.records[index]);
+        let (entry, is_first) = self.queues.push_first(key, Item { chunk: place, index });
+        self.open[place] = Some(OpenChunk { chunk, left: 1, is_again: true });
+        self.set_attempt(entry, Some(due));
+        if let Some(manual) = &mut self.manual {
+            manual.in_hand.insert(offset);
+        }
+        if is_first {
+            self.hold(entry, due);
+        }
+    }
+
+    /// Lets a started record wait, with its key.
+    fn hold(&mut self, entry: Entry, due: Instant) {
+        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+        self.retries.push(Reverse((due, entry)));
+    }
+
+    /// Whether a record whose attempt has ended is to be delivered again because its `Ack` says so. If not, and the
+    /// attempt failed, the error policy decides, and an `Ack` that the failure dropped says nothing.
+    fn is_nacked(&mut self, entry: Entry, outcome: &Result<(), Fault>) -> bool {
+        let (chunk, index) = self.record(entry);
+        let offset = chunk.records[index].offset();
+        if outcome.is_err() {
+            self.control.answers().failed(offset, offset);
+        }
+        self.hear();
+        let Some(manual) = &mut self.manual else { return false };
+        let Some(due) = manual.nacked.remove(&offset) else {
+            return false;
+        };
+        if let Err(fault) = outcome {
+            self.shared.metrics.failed.increment(1);
+            warn!(listener = %self.shared.listener, partition = %self.partition, offset, error = %fault, "attempt failed after its `Ack` had said that the record is not done");
+        }
+        self.set_attempt(entry, Some(due));
+        self.hold(entry, due);
+        true
     }
 
     /// Starts what may start, as far as there are permits; returns how many it started.
@@ -335,6 +442,12 @@ impl KeyLane {
             self.at_work += 1;
             started += 1;
             let Some(entry) = self.queues.start() else { break };
+            if let Some(due) = self.attempts[entry.index()].due.filter(|due| *due > self.now) {
+                self.at_work -= 1;
+                self.idle_permits += 1;
+                self.hold(entry, due);
+                continue;
+            }
             match self.begin(entry, make) {
                 Ok(future) => {
                     if let Some(outcome) = running.start(entry, future) {
@@ -358,14 +471,21 @@ impl KeyLane {
     ) -> Result<F, Fault> {
         let attempt = &mut self.attempts[entry.index()];
         attempt.started = self.now;
+        attempt.due = None;
         let number = attempt.number;
+        if self.manual.is_some() {
+            let (chunk, index) = self.record(entry);
+            let offset = chunk.records[index].offset();
+            self.manual.get_or_insert_default().in_hand.insert(offset);
+        }
         let (chunk, index) = self.record(entry);
-        let offset = chunk.records[index].offset();
         let ack = self.shared.ack.is_manual().then(|| AckTarget {
             settlements: Arc::clone(&self.shared.settlements),
+            control: Arc::clone(&self.control),
             slot: self.slot.0,
-            first_offset: offset,
-            last_offset: offset,
+            chunk: Arc::clone(chunk),
+            from: index,
+            to: index + 1,
         });
         let view = RecordView::new(chunk, index, number, ack.as_ref());
         catch_unwind(AssertUnwindSafe(|| make(&view, &self.shared)))
@@ -386,8 +506,16 @@ impl KeyLane {
         self.idle_permits += 1;
         let attempt = self.attempts[entry.index()];
         self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
+        if self.manual.is_some() && self.is_nacked(entry, &outcome) {
+            return;
+        }
         match outcome {
             Ok(()) => self.done(entry, self.shared.ack.is_manual()),
+            Err(fault) if fault.is_filtered() => {
+                self.shared.metrics.filtered.increment(1);
+                self.done(entry, false);
+                self.handled = self.handled.saturating_sub(1);
+            }
             Err(fault) => self.failed(entry, attempt.number, fault),
         }
     }
@@ -405,9 +533,8 @@ impl KeyLane {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
-                self.shared.retrying.fetch_add(1, Ordering::Relaxed);
                 self.attempts[entry.index()].number = attempt.saturating_add(1);
-                self.retries.push(Reverse((self.now + delay, entry)));
+                self.hold(entry, self.now + delay);
             }
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
@@ -439,14 +566,18 @@ impl KeyLane {
             self.unreported.push(offset);
             self.settled_count += 1;
         }
-        self.handled += 1;
+        if let Some(manual) = &mut self.manual {
+            manual.in_hand.remove(&offset);
+        }
         let open = &mut self.open[item.chunk];
         if let Some(chunk) = open {
+            let is_first_time = !chunk.is_again;
+            self.handled += u64::from(is_first_time);
             chunk.left -= 1;
             if chunk.left == 0 {
                 *open = None;
                 self.free.push(item.chunk);
-                self.batches_done += 1;
+                self.batches_done += u32::from(is_first_time);
             }
         }
         if self.shared.wait_for_commit && !acknowledged_by_user {

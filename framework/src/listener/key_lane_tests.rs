@@ -14,6 +14,7 @@ use super::super::settlements::{Reports, Settlements};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
+use crate::handler::Ack;
 use crate::policy::ErrorPolicy;
 use crate::record::{Made, Stored};
 
@@ -72,6 +73,8 @@ impl Setup {
                 failed: Counter::noop(),
                 retried: Counter::noop(),
                 skipped: Counter::noop(),
+                nacked: Counter::noop(),
+                filtered: Counter::noop(),
                 seconds: Histogram::noop(),
             },
         })
@@ -515,4 +518,101 @@ fn judge(
     }
     assert_eq!(bench.shared.permits.semaphore.available_permits(), at_work_max);
     assert_eq!(bench.shared.retrying.load(Ordering::Relaxed), 0);
+}
+
+/// What a handler was given: the offset, the seconds gone by, and the `Ack`.
+type Delivered = mpsc::UnboundedReceiver<(i64, u64, Ack)>;
+
+/// A lane with manual acknowledgement, whose handler hands each `Ack` to the test, with its offset and the seconds gone by.
+fn by_hand(
+    ordering: RecordOrder,
+) -> (Arc<LaneControl>, mpsc::Sender<Arc<Chunk>>, Delivered, Arc<LaneShared>) {
+    let shared = Setup { ack: AckMode::Manual, ordering, ..Setup::default() }.shared();
+    let (sender, delivered) = mpsc::unbounded_channel();
+    let began = Instant::now();
+    let handler: Arc<dyn Handler> = record_handler(move |view| {
+        sender.send((view.offset(), began.elapsed().as_secs(), Ack::from_view(view)?)).unwrap();
+        Ok(async { Ok(()) })
+    })
+    .into();
+    let (chunks, receiver) = mpsc::channel(64);
+    let control = Arc::new(LaneControl::default());
+    let lane = KeyLane::new(Arc::clone(&shared), Arc::clone(&control), SLOT, "t-0".to_owned(), receiver);
+    tokio::spawn(lane.run(handler));
+    (control, chunks, delivered, shared)
+}
+
+async fn acknowledged(delivered: &mut Delivered, count: usize) -> Vec<(i64, u64)> {
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        let (offset, seconds, ack) = delivered.recv().await.unwrap();
+        ack.acknowledge();
+        seen.push((offset, seconds));
+    }
+    seen
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_not_done_holds_its_key_and_no_other() {
+    let (_control, chunks, mut delivered, shared) = by_hand(RecordOrder::Key);
+    chunks.send(chunk(&[Some("a"), Some("b")], 0)).await.unwrap();
+    let (offset, _, not_done) = delivered.recv().await.unwrap();
+    assert_eq!(offset, 0);
+    assert_eq!(acknowledged(&mut delivered, 1).await, [(1, 0)]);
+    // The handler has returned long ago.
+    not_done.nack(Duration::from_secs(5));
+    while shared.retrying.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    chunks.send(chunk(&[Some("a"), Some("b"), Some("a")], 2)).await.unwrap();
+    assert_eq!(acknowledged(&mut delivered, 4).await, [(3, 0), (0, 5), (2, 5), (4, 5)]);
+    let mut reports = Reports::default();
+    shared.settlements.take(&mut reports);
+    assert_eq!(reports.boundaries.iter().map(|(_, count)| count).sum::<u32>(), 2, "each batch counts once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_ordering_a_record_not_done_holds_nothing() {
+    let (control, chunks, mut delivered, shared) = by_hand(RecordOrder::None);
+    chunks.send(chunk(&[Some("a"); 3], 0)).await.unwrap();
+    let (_, _, not_done) = delivered.recv().await.unwrap();
+    not_done.nack(Duration::from_secs(5));
+    assert_eq!(acknowledged(&mut delivered, 3).await, [(1, 0), (2, 0), (0, 5)]);
+    // An `Ack` of what is settled says nothing.
+    control.settled_to(3);
+    chunks.send(chunk(&[Some("a")], 3)).await.unwrap();
+    delivered.recv().await.unwrap().2.nack(Duration::from_hours(1));
+    while shared.retrying.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    control.stop();
+    drop(chunks);
+    assert!(delivered.recv().await.is_none(), "a shutdown does not wait for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_fails_after_its_ack_is_not_given_to_the_error_policy() {
+    let shared = Setup { ack: AckMode::Manual, attempts: 1, ..Setup::default() }.shared();
+    let tries = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&tries);
+    let handler: Arc<dyn Handler> = record_handler(move |view| {
+        let (ack, tries) = (Ack::from_view(view)?, count.fetch_add(1, Ordering::Relaxed));
+        Ok(async move {
+            if tries == 0 {
+                ack.nack(Duration::from_secs(1));
+                return Err(HandlerError::msg("later"));
+            }
+            drop(ack);
+            Err(HandlerError::msg("never"))
+        })
+    })
+    .into();
+    let (chunks, receiver) = mpsc::channel(1);
+    chunks.send(chunk(&[Some("a")], 0)).await.unwrap();
+    let control = Arc::new(LaneControl::default());
+    KeyLane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+    let mut reports = Reports::default();
+    shared.settlements.take(&mut reports);
+    assert_eq!(tries.load(Ordering::Relaxed), 2);
+    assert_eq!(reports.failed.iter().map(|(_, failure)| failure.offset).collect::<Vec<_>>(), [0]);
 }

@@ -51,21 +51,66 @@ impl<T> Default for KeyQueues<T> {
 impl<T: Copy> KeyQueues<T> {
     /// Adds a record, behind all others of its key; without a key, it waits for nothing.
     pub(crate) fn push(&mut self, key: Option<u64>, item: T) -> Entry {
-        let node = Node { item: Some(item), key, next: None };
-        let entry = if let Some(entry) = self.free.pop() {
-            self.slab[entry.index()] = node;
-            entry
-        } else {
-            // What is in flight is bounded far below 2^32 by `max-in-flight` and the window of the offset map.
-            let entry = Entry(u32::try_from(self.slab.len()).unwrap_or(u32::MAX));
-            self.slab.push(node);
-            entry
-        };
+        let entry = self.place(Node { item: Some(item), key, next: None });
         match key.and_then(|key| self.tails.insert(key, entry)) {
             Some(before) => self.slab[before.index()].next = Some(entry),
             None => self.ready.push_back(entry),
         }
         entry
+    }
+
+    fn place(&mut self, node: Node<T>) -> Entry {
+        if let Some(entry) = self.free.pop() {
+            self.slab[entry.index()] = node;
+            return entry;
+        }
+        // What is in flight is bounded far below 2^32 by `max-in-flight` and the window of the offset map.
+        let entry = Entry(u32::try_from(self.slab.len()).unwrap_or(u32::MAX));
+        self.slab.push(node);
+        entry
+    }
+
+    /// Adds a record that was there before: ahead of all others of its key, but behind one that is started. Returns
+    /// whether it is the first one; it then counts as started, for `again` to let it go. Looks at every entry.
+    pub(crate) fn push_first(&mut self, key: Option<u64>, item: T) -> (Entry, bool) {
+        let tail = key.and_then(|key| self.tails.get(&key).copied());
+        let head = tail.map(|tail| self.head_of(tail));
+        let entry = self.place(Node { item: Some(item), key, next: None });
+        let is_first = match head {
+            None => {
+                self.tails.extend(key.map(|key| (key, entry)));
+                true
+            }
+            Some(head) if self.ready.contains(&head) => {
+                self.ready.retain(|ready| *ready != head);
+                self.slab[entry.index()].next = Some(head);
+                true
+            }
+            Some(head) => {
+                let next = self.slab[head.index()].next.replace(entry);
+                self.slab[entry.index()].next = next;
+                if let (None, Some(key)) = (next, key) {
+                    self.tails.insert(key, entry);
+                }
+                false
+            }
+        };
+        (entry, is_first)
+    }
+
+    /// The first entry of a chain, by its last one.
+    fn head_of(&self, tail: Entry) -> Entry {
+        let before: HashMap<Entry, Entry> = (0..)
+            .map(Entry)
+            .zip(&self.slab)
+            .filter(|(_, node)| node.item.is_some())
+            .filter_map(|(entry, node)| node.next.map(|next| (next, entry)))
+            .collect();
+        let mut head = tail;
+        while let Some(entry) = before.get(&head) {
+            head = *entry;
+        }
+        head
     }
 
     /// The next entry to start.
@@ -212,6 +257,65 @@ mod tests {
             let (offset, (key, entry)) = self.started.iter().nth(which.checked_rem(count)?)?;
             Some((*offset, *key, *entry))
         }
+    }
+
+    /// Takes what may start, and settles it at once, until nothing is left.
+    fn drain(queues: &mut KeyQueues<i64>) -> Vec<i64> {
+        let mut order = Vec::new();
+        while let Some(entry) = queues.start() {
+            order.extend(queues.settle(entry));
+        }
+        order
+    }
+
+    #[test]
+    fn a_record_that_comes_again_goes_before_what_of_its_key_is_not_started() {
+        for waiting in [0, 1, 3] {
+            let mut queues = KeyQueues::default();
+            queues.push(Some(8), -1);
+            for offset in 0..waiting {
+                queues.push(Some(7), offset);
+            }
+            let (entry, is_first) = queues.push_first(Some(7), 99);
+            assert!(is_first);
+            assert_eq!(drain(&mut queues), [-1], "it is held, and its key with it");
+            queues.again(entry);
+            queues.push(Some(7), 50);
+            let expected: Vec<i64> = [99].into_iter().chain(0..waiting).chain([50]).collect();
+            assert_eq!(drain(&mut queues), expected);
+            assert_eq!((queues.keys(), queues.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_record_that_comes_again_waits_for_one_of_its_key_that_is_started() {
+        for waiting in [0, 2] {
+            let mut queues = KeyQueues::default();
+            let started = queues.push(Some(7), 0);
+            assert_eq!(queues.start(), Some(started));
+            for offset in 1..=waiting {
+                queues.push(Some(7), offset);
+            }
+            let (_, is_first) = queues.push_first(Some(7), 99);
+            assert!(!is_first);
+            queues.push(Some(7), 50);
+            assert!(queues.start().is_none());
+            queues.settle(started);
+            let expected: Vec<i64> = [99].into_iter().chain(1..=waiting).chain([50]).collect();
+            assert_eq!(drain(&mut queues), expected);
+            assert_eq!((queues.keys(), queues.len()), (0, 0));
+        }
+    }
+
+    #[test]
+    fn without_a_key_a_record_that_comes_again_waits_for_nothing() {
+        let mut queues = KeyQueues::default();
+        queues.push(None, 1);
+        let (entry, is_first) = queues.push_first(None, 99);
+        assert!(is_first);
+        assert_eq!(drain(&mut queues), [1]);
+        queues.again(entry);
+        assert_eq!(drain(&mut queues), [99]);
     }
 
     proptest! {

@@ -175,8 +175,11 @@ impl LaneSet {
     }
 
     /// A lane's records were settled.
-    pub(crate) fn settled(&mut self, slot: Slot, freed: Freed) {
+    pub(crate) fn settled(&mut self, slot: Slot, freed: Freed, tracker: &Tracker) {
         if let Some(lane) = self.lanes.get_mut(&slot) {
+            if let Some(next) = tracker.frontier(slot) {
+                lane.control.settled_to(next);
+            }
             let before = lane.load;
             lane.load.remove(Load { records: freed.records, bytes: freed.bytes });
             let gone =

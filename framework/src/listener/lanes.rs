@@ -3,12 +3,14 @@
 //! A lane is a task for an `async fn` and a thread of its own for a plain `fn`; the code that runs is the same.
 //!
 //! # Invariants
-//! 1. A lane starts a record only after the record before it is settled or the lane has ended.
+//! 1. A lane starts a record only after its handler, or the error policy, is done with the record before it.
 //! 2. A lane that is told to stop finishes the record, or the batch, in hand, and reports what it settled.
 //! 3. However a lane ends, by return, panic or abort, its end is reported exactly once.
+//! 4. A lane that is told that a record is not done goes back to it; what follows it is delivered again, in order.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,10 +22,13 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, Histogram};
 use tokio::sync::{Notify, mpsc};
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
+use super::answers::{Answer, Answers};
 use super::handler_threads::HandlerThreads;
+use super::kept::Rest;
 use super::key_lane::{KeyLane, Permits};
+use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
@@ -81,10 +86,15 @@ where
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            while let Some(chunk) = lane.next_chunk().await {
-                for index in 0..chunk.records.len() {
-                    if lane.is_stopping() || !self.one(lane, &chunk, index).await {
+            'chunks: while let Some(Rest { chunk, from }) = lane.next_chunk().await {
+                for index in from..chunk.records.len() {
+                    if lane.is_stopping() {
                         return;
+                    }
+                    match self.one(lane, &chunk, index).await {
+                        Flow::Next => {}
+                        Flow::Back => continue 'chunks,
+                        Flow::End => return,
                     }
                 }
                 lane.chunk_done(&chunk);
@@ -108,20 +118,32 @@ where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
     Fut: Future<Output = Outcome> + Send,
 {
-    /// Handles one record to its end; `false` if the lane ends with it.
-    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> bool {
+    /// Handles one record to its end.
+    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
         let offset = chunk.records[index].offset();
-        let ack = lane.ack_target(offset, offset);
+        let ack = lane.ack_target(chunk, index..index + 1);
+        if ack.is_some()
+            && let Some(flow) = lane.until_due(offset, offset).await
+        {
+            return flow;
+        }
         let mut attempt = 1;
         loop {
             let view = RecordView::new(chunk, index, attempt, ack.as_ref());
             let outcome = lane.attempt(|| (self.call)(&view)).await;
-            match lane.conclude(outcome, attempt, offset).await {
-                Conclusion::Handled => return lane.settled(offset, offset, ack.is_some()).await,
-                Conclusion::Skipped => return lane.skipped(offset, offset).await,
-                Conclusion::Again => attempt += 1,
-                Conclusion::End => return false,
+            if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
+                return lane.turn(offset);
             }
+            let goes_on = match lane.conclude(outcome, attempt, offset).await {
+                Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
+                Conclusion::Skipped => lane.skipped(offset, offset).await,
+                Conclusion::Again => {
+                    attempt += 1;
+                    continue;
+                }
+                Conclusion::End => false,
+            };
+            return if goes_on { lane.turn(offset) } else { Flow::End };
         }
     }
 }
@@ -133,11 +155,15 @@ where
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            while let Some(chunk) = lane.next_chunk().await {
-                if lane.is_stopping() || !self.one(lane, &chunk).await {
+            while let Some(rest) = lane.next_chunk().await {
+                if lane.is_stopping() {
                     return;
                 }
-                lane.chunk_done(&chunk);
+                match self.rest(lane, &rest).await {
+                    Flow::Next => lane.chunk_done(&rest.chunk),
+                    Flow::Back => {}
+                    Flow::End => return,
+                }
             }
         })
     }
@@ -152,23 +178,82 @@ where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
     Fut: Future<Output = Outcome> + Send,
 {
-    /// Handles one batch to its end; `false` if the lane ends with it.
-    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>) -> bool {
-        let (Some(first), Some(last)) = (chunk.records.first(), chunk.records.last()) else { return true };
-        let (first, last) = (first.offset(), last.offset());
-        let ack = lane.ack_target(first, last);
-        let mut attempt = 1;
-        loop {
-            let view = BatchView::new(chunk, attempt, ack.as_ref());
-            let outcome = lane.attempt(|| (self.call)(&view)).await;
-            match lane.conclude(outcome, attempt, first).await {
-                Conclusion::Handled => return lane.settled(first, last, ack.is_some()).await,
-                Conclusion::Skipped => return lane.skipped(first, last).await,
-                Conclusion::Again => attempt += 1,
-                Conclusion::End => return false,
+    /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
+    async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
+        let mut part = Part { from: rest.from, to: rest.chunk.records.len(), attempt: 1 };
+        while part.from < rest.chunk.records.len() {
+            match self.part(lane, &rest.chunk, &mut part).await {
+                Flow::Next if lane.is_stopping() => return Flow::End,
+                Flow::Next => {}
+                other => return other,
             }
         }
+        Flow::Next
     }
+
+    /// Makes one attempt at a part of a batch, and moves the part on.
+    async fn part(&self, lane: &mut Lane, chunk: &Arc<Chunk>, part: &mut Part) -> Flow {
+        let offset = |index: usize| chunk.records[index].offset();
+        let (first, last) = (offset(part.from), offset(part.to - 1));
+        let ack = lane.ack_target(chunk, part.from..part.to);
+        if ack.is_some()
+            && let Some(flow) = lane.until_due(first, last).await
+        {
+            return flow;
+        }
+        let view = BatchView::new(chunk, part.from..part.to, part.attempt, ack.as_ref());
+        let outcome = lane.attempt(|| (self.call)(&view)).await;
+        if ack.is_some() && lane.is_answered(&outcome, first, last) {
+            return lane.turn(last);
+        }
+        let named = outcome.as_ref().err().and_then(|fault| fault.index_in(part.to - part.from));
+        match named {
+            Some(index) if index > 0 && matches!(outcome, Err(Fault::Extract(_))) => {
+                // What precedes a record that cannot be read was not handled yet.
+                part.to = part.from + index;
+                return Flow::Next;
+            }
+            Some(index) if index > 0 => {
+                if !lane.preceding_settled(first, offset(part.from + index - 1)).await {
+                    return Flow::End;
+                }
+                part.from += index;
+                part.attempt = 1;
+            }
+            _ => {}
+        }
+        let first = offset(part.from);
+        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
+            Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
+            Conclusion::Skipped if named.is_some() => (part.from + 1, lane.skipped(first, first).await),
+            Conclusion::Skipped => (part.to, lane.skipped(first, last).await),
+            Conclusion::Again => {
+                part.attempt += 1;
+                return Flow::Next;
+            }
+            Conclusion::End => return Flow::End,
+        };
+        let passed = offset(done_to - 1);
+        *part = Part { from: done_to, to: chunk.records.len(), attempt: 1 };
+        if goes_on { lane.turn(passed) } else { Flow::End }
+    }
+}
+
+/// The part of a batch that is handled next.
+struct Part {
+    from: usize,
+    to: usize,
+    attempt: u32,
+}
+
+/// Where a lane goes after a record, or a batch.
+enum Flow {
+    /// To what follows.
+    Next,
+    /// Back, to a record that is not done.
+    Back,
+    /// Nowhere.
+    End,
 }
 
 /// What all lanes of one listener share.
@@ -197,6 +282,8 @@ pub(crate) struct LaneMetrics {
     pub(crate) failed: Counter,
     pub(crate) retried: Counter,
     pub(crate) skipped: Counter,
+    pub(crate) filtered: Counter,
+    pub(crate) nacked: Counter,
     pub(crate) seconds: Histogram,
 }
 
@@ -212,6 +299,10 @@ pub(crate) struct LaneControl {
     stopping: AtomicBool,
     /// What is confirmed: the next offset to read, or, where records are settled in any order, how many of them are.
     committed: AtomicI64,
+    /// The lowest offset that is not settled; with manual acknowledgement.
+    settled_to: AtomicI64,
+    /// What `Ack`s say.
+    answers: Answers,
     changed: Notify,
 }
 
@@ -224,7 +315,25 @@ impl LaneControl {
         self.committed.load(Ordering::Acquire)
     }
 
-    /// Waits until the poll thread has told something.
+    /// User code says something of records, through an `Ack`.
+    pub(crate) fn answer(&self, answer: Answer) {
+        self.answers.give(answer);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    pub(crate) fn settled_to(&self, offset: i64) {
+        self.settled_to.store(offset, Ordering::Release);
+    }
+
+    pub(super) fn lowest_open(&self) -> i64 {
+        self.settled_to.load(Ordering::Acquire)
+    }
+
+    /// Waits until the poll thread, or an `Ack`, has told something.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -249,12 +358,16 @@ pub struct Lane {
     slot: Slot,
     partition: String,
     chunks: mpsc::Receiver<Arc<Chunk>>,
+    /// With manual acknowledgement.
+    redelivery: Option<Redelivery>,
     /// Settled and not yet reported.
     unreported: Option<(i64, i64)>,
     reported_at: Instant,
     /// How many attempts of this chunk ended without waiting, and since when.
     chunk_started: Instant,
     measured: usize,
+    /// How many records of this chunk the filter left out.
+    left_out: u64,
     end: EndReport,
 }
 
@@ -287,6 +400,7 @@ impl Lane {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         let now = Instant::now();
         Self {
+            redelivery: shared.ack.is_manual().then(Redelivery::default),
             shared,
             control,
             slot,
@@ -296,6 +410,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
+            left_out: 0,
             end,
         }
     }
@@ -311,12 +426,13 @@ impl Lane {
         }
     }
 
-    async fn next_chunk(&mut self) -> Option<Arc<Chunk>> {
+    async fn next_chunk(&mut self) -> Option<Rest> {
         if self.is_stopping() {
             return None;
         }
-        let chunk = match self.chunks.try_recv() {
-            Ok(chunk) => chunk,
+        self.hear();
+        let rest = match self.take_chunk() {
+            Ok(rest) => rest,
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) => {
                 self.report_progress(true);
@@ -326,10 +442,26 @@ impl Lane {
         };
         self.chunk_started = Instant::now();
         self.measured = 0;
-        Some(chunk)
+        self.left_out = 0;
+        Some(rest)
     }
 
-    async fn wait_for_chunk(&mut self) -> Option<Arc<Chunk>> {
+    fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
+        if let Some(rest) = self.redelivery.as_mut().and_then(Redelivery::next) {
+            return Ok(rest);
+        }
+        let chunk = self.chunks.try_recv()?;
+        Ok(self.given(chunk))
+    }
+
+    fn given(&mut self, chunk: Arc<Chunk>) -> Rest {
+        if let Some(redelivery) = &mut self.redelivery {
+            redelivery.given(&chunk, self.control.lowest_open());
+        }
+        Rest { chunk, from: 0 }
+    }
+
+    async fn wait_for_chunk(&mut self) -> Option<Rest> {
         loop {
             tokio::select! {
                 biased;
@@ -337,22 +469,92 @@ impl Lane {
                     if self.is_stopping() {
                         return None;
                     }
+                    if self.hear() && let Some(rest) = self.redelivery.as_mut().and_then(Redelivery::next) {
+                        return Some(rest);
+                    }
                 }
-                chunk = self.chunks.recv() => return chunk,
+                chunk = self.chunks.recv() => return chunk.map(|chunk| self.given(chunk)),
             }
         }
+    }
+
+    /// Takes in what `Ack`s said; whether the lane has to go back.
+    fn hear(&mut self) -> bool {
+        let Some(redelivery) = self.redelivery.as_mut().filter(|_| self.control.answers.is_any()) else {
+            return false;
+        };
+        let heard = redelivery.hear(self.control.answers.take(), self.control.lowest_open());
+        let (listener, partition) = (&self.shared.listener, &self.partition);
+        for (offset, last) in heard.dropped {
+            warn!(%listener, %partition, offset, last, "an `Ack` was dropped unused: its record stays undone until the next restart or rebalance, and nothing behind it is committed");
+        }
+        for offset in heard.nacked {
+            info!(%listener, %partition, offset, "not done, says its `Ack`: to be delivered again");
+            self.shared.metrics.nacked.increment(1);
+        }
+        heard.is_back
+    }
+
+    /// Everything up to this offset has been handled: says where the lane goes next.
+    fn turn(&mut self, passed: i64) -> Flow {
+        if let Some(redelivery) = &mut self.redelivery {
+            redelivery.passed(passed);
+            if self.hear() {
+                return Flow::Back;
+            }
+        }
+        Flow::Next
+    }
+
+    /// Waits until records may be delivered; tells where the lane goes instead, if it does.
+    async fn until_due(&mut self, first: i64, last: i64) -> Option<Flow> {
+        while let Some(due) = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last)) {
+            if due <= tokio::time::Instant::now() {
+                break;
+            }
+            self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                () = self.control.changed.notified() => {}
+            }
+            self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+            if self.is_stopping() {
+                return Some(Flow::End);
+            }
+            if self.hear() {
+                return Some(Flow::Back);
+            }
+        }
+        if let Some(redelivery) = &mut self.redelivery {
+            redelivery.release(first, last);
+        }
+        None
+    }
+
+    /// Whether the records of a failed attempt are to be delivered again anyway, because their `Ack` says so. If not, the
+    /// error policy decides, and an `Ack` that the failure dropped says nothing.
+    fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
+        let Err(fault) = outcome else { return false };
+        let is_answered = self.control.answers.failed(first, last);
+        if is_answered {
+            self.shared.metrics.failed.increment(1);
+            warn!(listener = %self.shared.listener, partition = %self.partition, offset = first, error = %fault, "attempt failed after its `Ack` had said that the record is not done");
+        }
+        is_answered
     }
 
     fn is_stopping(&self) -> bool {
         self.control.is_stopping()
     }
 
-    fn ack_target(&self, first_offset: i64, last_offset: i64) -> Option<AckTarget> {
+    fn ack_target(&self, chunk: &Arc<Chunk>, records: Range<usize>) -> Option<AckTarget> {
         self.shared.ack.is_manual().then(|| AckTarget {
             settlements: Arc::clone(&self.shared.settlements),
+            control: Arc::clone(&self.control),
             slot: self.slot.0,
-            first_offset,
-            last_offset,
+            chunk: Arc::clone(chunk),
+            from: records.start,
+            to: records.end,
         })
     }
 
@@ -393,6 +595,11 @@ impl Lane {
             self.measured += 1;
             return Conclusion::Handled;
         };
+        if fault.is_filtered() {
+            self.left_out += 1;
+            self.shared.metrics.filtered.increment(1);
+            return Conclusion::Skipped;
+        }
         self.shared.metrics.failed.increment(1);
         #[cfg(feature = "seeded-bugs")]
         if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
@@ -465,6 +672,19 @@ impl Lane {
         self.settled(first, last, false).await
     }
 
+    /// Notes the records of a batch as done that precede one that failed; `false` if the lane ends instead of going on.
+    async fn preceding_settled(&mut self, first: i64, last: i64) -> bool {
+        if self.shared.ack.is_manual() {
+            self.shared.settlements.acknowledge(self.slot.0, first, last);
+        } else if !self.settled(first, last, false).await {
+            return false;
+        }
+        self.report_progress(true);
+        // The rest of the batch may take long: what precedes it does not wait for it.
+        self.shared.settlements.boundary(self.slot, 0, true);
+        true
+    }
+
     async fn until_committed(&self, offset: i64) -> bool {
         loop {
             if self.control.confirmed() >= offset {
@@ -477,11 +697,15 @@ impl Lane {
         }
     }
 
-    fn chunk_done(&mut self, chunk: &Chunk) {
-        self.shared.metrics.handled.increment(chunk.records.len() as u64);
+    fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
+        let is_first_time = self.redelivery.as_mut().is_none_or(|redelivery| redelivery.count(chunk));
+        if is_first_time {
+            let handled = (chunk.records.len() as u64).saturating_sub(self.left_out);
+            self.shared.metrics.handled.increment(handled);
+        }
         self.record_measured();
         self.report_progress(false);
-        self.shared.settlements.boundary(self.slot, 1, false);
+        self.shared.settlements.boundary(self.slot, u32::from(is_first_time), false);
     }
 
     fn record_measured(&mut self) {

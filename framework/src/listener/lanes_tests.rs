@@ -6,6 +6,7 @@ use super::super::settlements::{Reports, Settled};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
+use crate::handler::Ack;
 use crate::record::Stored;
 
 const SLOT: Slot = Slot(1);
@@ -18,6 +19,8 @@ fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
         failed: Counter::noop(),
         retried: Counter::noop(),
         skipped: Counter::noop(),
+        nacked: Counter::noop(),
+        filtered: Counter::noop(),
         seconds: Histogram::noop(),
     };
     Arc::new(LaneShared {
@@ -86,4 +89,218 @@ async fn skipped_records_do_not_acknowledge_what_lies_between_them() {
         let reports = run(&shared(ack, 1, Exhausted::Skip), &[3, 7]).await;
         assert_eq!(offsets(&reports), [(3, 3), (7, 7)], "{ack:?}");
     }
+}
+
+/// The offsets of a delivery, the seconds that had gone by, and its `Ack`.
+type Delivery = (Vec<i64>, u64, Ack);
+
+/// A lane with manual acknowledgement at work, on batches of three records.
+struct Manual {
+    shared: Arc<LaneShared>,
+    control: Arc<LaneControl>,
+    chunks: mpsc::Sender<Arc<Chunk>>,
+    task: tokio::task::JoinHandle<()>,
+    began: tokio::time::Instant,
+    delivered: mpsc::UnboundedReceiver<Delivery>,
+}
+
+impl Manual {
+    fn start(handler: fn(mpsc::UnboundedSender<Delivery>) -> Box<dyn Handler>) -> Self {
+        let shared = shared(AckMode::Manual, 2, Exhausted::Skip);
+        let (sender, delivered) = mpsc::unbounded_channel();
+        let (chunks, receiver) = mpsc::channel(8);
+        let control = Arc::new(LaneControl::default());
+        let lane = Lane::new(Arc::clone(&shared), Arc::clone(&control), SLOT, "t-0".to_owned(), receiver);
+        let task = tokio::spawn(lane.run(handler(sender).into()));
+        Self { shared, control, chunks, task, began: tokio::time::Instant::now(), delivered }
+    }
+
+    /// A handler of records that hands its `Ack` to the test.
+    fn records() -> Self {
+        Self::start(|sender| {
+            let began = tokio::time::Instant::now();
+            record_handler(move |view| {
+                let (offset, ack) = (view.offset(), Ack::from_view(view)?);
+                let seconds = began.elapsed().as_secs();
+                sender.send((vec![offset], seconds, ack)).unwrap();
+                Ok(async { Ok(()) })
+            })
+        })
+    }
+
+    /// The same, of batches.
+    fn batches() -> Self {
+        Self::start(|sender| {
+            let began = tokio::time::Instant::now();
+            batch_handler(move |view| {
+                let offsets = view.records().map(|record| record.offset()).collect();
+                sender.send((offsets, began.elapsed().as_secs(), Ack::from_batch(view)?)).unwrap();
+                Ok(async { Ok(()) })
+            })
+        })
+    }
+
+    async fn give(&self, first: i64) {
+        let records = (first..first + 3).map(Stored::made_at).collect();
+        let chunk = Chunk { topic: "t".into(), partition: 0, records, bytes: 0 };
+        self.chunks.send(Arc::new(chunk)).await.unwrap();
+    }
+
+    /// The next delivery: its offsets, its time and its `Ack`.
+    async fn next(&mut self) -> Delivery {
+        self.delivered.recv().await.unwrap()
+    }
+
+    /// The next `count` deliveries, all acknowledged: their first offsets and times.
+    async fn acknowledge(&mut self, count: usize) -> Vec<(i64, u64)> {
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            let (offsets, seconds, ack) = self.next().await;
+            ack.acknowledge();
+            seen.push((offsets[0], seconds));
+        }
+        seen
+    }
+
+    fn settled(&self) -> Vec<(i64, i64)> {
+        let mut reports = Reports::default();
+        self.shared.settlements.take(&mut reports);
+        offsets(&reports)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_not_done_is_delivered_again_after_its_delay_with_what_follows() {
+    let mut lane = Manual::records();
+    lane.give(0).await;
+    lane.give(3).await;
+    assert_eq!(lane.acknowledge(1).await, [(0, 0)]);
+    let (_, _, not_done) = lane.next().await;
+    assert_eq!(
+        lane.acknowledge(4).await,
+        [(2, 0), (3, 0), (4, 0), (5, 0)],
+        "the lane does not wait for an `Ack`"
+    );
+    not_done.nack(Duration::from_secs(7));
+    assert_eq!(lane.acknowledge(5).await, [(1, 7), (2, 7), (3, 7), (4, 7), (5, 7)]);
+    lane.give(6).await;
+    assert_eq!(lane.acknowledge(3).await, [(6, 7), (7, 7), (8, 7)], "and then on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_records_not_done_each_wait_for_their_own_time() {
+    let mut lane = Manual::records();
+    lane.give(0).await;
+    let (first, second, third) = (lane.next().await.2, lane.next().await.2, lane.next().await.2);
+    third.nack(Duration::from_secs(20));
+    first.nack(Duration::from_secs(5));
+    second.acknowledge();
+    assert_eq!(lane.acknowledge(3).await, [(0, 5), (1, 5), (2, 20)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_ends_with_the_lane() {
+    let mut lane = Manual::records();
+    lane.give(0).await;
+    lane.next().await.2.nack(Duration::MAX);
+    while lane.shared.retrying.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+        while let Ok((_, _, ack)) = lane.delivered.try_recv() {
+            ack.acknowledge();
+        }
+    }
+    lane.control.stop();
+    (&mut lane.task).await.unwrap();
+    assert_eq!(lane.shared.retrying.load(Ordering::Relaxed), 0);
+    assert!(lane.began.elapsed() < Duration::from_secs(1));
+    assert!(!lane.settled().iter().any(|(first, _)| *first == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_acknowledged_in_parts_and_its_rest_delivered_again() {
+    let mut lane = Manual::batches();
+    lane.give(0).await;
+    let (offsets, _, ack) = lane.next().await;
+    assert_eq!(offsets, [0, 1, 2]);
+    let rest = ack.acknowledge_through(0).unwrap();
+    assert_eq!(lane.settled(), [(0, 0)]);
+    rest.nack(Duration::from_secs(3));
+    let (offsets, seconds, ack) = lane.next().await;
+    assert_eq!((offsets, seconds), (vec![1, 2], 3));
+    ack.nack_from(1, Duration::from_secs(4)).unwrap();
+    assert_eq!(lane.settled(), [(1, 1)]);
+    let (offsets, seconds, ack) = lane.next().await;
+    assert_eq!((offsets, seconds), (vec![2], 7));
+    let error = ack.nack_from(1, Duration::ZERO).unwrap_err();
+    assert_eq!(error.to_string(), "the `Ack` has 1 records left and none at index 1; indexes are from 0");
+    assert!(lane.settled().is_empty(), "what is dropped is not done");
+}
+
+/// What a batch handler is given, attempt by attempt, when it fails as `fails` says; and what is settled.
+async fn batches(
+    attempts: u32,
+    then: Exhausted,
+    fails: fn(&[i64]) -> Outcome,
+) -> (Vec<(Vec<i64>, u32)>, Reports) {
+    let shared = shared(AckMode::Batch, attempts, then);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let handler: Arc<dyn Handler> = batch_handler(move |view| {
+        let offsets: Vec<i64> = view.records().map(|record| record.offset()).collect();
+        if let Some(index) = offsets.iter().position(|offset| *offset == 101) {
+            return Err(ExtractError::new("Batch<String>", "not UTF-8").at_index(index));
+        }
+        let outcome = fails(&offsets);
+        let attempt = view.records().next().map_or(0, |record| record.attempt());
+        log.lock().unwrap().push((offsets, attempt));
+        Ok(async { outcome })
+    })
+    .into();
+    let (chunks, receiver) = mpsc::channel(1);
+    let records = [0, 1, 2, 3, 100, 101, 102].map(Stored::made_at).into();
+    chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
+    drop(chunks);
+    let control = Arc::new(LaneControl::default());
+    Lane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+    let mut reports = Reports::default();
+    shared.settlements.take(&mut reports);
+    let seen = seen.lock().unwrap().clone();
+    (seen, reports)
+}
+
+#[tokio::test]
+async fn a_batch_goes_on_behind_the_record_that_failed() {
+    // Offset 2 always fails; 101 cannot be read.
+    let fails = |offsets: &[i64]| match offsets.iter().position(|offset| *offset == 2) {
+        Some(index) => Err(crate::handler::BatchError::at(index, "no stock").into()),
+        None => Ok(()),
+    };
+    let (seen, reports) = batches(3, Exhausted::Skip, fails).await;
+    let expected = [
+        (vec![0, 1, 2, 3, 100], 1),
+        (vec![2, 3, 100], 2),
+        (vec![2, 3, 100], 3),
+        (vec![3, 100], 1),
+        (vec![102], 1),
+    ];
+    assert_eq!(seen, expected, "what precedes it is handled once, the rest once more");
+    assert_eq!(offsets(&reports).last().map(|(_, last)| *last), Some(102));
+    assert!(reports.ended[0].failure.is_none());
+
+    let (seen, reports) = batches(2, Exhausted::Stop, fails).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![2, 3, 100], 2)]);
+    assert_eq!(offsets(&reports), [(0, 1)], "what precedes it is done");
+    assert_eq!(reports.ended[0].failure.as_ref().unwrap().offset, 2);
+}
+
+#[tokio::test]
+async fn a_failure_that_names_no_record_of_the_batch_is_that_of_the_whole() {
+    let fails = |offsets: &[i64]| match offsets {
+        [0, ..] => Err(crate::handler::BatchError::at(99, "no stock").into()),
+        _ => Ok(()),
+    };
+    let (seen, reports) = batches(2, Exhausted::Stop, fails).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![0, 1, 2, 3, 100], 2)]);
+    assert!(offsets(&reports).is_empty());
+    assert_eq!(reports.ended[0].failure.as_ref().unwrap().offset, 0);
 }

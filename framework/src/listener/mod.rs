@@ -11,10 +11,12 @@
 //! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
 //! consumer, [`container`] owns the poll threads.
 
+mod answers;
 mod committer;
 mod consumer_state;
 mod container;
 mod handler_threads;
+mod kept;
 mod key_lane;
 mod key_queues;
 mod lane_set;
@@ -22,6 +24,7 @@ mod lanes;
 mod offset_map;
 mod poller;
 mod rebalance;
+mod redelivery;
 mod registry;
 mod room;
 mod running;
@@ -30,9 +33,11 @@ mod statistics;
 mod tracker;
 mod watch;
 
+pub(crate) use answers::Answer;
 pub use consumer_state::StuckRecord;
 pub use container::ListenerState;
 pub(crate) use container::{Container, ListenerSpec};
+pub(crate) use lanes::LaneControl;
 pub use lanes::{Handler, batch_handler, record_handler};
 pub use offset_map::{OffsetMap, OffsetMapError};
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};

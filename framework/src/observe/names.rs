@@ -9,6 +9,10 @@ pub const LISTENER_RECORDS_RECEIVED: &str = "kafka_boot_listener_records_receive
 pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_total";
 /// Records counted as done although every attempt failed, because the error policy says `skip`. Counter; label `listener`.
 pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
+/// Records that the listener's filter left out: done without their handler being called. Counter; label `listener`.
+pub const LISTENER_RECORDS_FILTERED: &str = "kafka_boot_listener_records_filtered_total";
+/// Records, or batches, to be delivered again because their `Ack` said so. Counter; label `listener`.
+pub const LISTENER_NACKS: &str = "kafka_boot_listener_nacks_total";
 /// Records polled of partitions that were being given up; their next owner reads them. Counter; label `listener`.
 pub const LISTENER_RECORDS_UNASSIGNED: &str = "kafka_boot_listener_records_unassigned_total";
 /// Results that came after their assignment was over, and were dropped. Counter; label `listener`.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::config::model::{ErrorProperties, Exhausted};
 use crate::error::{ExtractError, HandlerError};
+use crate::handler::BatchError;
 
 /// Why an attempt failed.
 #[derive(Debug)]
@@ -20,6 +21,19 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The place of the record at fault in its batch of `len` records, if the error names it.
+    pub(crate) fn index_in(&self, len: usize) -> Option<usize> {
+        match self {
+            Self::Extract(error) => error.index().filter(|index| *index < len),
+            Self::Handler(error) => BatchError::index_in(error, len),
+        }
+    }
+
+    /// Whether the listener's filter left the record out: nothing failed.
+    pub(crate) fn is_filtered(&self) -> bool {
+        matches!(self, Self::Extract(error) if error.is_filtered())
+    }
+
     pub(crate) fn into_error(self) -> HandlerError {
         match self {
             Self::Extract(error) => error.into(),

@@ -84,13 +84,22 @@ impl<'a> RecordView<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchView<'a> {
     chunk: &'a Arc<Chunk>,
+    /// The place of the first record, and that behind the last one.
+    from: usize,
+    to: usize,
     attempt: u32,
     ack: Option<&'a AckTarget>,
 }
 
 impl<'a> BatchView<'a> {
-    pub(crate) fn new(chunk: &'a Arc<Chunk>, attempt: u32, ack: Option<&'a AckTarget>) -> Self {
-        Self { chunk, attempt, ack }
+    pub(crate) fn new(
+        chunk: &'a Arc<Chunk>,
+        records: std::ops::Range<usize>,
+        attempt: u32,
+        ack: Option<&'a AckTarget>,
+    ) -> Self {
+        debug_assert!(records.end <= chunk.records.len(), "view: records inside the chunk");
+        Self { chunk, from: records.start, to: records.end, attempt, ack }
     }
 
     pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
@@ -99,17 +108,17 @@ impl<'a> BatchView<'a> {
 
     /// How many records the batch holds; at least one.
     pub fn len(&self) -> usize {
-        self.chunk.records.len()
+        self.to - self.from
     }
 
     /// Whether the batch is empty: never, when the framework made it.
     pub fn is_empty(&self) -> bool {
-        self.chunk.records.is_empty()
+        self.from == self.to
     }
 
     /// The records, in the order of their offsets.
     pub fn records(&self) -> impl Iterator<Item = RecordView<'a>> + use<'a> {
         let (chunk, attempt) = (self.chunk, self.attempt);
-        (0..chunk.records.len()).map(move |index| RecordView::new(chunk, index, attempt, None))
+        (self.from..self.to).map(move |index| RecordView::new(chunk, index, attempt, None))
     }
 }

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
 
 use crate::emit::{self, Role};
 use crate::function::span_at;
@@ -45,14 +46,19 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
     let private = emit::private(span);
     let function = &listener.function;
     let (extractors, arguments) = (emit::locals(function, "x"), emit::locals(function, "a"));
-    let parameter = |name| {
-        if arguments.is_empty() {
-            quote!(_)
-        } else {
-            Ident::new(name, Span::mixed_site()).into_token_stream()
-        }
+    let filter = listener.entries.path("filter");
+    let parameter = |name, is_used: bool| {
+        if is_used { Ident::new(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
-    let (context, view) = (parameter("context"), parameter("view"));
+    let has_arguments = !arguments.is_empty();
+    let (context, view) =
+        (parameter("context", has_arguments), parameter("view", has_arguments || filter.is_some()));
+    // Before anything is decoded.
+    let filter = filter.map(|path| {
+        let at = span_at(path.span());
+        let private = emit::private(at);
+        quote_spanned!(at=> #private::pass(#path, #view)?;)
+    });
     let plans = function.arguments.iter().zip(&extractors).map(|(argument, extractor)| {
         let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
         let private = emit::private(at);
@@ -66,6 +72,7 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
         |#context| {
             #(#plans)*
             ::core::result::Result::Ok(#private::#handler(move |#view| {
+                #filter
                 #(let #arguments = #extractors(#view)?;)*
                 ::core::result::Result::Ok(async move { #outcome })
             }))

@@ -103,6 +103,7 @@ const KEYS: &[Key] = &[
         kind: Kind::OneOf(&["stop", "skip"]),
         example: "on_failure = \"stop\"",
     },
+    Key { name: "filter", yaml: "filter", kind: Kind::Function, example: "filter = is_wanted" },
     Key {
         name: "properties",
         yaml: "properties",

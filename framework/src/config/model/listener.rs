@@ -19,7 +19,7 @@ pub struct ListenerSettings {
     pub cluster: Option<String>,
     /// The topics it reads; empty when it follows a pattern.
     pub topics: Vec<String>,
-    /// The regular expression of the topics it reads, beginning with `^`.
+    /// The regular expression of the topics it reads, as the client takes it: beginning with `^`.
     pub topic_pattern: Option<String>,
     /// In which order it handles records.
     pub ordering: Ordering,
@@ -45,8 +45,9 @@ pub(crate) struct ListenerProperties {
     /// The topics to read: a list, or one text with commas.
     #[schemars(length(min = 1))]
     pub(crate) topics: Vec<String>,
-    /// The regular expression of the topics to read, beginning with `^`. Not together with `topics`.
-    #[schemars(pattern(r"^\^.*$"), extend("format" = "topic-pattern"))]
+    /// The regular expression of the topics to read: of the whole name, or, if it begins with `^`, of the name's
+    /// beginning. Not together with `topics`.
+    #[schemars(length(min = 1), extend("format" = "topic-pattern"))]
     pub(crate) topic_pattern: Option<String>,
     /// The named cluster to read from. Default: the default cluster.
     #[schemars(length(min = 1))]

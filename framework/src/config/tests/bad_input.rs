@@ -126,7 +126,7 @@ fn wrong_types_and_yaml_traps() {
             ("a fraction", "kafka:\n  consumer:\n    concurrency: 1.5\n"),
             ("a topic without a name", "kafka:\n  topics:\n    - partitions: 3\n"),
             ("a bad topic name", "kafka:\n  topics:\n    - name: a b\n"),
-            ("a bad topic pattern", "kafka:\n  listeners:\n    consume:\n      topic-pattern: orders-.*\n"),
+            ("a bad topic pattern", "kafka:\n  listeners:\n    consume:\n      topic-pattern: ^orders-(\n"),
             ("an ordering that is not there", "kafka:\n  listeners:\n    consume:\n      ordering: topic\n"),
             ("an empty text", "kafka:\n  consumer:\n    group-id: \"\"\n"),
             ("a bad address", "kafka:\n  bootstrap-servers: http://a:9092/x\n"),

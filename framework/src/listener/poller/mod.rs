@@ -237,7 +237,7 @@ impl Poller {
             self.shared.metrics.stale.increment(1);
             return;
         }
-        self.lanes.settled(run.slot, freed);
+        self.lanes.settled(run.slot, freed, &self.tracker);
         self.committer.settled(run.slot, freed.records, run.by == SettledBy::Ack);
     }
 

@@ -3,6 +3,12 @@
 
 use kafka_boot::prelude::*;
 
+mod filters {
+    pub(super) fn is_wanted(record: &kafka_boot::RecordView<'_>) -> bool {
+        record.header("test").is_none()
+    }
+}
+
 #[kafka_listener(
     topics = ["orders", "${refunds.topic}"],
     group = "billing",
@@ -24,6 +30,7 @@ use kafka_boot::prelude::*;
     drain_timeout = "1m 30s",
     attempts = 3,
     on_failure = "stop",
+    filter = filters::is_wanted,
     properties("fetch.min.bytes" = "1", "client.rack" = "${rack:a}"),
 )]
 async fn literals(order: Payload<String>) {
@@ -43,7 +50,7 @@ async fn placeholders(order: Payload<String>) {
     drop(order);
 }
 
-#[kafka_listener(pattern = "orders-(eu|us)\\..*")]
+#[kafka_listener(pattern = "orders-(eu|us)\\..*", filter = filters::is_wanted)]
 async fn pattern() {}
 
 #[scheduled(cron = "0 0 9-17 * * MON-FRI", zone = "Europe/Berlin", id = "office-hours", enabled = "${on}")]
