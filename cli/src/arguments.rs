@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{cluster, configs, topics};
+use crate::commands::{cluster, configs, offsets, records, topics};
 
 /// Topics, settings and the state of a Kafka cluster.
 #[derive(Debug, Parser)]
@@ -57,6 +57,11 @@ pub(crate) enum Command {
     /// Settings of topics and brokers
     #[command(subcommand)]
     Configs(configs::Command),
+    /// Where the partitions of topics begin and end
+    Offsets(offsets::Command),
+    /// Records that are there
+    #[command(subcommand)]
+    Records(records::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use kafka_boot::config::{LoadOptions, Settings};
-use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
+use kafka_boot_client::{ClientConfig, is_known_property};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::Connection;
@@ -23,8 +23,6 @@ pub(crate) fn settings(
     let settings = Settings::load(options(connection, environment)?)?;
     let client = settings.admin_client(None).unwrap_or_default();
     settings.check_raw_settings(&is_known_property)?;
-    let built = builtin_features();
-    settings.check_features(&|feature| built.contains(feature))?;
     if client.get("bootstrap.servers").is_none() {
         return Err(CliError::failed(
             "the service's broker is inside its own process (`bootstrap-servers: embedded`)",

@@ -93,10 +93,10 @@ fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
         color: process.color,
         yes: cli.yes,
         input: process.input,
-        output: process.output,
+        sink: process.output,
         errors: process.errors,
     };
     runtime.block_on(commands::execute(&cli.command, &admin, &mut output))?;
-    output.output.flush()?;
+    output.sink.flush()?;
     Ok(())
 }

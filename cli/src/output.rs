@@ -14,27 +14,27 @@ pub(crate) struct Output<'a> {
     /// Whether every question is answered already.
     pub(crate) yes: bool,
     pub(crate) input: &'a mut dyn BufRead,
-    pub(crate) output: &'a mut dyn Write,
+    pub(crate) sink: &'a mut dyn Write,
     pub(crate) errors: &'a mut dyn Write,
 }
 
 impl Output<'_> {
     pub(crate) fn line(&mut self, text: &str) -> Result<(), CliError> {
-        Ok(writeln!(self.output, "{text}")?)
+        Ok(writeln!(self.sink, "{text}")?)
     }
 
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), CliError> {
-        Ok(writeln!(self.output, "{value:#}")?)
+        Ok(writeln!(self.sink, "{value:#}")?)
     }
 
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
-        Ok(self.output.write_all(table.render(self.color).as_bytes())?)
+        Ok(self.sink.write_all(table.render(self.color).as_bytes())?)
     }
 
     /// Tells that something was done: a sentence, or an object a line.
     pub(crate) fn done(&mut self, what: &str, name: &str, sentence: &str) -> Result<(), CliError> {
         if self.json {
-            return Ok(writeln!(self.output, "{}", json!({ "result": what, "name": name }))?);
+            return Ok(writeln!(self.sink, "{}", json!({ "result": what, "name": name }))?);
         }
         self.line(sentence)
     }

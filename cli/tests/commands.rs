@@ -5,11 +5,12 @@
 use std::fs;
 
 use kafka_boot_cli::{Process, run};
+use kafka_boot_client::{ClientConfig, Producer, ProducerLimits, ProducerRecord};
 use kafka_boot_embedded::EmbeddedBroker;
 use tokio::runtime::Runtime;
 
 struct Stage {
-    _runtime: Runtime,
+    runtime: Runtime,
     broker: EmbeddedBroker,
 }
 
@@ -18,7 +19,19 @@ impl Stage {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let broker = runtime.block_on(EmbeddedBroker::builder().topic("orders", 2).start()).unwrap();
-        Self { _runtime: runtime, broker }
+        Self { runtime, broker }
+    }
+
+    /// Writes `count` records, and returns when the broker has them.
+    fn produce(&self, topic: &str, partition: i32, count: usize) {
+        let config = ClientConfig::from_iter([("bootstrap.servers", self.broker.bootstrap_servers())]);
+        let producer = Producer::new(&config, ProducerLimits::default()).unwrap();
+        self.runtime.block_on(async {
+            for number in 0..count {
+                let record = ProducerRecord::new(topic).partition(partition).payload(number.to_string());
+                producer.enqueue(record).await.unwrap().await.unwrap();
+            }
+        });
     }
 
     fn says(&self, command: &str) -> String {
@@ -75,6 +88,24 @@ fn a_topic_lives_and_dies() {
 }
 
 #[test]
+fn records_are_deleted_up_to_an_offset() {
+    let stage = Stage::new();
+    stage.produce("orders", 1, 5);
+    let story: Vec<String> = [
+        "offsets orders",
+        "records delete orders:1 --before 2",
+        "records delete orders:1 --before 2 --yes",
+        "offsets orders",
+        "records delete orders:1 --before end --yes --output json",
+        "offsets orders --output json",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
 fn the_cluster_is_described() {
     let stage = Stage::new();
     let told = stage.says("cluster describe");
@@ -112,6 +143,13 @@ fn misuse_is_told_with_a_remedy() {
         "topics alter orders --set no.such.setting=1",
         "configs describe",
         "configs describe --topic a --broker 1",
+        "offsets nothing",
+        "records delete orders:7 --before 1 --yes",
+        "records delete nothing:0 --before 1 --yes",
+        "records delete orders:0 --before 999 --yes",
+        "records delete orders --before 1",
+        "records delete orders:x --before 1",
+        "records delete orders:0 --before -1",
         "topics lisst",
         "topics list --output xml",
         "topics list --config-dir /nowhere/at/all",
@@ -125,13 +163,8 @@ fn misuse_is_told_with_a_remedy() {
 
 #[test]
 fn without_a_broker_the_exit_code_says_so() {
-    // Bound, but nobody listens: no other process can take the port meanwhile.
-    let told = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        tool(&format!("--bootstrap-servers 127.0.0.1:{port} topics list"), &[], "")
-    };
+    // A port that only the system may listen on, and nobody does.
+    let told = tool("--bootstrap-servers 127.0.0.1:1 topics list", &[], "");
     assert!(told.starts_with("exit code 69\n"), "{told}");
     assert!(told.contains("--bootstrap-servers"), "{told}");
 }
@@ -161,6 +194,12 @@ fn the_connection_comes_from_the_service_its_profile_the_environment_or_a_file()
     insta::assert_snapshot!(
         "properties_broken",
         list(&format!("--command-config {path}/broken.properties"), &[])
+    );
+
+    fs::write(folder.path().join("raw.properties"), "no.such.setting=1\n").unwrap();
+    insta::assert_snapshot!(
+        "properties_unknown",
+        list(&format!("--command-config {path}/raw.properties"), &[])
     );
 
     fs::write(folder.path().join("application.yml"), "kafka: { bootstrap-server: localhost:9092 }\n")
