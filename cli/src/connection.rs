@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use kafka_boot::config::{LoadOptions, Settings};
 use kafka_boot_client::{ClientConfig, is_known_property};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::arguments::Connection;
 use crate::error::CliError;
@@ -55,7 +55,7 @@ fn options(connection: &Connection, environment: &[(String, String)]) -> Result<
         options.environment.push((PROFILES.to_owned(), profile.clone()));
     }
     if let Some(file) = &connection.command_config {
-        options.documents.push((file.display().to_string(), document(file)?));
+        options.documents.extend(documents(file)?);
     }
     if let Some(servers) = &connection.bootstrap_servers {
         options.arguments.push(format!("--kafka.bootstrap-servers={servers}"));
@@ -63,32 +63,41 @@ fn options(connection: &Connection, environment: &[(String, String)]) -> Result<
     Ok(options)
 }
 
-/// A properties file as a document of the framework's.
-fn document(file: &Path) -> Result<String, CliError> {
+/// A properties file as documents of the framework's: a line of the file is a line of the document, so that messages
+/// name the right one, and show no other, which may hold a secret.
+fn documents(file: &Path) -> Result<Vec<(String, String)>, CliError> {
     let text = fs::read_to_string(file).map_err(|error| {
         CliError::failed(format!("`--command-config {}`: {error}", file.display()))
             .with_help("name a file of client settings, a `name=value` a line")
     })?;
-    let mut kafka = Map::new();
-    let mut properties = Map::new();
+    let source = file.display().to_string();
+    let mut documents = Vec::new();
+    let mut properties = String::from("{\"kafka\":{\"properties\":{");
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', '!']) {
-            continue;
+        if !line.is_empty() && !line.starts_with(['#', '!']) {
+            let Some((name, value)) = line.split_once('=') else {
+                // The line itself may hold a secret.
+                return Err(CliError::failed(format!("{source}:{}: expected `name=value`", index + 1))
+                    .with_help("write a setting a line, and comments behind `#`"));
+            };
+            // JSON is YAML, but for the comma behind the last entry, which only YAML allows.
+            let (name, value) = (name.trim(), Value::from(value.trim()));
+            if name == "bootstrap.servers" {
+                let servers = json!({ "kafka": { "bootstrap-servers": value } });
+                documents.push((source.clone(), servers.to_string()));
+            } else {
+                properties.extend([
+                    Value::from(name).to_string(),
+                    ": ".to_owned(),
+                    value.to_string(),
+                    ",".to_owned(),
+                ]);
+            }
         }
-        let Some((name, value)) = line.split_once('=') else {
-            // The line itself may hold a secret.
-            return Err(CliError::failed(format!("{}:{}: expected `name=value`", file.display(), index + 1))
-                .with_help("write a setting a line, and comments behind `#`"));
-        };
-        let (name, value) = (name.trim(), Value::from(value.trim()));
-        if name == "bootstrap.servers" {
-            kafka.insert("bootstrap-servers".to_owned(), value);
-        } else {
-            properties.insert(name.to_owned(), value);
-        }
+        properties.push('\n');
     }
-    kafka.insert("properties".to_owned(), Value::Object(properties));
-    // JSON is YAML.
-    Ok(json!({ "kafka": kafka }).to_string())
+    properties.push_str("}}}");
+    documents.push((source, properties));
+    Ok(documents)
 }

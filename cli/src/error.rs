@@ -40,6 +40,14 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => EXIT_CODE,
+            Self::Client(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::Configuration { .. } | ErrorKind::FeatureMissing { .. }
+                ) =>
+            {
+                EXIT_CODE
+            }
             Self::Client(error) if is_unreachable(error) => UNAVAILABLE,
             _ => FAILED,
         }

@@ -196,7 +196,7 @@ fn the_connection_comes_from_the_service_its_profile_the_environment_or_a_file()
         list(&format!("--command-config {path}/broken.properties"), &[])
     );
 
-    fs::write(folder.path().join("raw.properties"), "no.such.setting=1\n").unwrap();
+    fs::write(folder.path().join("raw.properties"), "# ours\nclient.id=hush\n\nno.such.setting=1\n").unwrap();
     insta::assert_snapshot!(
         "properties_unknown",
         list(&format!("--command-config {path}/raw.properties"), &[])

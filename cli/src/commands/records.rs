@@ -4,7 +4,7 @@ use clap::Subcommand;
 use kafka_boot_client::{Admin, PartitionOffset, TopicPartition};
 use serde_json::json;
 
-use super::OPERATION;
+use super::{OPERATION, REQUEST};
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -44,6 +44,7 @@ pub(crate) async fn execute(
 ) -> Result<(), CliError> {
     let Command::Delete { partition, before } = command;
     let (topic, number) = (&*partition.topic, partition.partition);
+    check(partition, admin).await?;
     let bound = if *before == PartitionOffset::END { "its end".to_owned() } else { before.to_string() };
     output.confirm(&format!("Delete the records of {topic}:{number} before {bound}?"))?;
     let request = [PartitionOffset::new(partition.clone(), *before)];
@@ -54,6 +55,18 @@ pub(crate) async fn execute(
             output.json(&json!({ "topic": topic, "partition": number, "earliest": first }))?;
         } else {
             output.line(&format!("Deleted the records of {topic}:{number} before offset {first}."))?;
+        }
+    }
+    Ok(())
+}
+
+/// Names what does not exist, which the answer to the request would not.
+async fn check(partition: &TopicPartition, admin: &Admin) -> Result<(), CliError> {
+    for (topic, result) in admin.describe_topics(&[&*partition.topic], REQUEST).await? {
+        let count = result?.partitions.len();
+        if usize::try_from(partition.partition).is_ok_and(|number| number >= count) {
+            let message = format!("`{topic}` has no partition {}", partition.partition);
+            return Err(CliError::failed(message).with_help(format!("it has {count}, counted from 0")));
         }
     }
     Ok(())
