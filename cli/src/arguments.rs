@@ -1,0 +1,68 @@
+//! What may be written on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{cluster, configs, offsets, records, topics};
+
+/// Topics, settings and the state of a Kafka cluster.
+#[derive(Debug, Parser)]
+#[command(name = "kafka-boot", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    /// Answer every question with yes
+    #[arg(long, short = 'y', global = true)]
+    pub(crate) yes: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the cluster is, and how to get in.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Connection")]
+pub(crate) struct Connection {
+    /// Brokers to begin with, as `host:port,…`; else `KAFKA_BOOTSTRAP_SERVERS`, the service's `application.yml`, or localhost:9092
+    #[arg(long, global = true, value_name = "SERVERS")]
+    pub(crate) bootstrap_servers: Option<String>,
+    /// The folder of the service whose `application.yml` tells the connection [default: the current one, unless
+    /// `--bootstrap-servers` or `--command-config` is given]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// The service's profiles, separated by commas; else `APP_PROFILES_ACTIVE`
+    #[arg(long, global = true, value_name = "PROFILES")]
+    pub(crate) profile: Option<String>,
+    /// A file of client settings, a `name=value` a line, as Kafka's own tools read it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) command_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Topics and their partitions
+    #[command(subcommand)]
+    Topics(topics::Command),
+    /// Settings of topics and brokers
+    #[command(subcommand)]
+    Configs(configs::Command),
+    /// Where the partitions of topics begin and end
+    Offsets(offsets::Command),
+    /// Records that are there
+    #[command(subcommand)]
+    Records(records::Command),
+    /// The cluster as a whole
+    #[command(subcommand)]
+    Cluster(cluster::Command),
+}

@@ -1,0 +1,208 @@
+//! Every command against the embedded broker: what it says, and with which exit code.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::fs;
+
+use kafka_boot_cli::{Process, run};
+use kafka_boot_client::{ClientConfig, Producer, ProducerLimits, ProducerRecord};
+use kafka_boot_embedded::EmbeddedBroker;
+use tokio::runtime::Runtime;
+
+struct Stage {
+    runtime: Runtime,
+    broker: EmbeddedBroker,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let broker = runtime.block_on(EmbeddedBroker::builder().topic("orders", 2).start()).unwrap();
+        Self { runtime, broker }
+    }
+
+    /// Writes `count` records, and returns when the broker has them.
+    fn produce(&self, topic: &str, partition: i32, count: usize) {
+        let config = ClientConfig::from_iter([("bootstrap.servers", self.broker.bootstrap_servers())]);
+        let producer = Producer::new(&config, ProducerLimits::default()).unwrap();
+        self.runtime.block_on(async {
+            for number in 0..count {
+                let record = ProducerRecord::new(topic).partition(partition).payload(number.to_string());
+                producer.enqueue(record).await.unwrap().await.unwrap();
+            }
+        });
+    }
+
+    fn says(&self, command: &str) -> String {
+        self.answers(command, "")
+    }
+
+    /// What a command says when `input` is typed, the broker's port apart.
+    fn answers(&self, command: &str, input: &str) -> String {
+        let servers = self.broker.bootstrap_servers();
+        let port = servers.rsplit(':').next().unwrap();
+        tool(&format!("--bootstrap-servers {servers} {command}"), &[], input).replace(port, "<port>")
+    }
+}
+
+/// Exit code, output and errors of a command.
+fn tool(command: &str, environment: &[(&str, &str)], input: &str) -> String {
+    let (mut output, mut errors) = (Vec::new(), Vec::new());
+    let code = run(
+        std::iter::once("kafka-boot").chain(command.split_whitespace()),
+        &mut Process {
+            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
+            color: false,
+            input: &mut input.as_bytes(),
+            output: &mut output,
+            errors: &mut errors,
+        },
+    );
+    let (output, errors) = (String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap());
+    format!("exit code {code}\n--- output\n{output}--- errors\n{errors}")
+}
+
+#[test]
+fn a_topic_lives_and_dies() {
+    let stage = Stage::new();
+    let story: Vec<String> = [
+        "topics create test --partitions 3 --replication-factor 1 --config retention.ms=60000",
+        "topics list",
+        "topics list --output json",
+        "topics describe test",
+        "topics describe orders --output json",
+        "topics alter test --set cleanup.policy=compact --delete retention.ms",
+        "configs describe --topic test",
+        "configs alter --topic test --set retention.ms=1000 --output json",
+        "configs describe --topic test --output json",
+        "topics partitions test 5",
+        "topics create test --if-not-exists",
+        "topics delete test --yes",
+        "topics list",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn records_are_deleted_up_to_an_offset() {
+    let stage = Stage::new();
+    stage.produce("orders", 1, 5);
+    let story: Vec<String> = [
+        "offsets orders",
+        "records delete orders:1 --before 2",
+        "records delete orders:1 --before 2 --yes",
+        "offsets orders",
+        "records delete orders:1 --before end --yes --output json",
+        "offsets orders --output json",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn the_cluster_is_described() {
+    let stage = Stage::new();
+    let told = stage.says("cluster describe");
+    // The cluster's id differs from run to run.
+    let (before, after) = told.split_once("Cluster: ").unwrap();
+    let (_, after) = after.split_once('\n').unwrap();
+    insta::assert_snapshot!(format!("{before}Cluster: <id>\n{after}"));
+}
+
+#[test]
+fn a_deletion_asks() {
+    let stage = Stage::new();
+    insta::assert_snapshot!("deletion_without_answer", stage.answers("topics delete orders", ""));
+    insta::assert_snapshot!("deletion_refused", stage.answers("topics delete orders", "n\n"));
+    assert!(stage.says("topics list").contains("orders"));
+    insta::assert_snapshot!("deletion_confirmed", stage.answers("topics delete orders", "y\n"));
+    assert!(!stage.says("topics list").contains("orders"));
+}
+
+#[test]
+fn misuse_is_told_with_a_remedy() {
+    let stage = Stage::new();
+    let story: Vec<String> = [
+        "topics describe nothing",
+        "topics delete nothing --yes",
+        "topics create orders",
+        "topics create a/b",
+        "topics create wide --partitions 0",
+        "topics create wide --replication-factor 9",
+        "topics create odd --config retention.ms",
+        "topics create odd --config retention.ms=soon",
+        "topics partitions orders 1",
+        "topics partitions nothing 4",
+        "topics alter orders",
+        "topics alter orders --set no.such.setting=1",
+        "configs describe",
+        "configs describe --topic a --broker 1",
+        "offsets nothing",
+        "records delete orders:7 --before 1 --yes",
+        "records delete nothing:0 --before 1 --yes",
+        "records delete orders:0 --before 999 --yes",
+        "records delete orders --before 1",
+        "records delete orders:x --before 1",
+        "records delete orders:0 --before -1",
+        "topics lisst",
+        "topics list --output xml",
+        "topics list --config-dir /nowhere/at/all",
+        "topics list --command-config /nowhere/at/all",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn without_a_broker_the_exit_code_says_so() {
+    // A port that only the system may listen on, and nobody does.
+    let told = tool("--bootstrap-servers 127.0.0.1:1 topics list", &[], "");
+    assert!(told.starts_with("exit code 69\n"), "{told}");
+    assert!(told.contains("--bootstrap-servers"), "{told}");
+}
+
+#[test]
+fn the_connection_comes_from_the_service_its_profile_the_environment_or_a_file() {
+    let stage = Stage::new();
+    let servers = stage.broker.bootstrap_servers();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    fs::write(folder.path().join("application.yml"), "kafka: { bootstrap-servers: embedded }\n").unwrap();
+    let profile = format!("kafka: {{ bootstrap-servers: \"{servers}\" }}\n");
+    fs::write(folder.path().join("application-prod.yml"), profile).unwrap();
+    fs::write(folder.path().join("client.properties"), format!("# ours\nbootstrap.servers={servers}\n"))
+        .unwrap();
+    fs::write(folder.path().join("broken.properties"), "what is this\n").unwrap();
+
+    let list = |flags: &str, environment: &[(&str, &str)]| {
+        tool(&format!("topics list {flags}"), environment, "").replace(&path.to_string(), "<folder>")
+    };
+    let found = "exit code 0\n--- output\norders\n--- errors\n";
+    assert_eq!(list(&format!("--config-dir {path} --profile prod"), &[]), found);
+    assert_eq!(list(&format!("--config-dir {path}"), &[("APP_PROFILES_ACTIVE", "prod")]), found);
+    assert_eq!(list(&format!("--config-dir {path}"), &[("KAFKA_BOOTSTRAP_SERVERS", servers)]), found);
+    assert_eq!(list(&format!("--command-config {path}/client.properties"), &[]), found);
+    insta::assert_snapshot!("connection_embedded", list(&format!("--config-dir {path}"), &[]));
+    insta::assert_snapshot!(
+        "properties_broken",
+        list(&format!("--command-config {path}/broken.properties"), &[])
+    );
+
+    fs::write(folder.path().join("raw.properties"), "# ours\nclient.id=hush\n\nno.such.setting=1\n").unwrap();
+    insta::assert_snapshot!(
+        "properties_unknown",
+        list(&format!("--command-config {path}/raw.properties"), &[])
+    );
+
+    fs::write(folder.path().join("application.yml"), "kafka: { bootstrap-server: localhost:9092 }\n")
+        .unwrap();
+    insta::assert_snapshot!("yaml_broken", list(&format!("--config-dir {path}"), &[]));
+}
