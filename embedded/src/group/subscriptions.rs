@@ -1,6 +1,6 @@
 //! What a consumer of the classic protocol says that it subscribes to, and what it is told that it has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -10,11 +10,14 @@ const FIRST_WITH_OWNED: i16 = 1;
 /// The version from which it says in which generation they were.
 const FIRST_WITH_GENERATION: i16 = 2;
 
+/// Partitions, by the names of their topics.
+pub(super) type Named = BTreeMap<String, BTreeSet<i32>>;
+
 /// A consumer's metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Subscription {
     pub(super) topics: BTreeSet<String>,
-    pub(super) owned: BTreeSet<(String, i32)>,
+    pub(super) owned: Named,
     /// In which it had them, where it says so.
     pub(super) generation: Option<i32>,
 }
@@ -49,14 +52,14 @@ fn subscribed_topics(metadata: &mut Bytes) -> Option<BTreeSet<String>> {
 }
 
 /// What a consumer was assigned; nothing, if that cannot be understood.
-pub(super) fn assigned(assignment: &Bytes) -> BTreeSet<(String, i32)> {
+pub(super) fn assigned(assignment: &Bytes) -> Named {
     let mut assignment = assignment.clone();
     assignment.try_get_i16().ok().and_then(|_version| partitions(&mut assignment)).unwrap_or_default()
 }
 
 /// What a consumer is assigned, as it reads it: the first version, which all know.
 pub(super) fn assignment<'a>(of: impl Iterator<Item = (&'a str, i32)>) -> Bytes {
-    let mut by_topic: std::collections::BTreeMap<&str, Vec<i32>> = std::collections::BTreeMap::new();
+    let mut by_topic: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
     for (topic, index) in of {
         by_topic.entry(topic).or_default().push(index);
     }
@@ -78,12 +81,12 @@ pub(super) fn assignment<'a>(of: impl Iterator<Item = (&'a str, i32)>) -> Bytes 
     bytes.freeze()
 }
 
-fn partitions(from: &mut Bytes) -> Option<BTreeSet<(String, i32)>> {
-    let mut partitions = BTreeSet::new();
+fn partitions(from: &mut Bytes) -> Option<Named> {
+    let mut partitions = Named::new();
     for _ in 0..from.try_get_i32().ok()? {
-        let topic = text(from)?;
+        let of_topic = partitions.entry(text(from)?).or_default();
         for _ in 0..from.try_get_i32().ok()? {
-            partitions.insert((topic.clone(), from.try_get_i32().ok()?));
+            of_topic.insert(from.try_get_i32().ok()?);
         }
     }
     Some(partitions)
@@ -131,7 +134,7 @@ mod tests {
         let whole = bytes.freeze();
         let expected = Subscription {
             topics: BTreeSet::from(["a".to_owned()]),
-            owned: BTreeSet::from([("a".to_owned(), 5)]),
+            owned: Named::from([("a".to_owned(), BTreeSet::from([5]))]),
             generation: Some(3),
         };
         assert_eq!(parse(whole.clone()), Some(expected));
@@ -144,7 +147,9 @@ mod tests {
     fn an_assignment_is_read_as_it_was_written() {
         let parts = [("a", 0), ("b", 2), ("a", 1)];
         let read = assigned(&assignment(parts.into_iter()));
-        assert_eq!(read, parts.map(|(topic, index)| (topic.to_owned(), index)).into());
-        assert_eq!(assigned(&Bytes::new()), BTreeSet::new());
+        let expected = [("a", vec![0, 1]), ("b", vec![2])];
+        let expected = expected.map(|(topic, indexes)| (topic.to_owned(), indexes.into_iter().collect()));
+        assert_eq!(read, Named::from(expected));
+        assert_eq!(assigned(&Bytes::new()), Named::new());
     }
 }

@@ -7,13 +7,13 @@
 //!    it says what it still owns.
 //! 3. A group whose last member of the new protocol is gone goes back to the classic one, and all join again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use kafka_protocol::error::ResponseError;
 
 use super::super::classic::{CONSUMER, Departure, JoinRequest, StoredGeneration, StoredMember, SyncRequest};
 use super::super::member::{Answer, Joined, Synced};
-use super::super::subscriptions::{self, Subscription};
+use super::super::subscriptions::{self, Named, Subscription};
 use super::member::ClassicSide;
 use super::{ConsumerGroup, Heartbeat, JOINING, Member, Partitions, Progress, TopicSource};
 
@@ -305,8 +305,10 @@ fn subscription_of(protocols: &[(String, bytes::Bytes)]) -> Option<(String, Subs
     Some((name.clone(), subscriptions::parse(metadata.clone())?))
 }
 
-/// Partitions by the ids of their topics, of the topics that there are.
-fn found(partitions: &BTreeSet<(String, i32)>, topics: &dyn TopicSource) -> Partitions {
-    let found = |(name, index): &(String, i32)| Some((topics.find(name)?.0, *index));
-    partitions.iter().filter_map(found).collect()
+/// Partitions by the ids of their topics, of those that there are.
+fn found(partitions: &Named, topics: &dyn TopicSource) -> Partitions {
+    let found = partitions.iter().filter_map(|(name, indexes)| Some((topics.find(name)?, indexes)));
+    found
+        .flat_map(|((id, count), indexes)| indexes.range(0..count.max(0)).map(move |index| (id, *index)))
+        .collect()
 }
