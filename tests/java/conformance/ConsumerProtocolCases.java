@@ -165,12 +165,15 @@ final class ConsumerProtocolCases {
         Member b = Member.join(script, topic, "b", classic);
         ClassicMemberCases.stage(script, topic, "both classic", List.of(a, b));
         a.close();
+        ClassicMemberCases.stage(script, topic, "b alone, classic", List.of(b));
         a = Member.join(script, topic, "a", group(script));
         ClassicMemberCases.stage(script, topic, "a is new", List.of(a, b));
         b.close();
+        ClassicMemberCases.stage(script, topic, "a alone, new", List.of(a));
         b = Member.join(script, topic, "b", group(script));
         ClassicMemberCases.stage(script, topic, "both new", List.of(a, b));
         a.close();
+        ClassicMemberCases.stage(script, topic, "b alone, new", List.of(b));
         a = Member.join(script, topic, "a", classic);
         ClassicMemberCases.stage(script, topic, "a is classic again", List.of(a, b));
         b.close();
