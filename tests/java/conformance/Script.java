@@ -12,10 +12,12 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
 
@@ -197,6 +199,12 @@ final class Script implements AutoCloseable {
             return found.partitions().size() == partitions
                     && found.partitions().stream().allMatch(each -> each.leader() != null);
         });
+        // Who is told to lead takes office a moment later, and a tool that does not try again would be refused.
+        Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
+        for (int index = 0; index < partitions; index++) {
+            ends.put(new TopicPartition(name, index), OffsetSpec.latest());
+        }
+        admin().listOffsets(ends).all().get();
         return name;
     }
 
