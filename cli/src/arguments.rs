@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{cluster, configs, offsets, records, topics};
+use crate::commands::{cluster, configs, groups, offsets, records, topics};
 
 /// Topics, settings and the state of a Kafka cluster.
 #[derive(Debug, Parser)]
@@ -57,6 +57,9 @@ pub(crate) enum Command {
     /// Settings of topics and brokers
     #[command(subcommand)]
     Configs(configs::Command),
+    /// Consumer groups and where they stand
+    #[command(subcommand)]
+    Groups(groups::Command),
     /// Where the partitions of topics begin and end
     Offsets(offsets::Command),
     /// Records that are there

@@ -69,6 +69,10 @@ fn remedy(error: &ClientError) -> Option<&'static str> {
         ErrorKind::UnknownTopic => Some("`kafka-boot topics list` shows those that are there"),
         ErrorKind::Authentication => Some("check the credentials in `--command-config` or `kafka.security`"),
         ErrorKind::Authorization => Some("ask who administers the cluster for the right to do this"),
+        _ if error.code() == Some(ErrorCode::GROUP_ID_NOT_FOUND) => {
+            Some("`kafka-boot groups list` shows those that are there")
+        }
+        _ if error.code() == Some(ErrorCode::NON_EMPTY_GROUP) => Some("stop the group's members first"),
         _ if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {
             Some("`--if-not-exists` leaves it as it is; `topics partitions` and `topics alter` change it")
         }

@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use kafka_boot_cli::{Process, run};
-use kafka_boot_client::{ClientConfig, Producer, ProducerLimits, ProducerRecord};
+use kafka_boot_client::{
+    ClientConfig, Consumer, ConsumerEvent, PartitionOffset, Producer, ProducerLimits, ProducerRecord,
+};
 use kafka_boot_embedded::EmbeddedBroker;
 use tokio::runtime::Runtime;
 
@@ -103,6 +106,97 @@ fn records_are_deleted_up_to_an_offset() {
     .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
     .collect();
     insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn a_group_is_set_back_and_deleted() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 3);
+    stage.produce("orders", 1, 12);
+    let story: Vec<String> = [
+        "groups reset-offsets testgroup --topic orders --to-latest --execute",
+        "groups list",
+        "groups describe testgroup",
+        "groups reset-offsets testgroup --topic orders --to-earliest",
+        "groups describe testgroup",
+        "groups reset-offsets testgroup --topic orders --to-earliest --execute",
+        "groups reset-offsets testgroup --topic orders:1 --to-offset 10 --execute",
+        "groups describe testgroup",
+        "groups reset-offsets testgroup --all-topics --shift-by 5 --execute",
+        "groups reset-offsets testgroup --topic orders:1 --shift-by -2 --execute --output json",
+        "groups reset-offsets testgroup --all-topics --to-current",
+        "groups describe testgroup --output json",
+        "groups delete-offsets testgroup --topic orders:0",
+        "groups delete-offsets testgroup --topic orders:0 --yes",
+        "groups describe testgroup",
+        "groups delete testgroup --yes",
+        "groups list --output json",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn misuse_of_groups_is_told_with_a_remedy() {
+    let stage = Stage::new();
+    let story: Vec<String> = [
+        "groups describe",
+        "groups describe nobody",
+        "groups delete nobody --yes",
+        "groups delete-offsets nobody --topic orders --yes",
+        "groups reset-offsets g --topic nothing --to-earliest",
+        "groups reset-offsets g --topic orders:7 --to-earliest",
+        "groups reset-offsets g --topic orders:x --to-earliest",
+        "groups reset-offsets g --topic orders",
+        "groups reset-offsets g --topic orders --to-earliest --to-latest",
+        "groups reset-offsets g --to-earliest",
+        "groups reset-offsets g --topic orders --to-offset -1",
+        "groups reset-offsets g --topic orders --shift-by 1",
+    ]
+    .iter()
+    .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
+    .collect();
+    insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn a_group_with_members_is_shown_with_them_and_left_alone() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 3);
+    let config = ClientConfig::from_iter([
+        ("bootstrap.servers", stage.broker.bootstrap_servers()),
+        ("group.id", "busy"),
+        ("client.id", "worker"),
+        ("auto.offset.reset", "earliest"),
+    ]);
+    let mut consumer = Consumer::new(&config).unwrap();
+    consumer.subscribe(&["orders"]).unwrap();
+    let deadline = Instant::now() + Duration::from_mins(1);
+    let (mut records, mut events) = (Vec::new(), Vec::new());
+    while records.is_empty() {
+        assert!(Instant::now() < deadline, "the consumer gets no records: {events:?}");
+        consumer.poll(10, Duration::from_millis(100), &mut records, &mut events).unwrap();
+        for event in events.drain(..) {
+            if let ConsumerEvent::Assign { partitions } = event {
+                let start = |partition| PartitionOffset::new(partition, PartitionOffset::COMMITTED);
+                consumer.assign(&partitions.into_iter().map(start).collect::<Vec<_>>()).unwrap();
+            }
+        }
+    }
+    let described = stage.says("groups describe busy --output json");
+    assert!(described.contains("\"clientId\": \"worker\""), "{described}");
+    assert!(described.contains("\"logEndOffset\": 3"), "{described}");
+    assert!(!described.contains("no active members"), "{described}");
+    insta::assert_snapshot!(
+        "group_active",
+        format!(
+            "{}\n{}",
+            stage.says("groups reset-offsets busy --topic orders --to-earliest --execute"),
+            stage.says("groups delete busy --yes")
+        )
+    );
 }
 
 #[test]

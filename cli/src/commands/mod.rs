@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod configs;
+pub(crate) mod groups;
 pub(crate) mod offsets;
 pub(crate) mod records;
 pub(crate) mod topics;
@@ -27,6 +28,7 @@ pub(crate) async fn execute(
     match command {
         Command::Topics(command) => topics::execute(command, admin, output).await,
         Command::Configs(command) => configs::execute(command, admin, output).await,
+        Command::Groups(command) => groups::execute(command, admin, output).await,
         Command::Offsets(command) => offsets::execute(command, admin, output).await,
         Command::Records(command) => records::execute(command, admin, output).await,
         Command::Cluster(command) => cluster::execute(command, admin, output).await,

@@ -1,0 +1,170 @@
+//! `groups describe`: where groups stand, partition by partition.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures_util::future::try_join_all;
+use kafka_boot_client::{
+    Admin, ErrorKind, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
+};
+use serde_json::json;
+
+use super::REQUEST;
+use super::reset::Offsets;
+use crate::error::CliError;
+use crate::output::{Output, Table};
+
+/// A partition, and where a group stands on it.
+struct Row<'a> {
+    group: &'a str,
+    topic: String,
+    partition: i32,
+    current: Option<i64>,
+    end: Option<i64>,
+    member: Option<&'a GroupMember>,
+}
+
+impl Row<'_> {
+    fn lag(&self) -> Option<i64> {
+        Some((self.end? - self.current?).max(0))
+    }
+}
+
+pub(super) async fn execute(
+    groups: &[String],
+    admin: &Admin,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let names: Vec<_> = groups.iter().map(String::as_str).collect();
+    let mut described = Vec::new();
+    for (name, result) in admin.describe_groups(&names, REQUEST).await? {
+        let group = result?;
+        if group.state == GroupState::Dead {
+            return Err(CliError::failed(format!("Consumer group '{name}' does not exist."))
+                .with_help("`kafka-boot groups list` shows those that are there"));
+        }
+        described.push(group);
+    }
+    // All groups are asked for at once, and each partition's end once for all of them.
+    let stands = try_join_all(described.iter().map(|group| committed(&group.group_id, admin))).await?;
+    let mut partitions = BTreeSet::new();
+    for (group, committed) in described.iter().zip(&stands) {
+        let assigned = group.members.iter().flat_map(|member| &member.assignment);
+        partitions.extend(committed.keys().chain(assigned).cloned());
+    }
+    let partitions: Vec<_> = partitions.into_iter().collect();
+    let ends = offsets(&partitions, OffsetSpec::Latest, admin).await?;
+    let mut all = Vec::new();
+    for (group, committed) in described.iter().zip(&stands) {
+        if group.members.is_empty() {
+            writeln!(output.errors, "Consumer group '{}' has no active members.", group.group_id)?;
+        }
+        all.extend(rows(group, committed, &ends));
+    }
+    show(&all, output)
+}
+
+fn rows<'a>(
+    group: &'a GroupDescription,
+    committed: &HashMap<TopicPartition, PartitionOffset>,
+    ends: &Offsets,
+) -> Vec<Row<'a>> {
+    let mut owners: HashMap<&TopicPartition, &GroupMember> = HashMap::new();
+    for member in &group.members {
+        owners.extend(member.assignment.iter().map(|partition| (partition, member)));
+    }
+    let keys: BTreeSet<(&str, i32)> =
+        committed.keys().chain(owners.keys().copied()).map(|key| (&*key.topic, key.partition)).collect();
+    keys.into_iter()
+        .map(|(topic, number)| {
+            let partition = TopicPartition::new(topic, number);
+            Row {
+                group: &group.group_id,
+                topic: topic.to_owned(),
+                partition: number,
+                current: committed.get(&partition).map(|committed| committed.offset),
+                end: ends.get(&partition).copied(),
+                member: owners.get(&partition).copied(),
+            }
+        })
+        .collect()
+}
+
+fn show(rows: &[Row<'_>], output: &mut Output<'_>) -> Result<(), CliError> {
+    if output.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "group": row.group, "topic": row.topic, "partition": row.partition,
+                    "currentOffset": row.current, "logEndOffset": row.end, "lag": row.lag(),
+                    "consumerId": row.member.map(|member| &member.member_id),
+                    "host": row.member.map(|member| &member.host),
+                    "clientId": row.member.map(|member| &member.client_id),
+                })
+            })
+            .collect();
+        return output.json(&json!(rows));
+    }
+    let mut table = Table::new(&[
+        "GROUP",
+        "TOPIC",
+        "PARTITION",
+        "CURRENT-OFFSET",
+        "LOG-END-OFFSET",
+        "LAG",
+        "CONSUMER-ID",
+        "HOST",
+        "CLIENT-ID",
+    ]);
+    let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+    for row in rows {
+        let of =
+            |field: fn(&GroupMember) -> &String| row.member.map_or("-", |member| field(member)).to_owned();
+        table.row([
+            row.group.to_owned(),
+            row.topic.clone(),
+            row.partition.to_string(),
+            number(row.current),
+            number(row.end),
+            number(row.lag()),
+            of(|member| &member.member_id),
+            of(|member| &member.host),
+            of(|member| &member.client_id),
+        ]);
+    }
+    output.table(&table)
+}
+
+/// What `group` has committed.
+pub(super) async fn committed(
+    group: &str,
+    admin: &Admin,
+) -> Result<HashMap<TopicPartition, PartitionOffset>, CliError> {
+    let mut found = HashMap::new();
+    for (offset, result) in admin.list_group_offsets(group, None, REQUEST).await? {
+        result?;
+        if offset.offset >= 0 {
+            found.insert(offset.partition.clone(), offset);
+        }
+    }
+    Ok(found)
+}
+
+/// An offset of each of `partitions`; those of deleted topics have none.
+pub(super) async fn offsets(
+    partitions: &[TopicPartition],
+    spec: OffsetSpec,
+    admin: &Admin,
+) -> Result<Offsets, CliError> {
+    let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
+    let listed = admin.list_offsets(&wanted, REQUEST).await?;
+    let mut found = Offsets::new();
+    for (partition, outcome) in listed {
+        match outcome {
+            Ok(listed) => found.extend(listed.offset.map(|offset| (partition, offset))),
+            Err(error) if *error.kind() == ErrorKind::UnknownTopic => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(found)
+}

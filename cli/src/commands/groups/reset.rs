@@ -1,0 +1,162 @@
+//! `groups reset-offsets`: sets where a group without members goes on.
+
+use std::collections::HashMap;
+
+use clap::Args;
+use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
+use serde_json::json;
+
+use super::{OPERATION, REQUEST, Selection, describe, resolve, selection};
+use crate::error::CliError;
+use crate::output::{Output, Table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    /// The group
+    group: String,
+    /// A topic, or some of its partitions as `topic:0,1`
+    #[arg(
+        long = "topic",
+        value_name = "TOPIC[:PARTITIONS]",
+        value_parser = selection,
+        required_unless_present = "all_topics"
+    )]
+    topics: Vec<Selection>,
+    /// Every partition for which the group has an offset
+    #[arg(long, conflicts_with = "topics")]
+    all_topics: bool,
+    #[command(flatten)]
+    target: Target,
+    /// Set the offsets; without, they are only shown
+    #[arg(long)]
+    execute: bool,
+}
+
+/// Where the group goes on: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Target {
+    /// With the first record that is there
+    #[arg(long)]
+    to_earliest: bool,
+    /// Behind the last record
+    #[arg(long)]
+    to_latest: bool,
+    /// Where it stands, or behind the last record if it stands nowhere
+    #[arg(long)]
+    to_current: bool,
+    /// With this offset, or the nearest that is there
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true, value_parser = clap::value_parser!(i64).range(0..))]
+    to_offset: Option<i64>,
+    /// This many records further on, or back if negative
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    shift_by: Option<i64>,
+}
+
+pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
+    let group = reset.group.as_str();
+    check_inactive(group, admin).await?;
+    let committed = describe::committed(group, admin).await?;
+    let mut partitions: Vec<TopicPartition> = if reset.all_topics {
+        committed.keys().cloned().collect()
+    } else {
+        resolve(&reset.topics, admin).await?
+    };
+    partitions.sort_unstable();
+    let first = describe::offsets(&partitions, OffsetSpec::Earliest, admin).await?;
+    let end = describe::offsets(&partitions, OffsetSpec::Latest, admin).await?;
+    let mut wanted = Vec::new();
+    for partition in partitions {
+        let (Some(&first), Some(&end)) = (first.get(&partition), end.get(&partition)) else {
+            let name = format!("{}:{}", partition.topic, partition.partition);
+            return Err(CliError::failed(format!("the cluster does not tell where {name} begins and ends")));
+        };
+        let current = committed.get(&partition).map(|committed| committed.offset);
+        let name = format!("{}-{}", partition.topic, partition.partition);
+        let offset = match &reset.target {
+            Target { to_earliest: true, .. } => first,
+            Target { to_latest: true, .. } => end,
+            Target { to_offset: Some(offset), .. } => within(*offset, first, end, &name, output)?,
+            Target { shift_by: Some(shift), .. } => {
+                let Some(current) = current else {
+                    return Err(CliError::failed(format!("{group} has no offset for {name} to shift"))
+                        .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
+                };
+                within(current.saturating_add(*shift), first, end, &name, output)?
+            }
+            Target { .. } => current.unwrap_or(end),
+        };
+        wanted.push(PartitionOffset::new(partition, offset));
+    }
+    if reset.execute {
+        for (_, result) in admin.alter_group_offsets(group, &wanted, OPERATION).await? {
+            result?;
+        }
+    }
+    show(group, &wanted, reset.execute, output)
+}
+
+/// An offset of the partition's, told of if it is not the one that was asked for.
+fn within(wanted: i64, first: i64, end: i64, name: &str, output: &mut Output<'_>) -> Result<i64, CliError> {
+    let (bound, side) = if wanted > end {
+        (end, "higher than latest")
+    } else if wanted < first {
+        (first, "lower than earliest")
+    } else {
+        return Ok(wanted);
+    };
+    writeln!(
+        output.errors,
+        "New offset ({wanted}) is {side} offset for topic partition {name}. Value will be set to {bound}"
+    )?;
+    Ok(bound)
+}
+
+async fn check_inactive(group: &str, admin: &Admin) -> Result<(), CliError> {
+    for (_, result) in admin.describe_groups(&[group], REQUEST).await? {
+        let state = result?.state;
+        if !matches!(state, GroupState::Empty | GroupState::Dead) {
+            return Err(CliError::failed(format!(
+                "offsets can only be reset if the group '{group}' is inactive, but the current state is {state:?}"
+            ))
+            .with_help("stop the group's members first"));
+        }
+    }
+    Ok(())
+}
+
+fn show(
+    group: &str,
+    offsets: &[PartitionOffset],
+    executed: bool,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    if output.json {
+        let rows: Vec<_> = offsets
+            .iter()
+            .map(|row| {
+                json!({ "group": group, "topic": &*row.partition.topic, "partition": row.partition.partition,
+                    "newOffset": row.offset, "executed": executed })
+            })
+            .collect();
+        return output.json(&json!(rows));
+    }
+    let mut table = Table::new(&["GROUP", "TOPIC", "PARTITION", "NEW-OFFSET"]);
+    for row in offsets {
+        let partition = &row.partition;
+        table.row([
+            group.to_owned(),
+            partition.topic.to_string(),
+            partition.partition.to_string(),
+            row.offset.to_string(),
+        ]);
+    }
+    output.table(&table)?;
+    if !executed {
+        writeln!(output.errors, "Nothing was changed: `--execute` sets these offsets.")?;
+    }
+    Ok(())
+}
+
+/// Offsets by partition.
+pub(super) type Offsets = HashMap<TopicPartition, i64>;
