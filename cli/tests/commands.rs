@@ -5,7 +5,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use kafka_boot::OffsetMap;
 use kafka_boot_cli::{Process, run};
+use kafka_boot_client::{Admin, TopicPartition};
 use kafka_boot_client::{
     ClientConfig, Consumer, ConsumerEvent, PartitionOffset, Producer, ProducerLimits, ProducerRecord,
 };
@@ -197,6 +199,22 @@ fn a_group_with_members_is_shown_with_them_and_left_alone() {
             stage.says("groups delete busy --yes")
         )
     );
+}
+
+#[test]
+fn what_the_engine_has_handled_ahead_is_shown() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 9);
+    let config = ClientConfig::from_iter([("bootstrap.servers", stage.broker.bootstrap_servers())]);
+    let admin = Admin::new(&config).unwrap();
+    let mut offset = PartitionOffset::new(TopicPartition::new("orders", 0), 2);
+    offset.metadata = Some(OffsetMap::from_done(2, [3..5, 7..8]).encode(4096).0);
+    let results = stage
+        .runtime
+        .block_on(admin.alter_group_offsets("ahead", &[offset], Duration::from_secs(10)))
+        .unwrap();
+    assert!(results.iter().all(|(_, result)| result.is_ok()), "{results:?}");
+    insta::assert_snapshot!("group_ahead", stage.says("groups describe ahead"));
 }
 
 #[test]

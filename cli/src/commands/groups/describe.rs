@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use futures_util::future::try_join_all;
+use kafka_boot::OffsetMap;
 use kafka_boot_client::{
     Admin, ErrorKind, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
 };
@@ -21,6 +22,8 @@ struct Row<'a> {
     current: Option<i64>,
     end: Option<i64>,
     member: Option<&'a GroupMember>,
+    /// What kafka-boot's engine has handled behind `current`, as first and last offset.
+    done: Vec<(i64, i64)>,
 }
 
 impl Row<'_> {
@@ -84,6 +87,7 @@ fn rows<'a>(
                 current: committed.get(&partition).map(|committed| committed.offset),
                 end: ends.get(&partition).copied(),
                 member: owners.get(&partition).copied(),
+                done: committed.get(&partition).map(done_ahead).unwrap_or_default(),
             }
         })
         .collect()
@@ -96,7 +100,7 @@ fn show(rows: &[Row<'_>], output: &mut Output<'_>) -> Result<(), CliError> {
             .map(|row| {
                 json!({
                     "group": row.group, "topic": row.topic, "partition": row.partition,
-                    "currentOffset": row.current, "logEndOffset": row.end, "lag": row.lag(),
+                    "currentOffset": row.current, "logEndOffset": row.end, "lag": row.lag(), "doneAhead": row.done,
                     "consumerId": row.member.map(|member| &member.member_id),
                     "host": row.member.map(|member| &member.host),
                     "clientId": row.member.map(|member| &member.client_id),
@@ -132,7 +136,21 @@ fn show(rows: &[Row<'_>], output: &mut Output<'_>) -> Result<(), CliError> {
             of(|member| &member.client_id),
         ]);
     }
-    output.table(&table)
+    output.table(&table)?;
+    for row in rows.iter().filter(|row| !row.done.is_empty()) {
+        let ranges: Vec<_> = row.done.iter().map(|(first, last)| format!("{first}-{last}")).collect();
+        let (topic, partition) = (&row.topic, row.partition);
+        let notice = format!("{}: handled ahead on {topic}:{partition}: {}", row.group, ranges.join(", "));
+        writeln!(output.errors, "{notice}")?;
+    }
+    Ok(())
+}
+
+/// The offset map in a commit's metadata; other consumers keep other things there.
+fn done_ahead(committed: &PartitionOffset) -> Vec<(i64, i64)> {
+    let metadata = committed.metadata.as_deref().unwrap_or_default();
+    let map = OffsetMap::decode(committed.offset, metadata).ok().flatten();
+    map.map(|map| map.done().map(|run| (run.start, run.end - 1)).collect()).unwrap_or_default()
 }
 
 /// What `group` has committed.
