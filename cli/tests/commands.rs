@@ -127,6 +127,12 @@ fn a_group_is_set_back_and_deleted() {
         "groups reset-offsets testgroup --all-topics --shift-by 5 --execute",
         "groups reset-offsets testgroup --topic orders:1 --shift-by -2 --execute --output json",
         "groups reset-offsets testgroup --all-topics --to-current",
+        "groups reset-offsets testgroup --topic orders --to-datetime 2001-09-09T01:46:40.000",
+        "groups reset-offsets testgroup --topic orders --to-datetime 2999-01-01T00:00:00+02:00",
+        "groups reset-offsets testgroup --topic orders --by-duration P1D",
+        "groups reset-offsets testgroup --topic orders --by-duration PT0S",
+        "groups describe testgroup --members",
+        "groups describe --all-groups",
         "groups describe testgroup --output json",
         "groups delete-offsets testgroup --topic orders:0",
         "groups delete-offsets testgroup --topic orders:0 --yes",
@@ -156,6 +162,10 @@ fn misuse_of_groups_is_told_with_a_remedy() {
         "groups reset-offsets g --to-earliest",
         "groups reset-offsets g --topic orders --to-offset -1",
         "groups reset-offsets g --topic orders --shift-by 1",
+        "groups reset-offsets g --topic orders --to-datetime yesterday",
+        "groups reset-offsets g --topic orders --by-duration 1h",
+        "groups describe g --members --state",
+        "groups describe g --all-groups",
     ]
     .iter()
     .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
@@ -187,6 +197,10 @@ fn a_group_with_members_is_shown_with_them_and_left_alone() {
             }
         }
     }
+    let members = stage.says("groups describe busy --members");
+    assert!(members.contains("#PARTITIONS") && members.contains("orders(0"), "{members}");
+    let state = stage.says("groups describe --all-groups --state --output json");
+    assert!(state.contains("\"state\": \"Stable\"") && state.contains("\"members\": 1"), "{state}");
     let described = stage.says("groups describe busy --output json");
     assert!(described.contains("\"clientId\": \"worker\""), "{described}");
     assert!(described.contains("\"logEndOffset\": 3"), "{described}");

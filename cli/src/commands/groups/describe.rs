@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use clap::Args;
 use futures_util::future::try_join_all;
 use kafka_boot::OffsetMap;
 use kafka_boot_client::{
@@ -9,10 +10,25 @@ use kafka_boot_client::{
 };
 use serde_json::json;
 
-use super::REQUEST;
-use super::reset::Offsets;
+use super::{Offsets, REQUEST, members};
 use crate::error::CliError;
 use crate::output::{Output, Table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Describe {
+    /// The groups
+    #[arg(required_unless_present = "all_groups")]
+    groups: Vec<String>,
+    /// Every group of the cluster
+    #[arg(long, conflicts_with = "groups")]
+    all_groups: bool,
+    /// Show who is in the groups, and what each member reads
+    #[arg(long, conflicts_with = "state")]
+    members: bool,
+    /// Show how the groups are: coordinator, strategy, state, number of members
+    #[arg(long)]
+    state: bool,
+}
 
 /// A partition, and where a group stands on it.
 struct Row<'a> {
@@ -33,20 +49,57 @@ impl Row<'_> {
 }
 
 pub(super) async fn execute(
-    groups: &[String],
+    describe: &Describe,
     admin: &Admin,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let names: Vec<_> = groups.iter().map(String::as_str).collect();
+    let mut missing = Vec::new();
+    let names = if describe.all_groups {
+        let listings = admin.list_groups(REQUEST).await?;
+        missing = listings.errors;
+        listings.groups.into_iter().map(|group| group.group_id).collect()
+    } else {
+        describe.groups.clone()
+    };
+    let described = described(&names, describe.all_groups, admin).await?;
+    for group in described.iter().filter(|group| !describe.state && group.members.is_empty()) {
+        writeln!(output.errors, "Consumer group '{}' has no active members.", group.group_id)?;
+    }
+    if describe.state {
+        members::show_state(&described, output)?;
+    } else if describe.members {
+        members::show_members(&described, output)?;
+    } else {
+        show_offsets(&described, admin, output).await?;
+    }
+    // What could not be listed is told behind what is there.
+    missing.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// The groups of these names; one that has gone since it was listed is left out.
+async fn described(names: &[String], listed: bool, admin: &Admin) -> Result<Vec<GroupDescription>, CliError> {
     let mut described = Vec::new();
+    if names.is_empty() {
+        return Ok(described);
+    }
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
     for (name, result) in admin.describe_groups(&names, REQUEST).await? {
         let group = result?;
-        if group.state == GroupState::Dead {
+        if group.state != GroupState::Dead {
+            described.push(group);
+        } else if !listed {
             return Err(CliError::failed(format!("Consumer group '{name}' does not exist."))
                 .with_help("`kafka-boot groups list` shows those that are there"));
         }
-        described.push(group);
     }
+    Ok(described)
+}
+
+async fn show_offsets(
+    described: &[GroupDescription],
+    admin: &Admin,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
     // All groups are asked for at once, and each partition's end once for all of them.
     let stands = try_join_all(described.iter().map(|group| committed(&group.group_id, admin))).await?;
     let mut partitions = BTreeSet::new();
@@ -58,9 +111,6 @@ pub(super) async fn execute(
     let ends = offsets(&partitions, OffsetSpec::Latest, admin).await?;
     let mut all = Vec::new();
     for (group, committed) in described.iter().zip(&stands) {
-        if group.members.is_empty() {
-            writeln!(output.errors, "Consumer group '{}' has no active members.", group.group_id)?;
-        }
         all.extend(rows(group, committed, &ends));
     }
     show(&all, output)

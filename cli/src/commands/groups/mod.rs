@@ -1,7 +1,11 @@
 //! `groups`: consumer groups, their members, and where they stand.
 
 mod describe;
+mod members;
 mod reset;
+mod time;
+
+use std::collections::HashMap;
 
 use clap::Subcommand;
 use kafka_boot_client::{Admin, TopicPartition};
@@ -15,12 +19,8 @@ use crate::output::Output;
 pub(crate) enum Command {
     /// Lists the groups' names
     List,
-    /// Shows where groups stand, partition by partition
-    Describe {
-        /// The groups
-        #[arg(required = true)]
-        groups: Vec<String>,
-    },
+    /// Shows where groups stand, partition by partition; or their members, or their state
+    Describe(describe::Describe),
     /// Sets where a group without members goes on; shows what would be set, unless `--execute` is given
     ResetOffsets(reset::Reset),
     /// Deletes groups without members, with their offsets
@@ -38,6 +38,9 @@ pub(crate) enum Command {
         topics: Vec<Selection>,
     },
 }
+
+/// Offsets by partition.
+type Offsets = HashMap<TopicPartition, i64>;
 
 /// A topic, or some of its partitions.
 #[derive(Debug, Clone)]
@@ -65,7 +68,7 @@ pub(crate) async fn execute(
 ) -> Result<(), CliError> {
     match command {
         Command::List => list(admin, output).await,
-        Command::Describe { groups } => describe::execute(groups, admin, output).await,
+        Command::Describe(describe) => describe::execute(describe, admin, output).await,
         Command::ResetOffsets(reset) => reset::execute(reset, admin, output).await,
         Command::Delete { groups } => delete(groups, admin, output).await,
         Command::DeleteOffsets { group, topics } => delete_offsets(group, topics, admin, output).await,

@@ -1,12 +1,13 @@
 //! `groups reset-offsets`: sets where a group without members goes on.
 
-use std::collections::HashMap;
+use std::time::Duration;
 
+use chrono::Utc;
 use clap::Args;
 use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
 use serde_json::json;
 
-use super::{OPERATION, REQUEST, Selection, describe, resolve, selection};
+use super::{OPERATION, Offsets, REQUEST, Selection, describe, resolve, selection, time};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -51,6 +52,22 @@ struct Target {
     /// This many records further on, or back if negative
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     shift_by: Option<i64>,
+    /// With the first record of this time or later, in UTC unless a zone is given
+    #[arg(long, value_name = "YYYY-MM-DDTHH:mm:SS.sss", value_parser = time::datetime)]
+    to_datetime: Option<i64>,
+    /// With the first record that is at most this old, as `PnDTnHnMnS`
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    by_duration: Option<Duration>,
+}
+
+impl Target {
+    /// The time from which on records are wanted, in milliseconds since the Unix epoch.
+    fn time(&self) -> Option<i64> {
+        let ago = |ago: Duration| {
+            Utc::now().timestamp_millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
+        };
+        self.to_datetime.or(self.by_duration.map(ago)).map(|time| time.max(0))
+    }
 }
 
 pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -65,6 +82,10 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
     partitions.sort_unstable();
     let first = describe::offsets(&partitions, OffsetSpec::Earliest, admin).await?;
     let end = describe::offsets(&partitions, OffsetSpec::Latest, admin).await?;
+    let at_time = match reset.target.time() {
+        Some(time) => describe::offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
+        None => Offsets::new(),
+    };
     let mut wanted = Vec::new();
     for partition in partitions {
         let (Some(&first), Some(&end)) = (first.get(&partition), end.get(&partition)) else {
@@ -83,6 +104,10 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
                         .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
                 };
                 within(current.saturating_add(*shift), first, end, &name, output)?
+            }
+            // Where no record is that young, the group goes on with the next one to come.
+            Target { to_datetime: Some(_), .. } | Target { by_duration: Some(_), .. } => {
+                at_time.get(&partition).copied().unwrap_or(end)
             }
             Target { .. } => current.unwrap_or(end),
         };
@@ -157,6 +182,3 @@ fn show(
     }
     Ok(())
 }
-
-/// Offsets by partition.
-pub(super) type Offsets = HashMap<TopicPartition, i64>;
