@@ -199,8 +199,8 @@ fn a_group_with_members_is_shown_with_them_and_left_alone() {
     }
     let members = stage.says("groups describe busy --members");
     assert!(members.contains("#PARTITIONS") && members.contains("orders(0"), "{members}");
-    let state = stage.says("groups describe --all-groups --state --output json");
-    assert!(state.contains("\"state\": \"Stable\"") && state.contains("\"members\": 1"), "{state}");
+    let shown = stage.says("groups describe --all-groups --state --output json");
+    assert!(shown.contains("\"state\": \"Stable\"") && shown.contains("\"members\": 1"), "{shown}");
     let described = stage.says("groups describe busy --output json");
     assert!(described.contains("\"clientId\": \"worker\""), "{described}");
     assert!(described.contains("\"logEndOffset\": 3"), "{described}");
