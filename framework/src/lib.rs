@@ -68,7 +68,8 @@ pub use handler::{
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
 pub use listener::{
-    ListenerInfo, ListenerRegistry, ListenerState, OffsetMap, OffsetMapError, StuckRecord, UnknownListener,
+    ListenerEvent, ListenerEventKind, ListenerEvents, ListenerInfo, ListenerRegistry, ListenerState,
+    MissedEvents, OffsetMap, OffsetMapError, StuckRecord, UnknownListener,
 };
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;

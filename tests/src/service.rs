@@ -119,6 +119,12 @@ impl Gate {
         Self { failing_at: Some(offset), ..Self::open() }
     }
 
+    /// The same gate, at which the record of this offset fails, each time.
+    #[must_use]
+    pub fn and_failing_at(self, offset: i64) -> Self {
+        Self { failing_at: Some(offset), ..self }
+    }
+
     /// What a handler calls for each record.
     ///
     /// Fails for the record that shall fail.

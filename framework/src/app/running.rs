@@ -144,6 +144,7 @@ impl RunningApp {
         for container in containers {
             container.shut_down().await;
         }
+        self.listeners.event_bus().close();
         self.stopping.send_replace(true);
         if let Err(error) = self.health_task.await {
             warn!(%error, "the health watch ended badly");

@@ -77,7 +77,8 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
         prepare(prepared).await?;
     }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
-    let containers = make_containers(plan.listeners, &beans, &clients, &escalate, app.seams.log.as_ref())?;
+    let containers =
+        make_containers(plan.listeners, &listeners, &beans, &clients, &escalate, app.seams.log.as_ref())?;
     listeners.set_containers(containers);
     let jobs = plan.jobs.into_iter().map(|job| {
         let context = PlanContext::new(&beans, job.descriptor.id);
@@ -149,6 +150,7 @@ fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
 
 fn make_containers(
     planned: Vec<PlannedListener>,
+    listeners: &ListenerRegistry,
     beans: &Arc<Beans>,
     clients: &Clients,
     escalate: &mpsc::Sender<String>,
@@ -167,6 +169,7 @@ fn make_containers(
             handler: handler.into(),
             runtime: Handle::current(),
             log: log.cloned(),
+            events: listeners.event_bus().of(descriptor.id),
         };
         containers.push(Arc::new(Container::new(spec, escalate.clone())));
     }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::committer::CommitPlan;
+use super::events::{EventSender, ListenerEventKind};
 use super::lanes::{Handler, LaneShared};
 use super::room::Room;
 use super::settlements::Settlements;
@@ -31,6 +32,8 @@ pub(crate) struct ConsumerOptions {
     pub(crate) map_bytes_max: usize,
     /// After what time the first open record of a partition counts as stuck; zero is never.
     pub(crate) stuck_after: Duration,
+    /// After what time without records a consumer is told to be idle; zero is never.
+    pub(crate) idle_event_interval: Duration,
     pub(crate) poll_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) commit_timeout: Duration,
@@ -62,6 +65,7 @@ pub(crate) struct ConsumerShared {
     pub(crate) metrics: ConsumerMetrics,
     /// Told whenever the view changes.
     pub(crate) changed: Arc<Notify>,
+    pub(crate) events: EventSender,
     pub(crate) state: ConsumerState,
 }
 
@@ -243,6 +247,7 @@ impl ConsumerShared {
 
     fn connected(&self) {
         info!(listener = %self.listener, "a broker answers again");
+        self.events.send(|| ListenerEventKind::Reconnected { consumer: self.index });
         self.update(|view| view.disconnected_since = None);
     }
 
@@ -274,6 +279,7 @@ impl ConsumerShared {
 
     fn disconnected(&self) {
         warn!(listener = %self.listener, "no broker can be reached; trying on");
+        self.events.send(|| ListenerEventKind::Disconnected { consumer: self.index });
         self.update(|view| view.disconnected_since = Some(Instant::now()));
     }
 

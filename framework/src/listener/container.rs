@@ -21,6 +21,7 @@ use super::committer::CommitPlan;
 use super::consumer_state::{
     ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase, StuckRecord,
 };
+use super::events::{EventSender, ListenerEventKind};
 use super::handler_threads::HandlerThreads;
 use super::key_lane::Permits;
 use super::lanes::{Handler, LaneMetrics, LaneShared};
@@ -89,6 +90,7 @@ pub(crate) struct ListenerSpec {
     pub(crate) runtime: Handle,
     /// Where the poll threads log, if not where everybody does.
     pub(crate) log: Option<Dispatch>,
+    pub(crate) events: EventSender,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -399,6 +401,7 @@ impl Worker {
             room,
             map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
             stuck_after: consumer.stuck_after.get(),
+            idle_event_interval: consumer.idle_event_interval.get(),
             poll_timeout: consumer.poll_timeout.get(),
             drain_timeout: consumer.drain_timeout.get(),
             commit_timeout: consumer.commit_timeout.get(),
@@ -415,6 +418,7 @@ impl Worker {
             runtime: self.spec.runtime.clone(),
             metrics: ConsumerMetrics::of(&settings.id, index),
             changed: Arc::clone(&self.changed),
+            events: self.spec.events.clone(),
             state: ConsumerState::default(),
         }
     }
@@ -429,12 +433,15 @@ impl Worker {
         match self.budget.failed(Instant::now()) {
             Restart::After(delay) => {
                 warn!(consumer = index, reason, retry_in = ?delay, "consumer failed; it will be started again");
+                self.tell_failure(index, &reason, Some(delay));
                 self.restarts.push((index, Instant::now() + delay));
             }
             Restart::GiveUp => {
                 error!(consumer = index, reason, "consumer failed too often; the listener gives up");
+                self.tell_failure(index, &reason, None);
                 self.stop_all().await;
                 self.enter(ListenerState::Failed(reason.clone()));
+                self.spec.events.send(|| ListenerEventKind::Failed { reason: reason.clone() });
                 if self.spec.settings.supervision.escalation == crate::config::model::Escalation::Exit {
                     let message = format!("listener `{}` failed: {reason}", self.spec.settings.id);
                     // A full channel means that the application is stopping for another listener already.
@@ -442,6 +449,11 @@ impl Worker {
                 }
             }
         }
+    }
+
+    fn tell_failure(&self, consumer: u16, reason: &str, retry_in: Option<Duration>) {
+        let reason = || reason.to_owned();
+        self.spec.events.send(|| ListenerEventKind::ConsumerFailed { consumer, reason: reason(), retry_in });
     }
 
     fn restart_due(&mut self) {
@@ -514,7 +526,8 @@ impl Worker {
                 return false;
             }
             info!(from = %state, to = %next, "listener state");
-            *state = next;
+            let from = std::mem::replace(state, next.clone());
+            self.spec.events.send(|| ListenerEventKind::StateChanged { from, to: next });
             true
         });
     }

@@ -9,13 +9,15 @@
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
 //! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run handlers in order and [`key_lane`] by key,
 //! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
-//! consumer, [`container`] owns the poll threads.
+//! consumer, [`container`] owns the poll threads, and [`events`] tells of them.
 
 mod answers;
 mod committer;
 mod consumer_state;
 mod container;
+mod events;
 mod handler_threads;
+mod idle;
 mod kept;
 mod key_lane;
 mod key_queues;
@@ -37,6 +39,8 @@ pub(crate) use answers::Answer;
 pub use consumer_state::StuckRecord;
 pub use container::ListenerState;
 pub(crate) use container::{Container, ListenerSpec};
+pub(crate) use events::EventSender;
+pub use events::{ListenerEvent, ListenerEventKind, ListenerEvents, MissedEvents};
 pub(crate) use lanes::LaneControl;
 pub use lanes::{Handler, batch_handler, record_handler};
 pub use offset_map::{OffsetMap, OffsetMapError};

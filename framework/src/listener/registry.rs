@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::consumer_state::StuckRecord;
 use super::container::{Container, ListenerState};
+use super::events::{EventBus, ListenerEvents};
 use crate::config::model::ListenerSettings;
 use crate::handler::Location;
 
@@ -27,6 +28,7 @@ use crate::handler::Location;
 pub struct ListenerRegistry {
     /// Set once: handlers may hold the registry, so it exists before they do.
     containers: OnceLock<Vec<Arc<Container>>>,
+    events: EventBus,
 }
 
 /// What is known of one listener at one moment.
@@ -70,6 +72,10 @@ impl ListenerRegistry {
     pub(crate) fn set_containers(&self, containers: Vec<Arc<Container>>) {
         let first = self.containers.set(containers).is_ok();
         debug_assert!(first, "registry: filled once");
+    }
+
+    pub(crate) fn event_bus(&self) -> &EventBus {
+        &self.events
     }
 
     pub(crate) fn containers(&self) -> &[Arc<Container>] {
@@ -128,6 +134,17 @@ impl ListenerRegistry {
     /// Watches a listener's state.
     pub fn watch(&self, id: &str) -> Result<watch::Receiver<ListenerState>, UnknownListener> {
         Ok(self.find(id)?.state.clone())
+    }
+
+    /// The events of all listeners, from now on. A bean or a job may ask for them before any listener has started.
+    pub fn events(&self) -> ListenerEvents {
+        self.events.receive(None)
+    }
+
+    /// The events of one listener, from now on.
+    pub fn events_of(&self, id: &str) -> Result<ListenerEvents, UnknownListener> {
+        self.find(id)?;
+        Ok(self.events.receive(Some(id)))
     }
 
     fn find(&self, id: &str) -> Result<&Arc<Container>, UnknownListener> {

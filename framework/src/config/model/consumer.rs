@@ -86,6 +86,9 @@ pub struct ConsumerProperties {
     /// How long a record may be open while everything in front of it in its partition is done, before the log and
     /// health name it as stuck; `0s` is never. Default 5 min.
     pub stuck_after: TimeSpan,
+    /// After what time without a record, and how often from then on, a consumer tells that it is idle, as an event;
+    /// `0s` is never. Default `0s`.
+    pub idle_event_interval: TimeSpan,
     /// How much metadata the broker keeps with a commit, its `offset.metadata.max.bytes`: with `ordering: key` and
     /// `none`, what is done beyond the committed offset is written there. Default 4 KiB.
     #[schemars(extend("x-minimum" = "64B", "x-maximum" = "1MiB"))]
@@ -136,6 +139,7 @@ impl Default for ConsumerProperties {
             max_in_flight: 4096,
             max_in_flight_bytes: DataSize::from_mib(64),
             stuck_after: TimeSpan::from_secs(300),
+            idle_event_interval: TimeSpan::from_secs(0),
             offset_metadata_max_bytes: DataSize::from_bytes(4096),
             concurrency: 1,
             drain_timeout: TimeSpan::from_secs(10),

@@ -17,6 +17,7 @@ impl Poller {
         }
         self.shared.metrics.received.increment(records.len() as u64);
         self.shared.records_arrived();
+        self.note_busy();
         let mut open: Vec<(Slot, Vec<Stored>)> = Vec::new();
         let mut current: Option<((usize, i32), Option<usize>)> = None;
         for record in records.drain(..) {

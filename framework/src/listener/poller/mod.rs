@@ -13,6 +13,7 @@
 mod commit;
 mod deliver;
 mod start;
+mod telling;
 mod watching;
 
 use std::collections::{HashMap, VecDeque};
@@ -26,6 +27,8 @@ use tracing::{debug, info, warn};
 
 use super::committer::Committer;
 use super::consumer_state::{ConsumerShared, Control};
+use super::events::ListenerEventKind;
+use super::idle::Idle;
 use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
 use super::settlements::{LaneFailure, Reports, Settled, SettledBy};
@@ -85,12 +88,15 @@ pub(crate) struct Poller {
     chunks: HashMap<Slot, VecDeque<(i64, Weak<Chunk>)>>,
     watch: Watch,
     next_look: Duration,
+    idle: Idle,
     /// How long the text of an offset map may be; zero after the broker refused one.
     map_bytes_max: usize,
     /// The size of a record of the last poll, on average.
     record_bytes: u64,
     exit: Option<PollExit>,
     drained: bool,
+    /// What is given up now is lost.
+    is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
     /// The commit under way.
@@ -116,10 +122,12 @@ impl Poller {
             chunks: HashMap::new(),
             watch: Watch::default(),
             next_look: Duration::ZERO,
+            idle: Idle::new(shared.options.idle_event_interval),
             map_bytes_max: shared.options.map_bytes_max,
             record_bytes: 0,
             exit: None,
             drained: false,
+            is_losing: false,
             stalled_since: None,
             paused_by_user: false,
             commit_id: None,
@@ -189,6 +197,7 @@ impl Poller {
         let partitions: Vec<TopicPartition> = concerned.map(|(partition, _)| partition.clone()).collect();
         self.pause_or_resume(&partitions, paused);
         self.shared.set_paused(paused);
+        self.tell_paused(partitions, paused);
     }
 
     fn pause_or_resume(&self, partitions: &[TopicPartition], pause: bool) {
@@ -347,6 +356,7 @@ impl Poller {
         self.pause_or_resume(partitions, self.paused_by_user);
         let assigned = self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
         self.shared.set_assigned(assigned, self.paused_by_user);
+        self.tell(|consumer| ListenerEventKind::Assigned { consumer, partitions: partitions.to_vec() });
     }
 
     fn answer_revoke(&mut self, partitions: &[TopicPartition]) {
@@ -363,6 +373,7 @@ impl Poller {
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions revoked");
         self.shared
             .set_revoked(self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect());
+        self.tell_given_up(partitions.to_vec());
     }
 
     /// Frees what full lanes hold back: after a grace, pauses their partitions; resumes those that have room again.
@@ -411,6 +422,7 @@ impl Poller {
                 warn!(listener = %self.shared.listener, group = %self.shared.group, count = partitions.len(), "partitions lost: the membership is over");
                 self.shared.metrics.lost.increment(1);
                 self.rebalance.lost(partitions, now, &mut self.actions);
+                self.is_losing = true;
             }
             ConsumerEvent::Committed { id, result } if self.commit_id == Some(id) => {
                 self.commit_id = None;
@@ -425,6 +437,7 @@ impl Poller {
             _ => {}
         }
         self.carry_out();
+        self.is_losing = false;
     }
 
     fn client_error(&mut self, error: ClientError) {
@@ -449,6 +462,10 @@ impl Poller {
     fn close(mut self) -> PollExit {
         self.lanes.join();
         let deadline = self.shared.options.close_timeout;
+        let given_up = std::mem::take(&mut self.shared.view().assigned);
+        if !given_up.is_empty() {
+            self.tell_given_up(given_up);
+        }
         // Everything is drained: what the group still says has nobody left to concern.
         if let Err(error) = self.consumer.close(deadline, |_, _| {}) {
             warn!(listener = %self.shared.listener, %error, "the consumer was not closed in time");

@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::Poller;
 use crate::listener::consumer_state::StuckRecord;
+use crate::listener::events::ListenerEventKind;
 use crate::listener::tracker::Slot;
 use crate::listener::watch::Found;
 use crate::observe::names;
@@ -26,6 +27,7 @@ impl Poller {
         }
         let limit = self.shared.options.stuck_after;
         let interval = if limit.is_zero() { LOOK_INTERVAL } else { LOOK_INTERVAL.min(limit / 4) };
+        let interval = self.idle.look_interval().map_or(interval, |idle| interval.min(idle));
         self.next_look = now + interval.max(LOOK_INTERVAL_MIN);
 
         let mut stuck = Vec::new();
@@ -38,13 +40,16 @@ impl Poller {
             match look.found {
                 Found::Nothing => {}
                 Found::MovedOn(offset) => {
-                    let partition = self.partitions.get(&slot).map(ToString::to_string).unwrap_or_default();
-                    info!(listener = %self.shared.listener, partition, offset, "a stuck record is done");
+                    let Some(partition) = self.partitions.get(&slot).cloned() else { continue };
+                    info!(listener = %self.shared.listener, %partition, offset, "a stuck record is done");
+                    self.tell(|consumer| ListenerEventKind::NoLongerStuck { consumer, partition, offset });
                 }
                 Found::Stuck(offset) | Found::StillStuck(offset) => {
                     let Some(record) = self.stuck_record(slot, offset, look.age) else { continue };
                     if let Found::Stuck(_) = look.found {
                         warn!(listener = %self.shared.listener, group = %self.shared.group, "{record}");
+                        let told = || record.clone();
+                        self.tell(|consumer| ListenerEventKind::Stuck { consumer, record: told() });
                     }
                     stuck.push(record);
                 }
@@ -52,6 +57,11 @@ impl Poller {
         }
         self.shared.metrics.set_in_flight(in_flight, self.lanes.load().bytes);
         self.shared.set_stuck(stuck);
+        if in_flight == 0 {
+            self.note_nothing_to_do();
+        } else {
+            self.note_busy();
+        }
     }
 
     /// Forgets a partition that is given up.
