@@ -68,8 +68,9 @@ pub use handler::{
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
 pub use listener::{
-    ListenerEvent, ListenerEventKind, ListenerEvents, ListenerInfo, ListenerRegistry, ListenerState,
-    MissedEvents, OffsetMap, OffsetMapError, StuckRecord, UnknownListener,
+    ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
+    ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, SeekTo,
+    StuckRecord, UnknownListener,
 };
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;

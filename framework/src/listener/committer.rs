@@ -132,6 +132,13 @@ impl Committer {
         }
     }
 
+    /// What the tracker offers of this slot is to be committed, whatever the ack mode.
+    pub(crate) fn want(&mut self, slot: Slot) {
+        if let Some(pending) = self.slots.get_mut(&slot) {
+            pending.due = true;
+        }
+    }
+
     /// These slots are about to be given up: commit all that is settled in them.
     pub(crate) fn last_call(&mut self, slots: Vec<Slot>) {
         for slot in &slots {

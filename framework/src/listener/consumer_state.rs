@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use kafka_boot_client::{ClientError, ErrorKind, TopicPartition};
 use metrics::{Counter, Gauge, gauge};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::events::{EventSender, ListenerEventKind};
 use super::lanes::{Handler, LaneShared};
+use super::paused::PausedPartitions;
+use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::room::Room;
 use super::settlements::Settlements;
 use super::statistics::Statistics;
@@ -66,6 +68,9 @@ pub(crate) struct ConsumerShared {
     /// Told whenever the view changes.
     pub(crate) changed: Arc<Notify>,
     pub(crate) events: EventSender,
+    pub(crate) requests: RequestBox,
+    /// The partitions that somebody has paused.
+    pub(crate) paused: Arc<PausedPartitions>,
     pub(crate) state: ConsumerState,
 }
 
@@ -165,6 +170,15 @@ impl ConsumerShared {
         self.settlements.wake();
     }
 
+    /// Asks something of the poll thread, and waits for its answer.
+    pub(crate) async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.put(request(reply)).await?;
+        self.settlements.wake();
+        // A reply that is dropped is that of a poll thread that has ended.
+        answer.await.unwrap_or(Err(Refusal::NotAssigned))
+    }
+
     pub(crate) fn take_control(&self) -> Option<Control> {
         if self.state.control.load(Ordering::Relaxed) == 0 {
             return None;
@@ -179,7 +193,9 @@ impl ConsumerShared {
 
     /// Whether something waits for the poll thread, so that it must not go to sleep.
     pub(crate) fn has_news(&self) -> bool {
-        self.state.control.load(Ordering::Acquire) != 0 || !self.settlements.is_empty()
+        self.state.control.load(Ordering::Acquire) != 0
+            || !self.settlements.is_empty()
+            || !self.requests.is_empty()
     }
 
     pub(crate) fn view(&self) -> MutexGuard<'_, ConsumerView> {

@@ -25,7 +25,9 @@ use super::events::{EventSender, ListenerEventKind};
 use super::handler_threads::HandlerThreads;
 use super::key_lane::Permits;
 use super::lanes::{Handler, LaneMetrics, LaneShared};
+use super::paused::PausedPartitions;
 use super::poller::{PollExit, Poller};
+use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::room::Room;
 use super::settlements::Settlements;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
@@ -123,6 +125,8 @@ pub(crate) struct Container {
 #[derive(Default)]
 struct Views {
     consumers: Mutex<Vec<Arc<ConsumerShared>>>,
+    /// The partitions that somebody has paused.
+    paused: Arc<PausedPartitions>,
 }
 
 impl fmt::Debug for Views {
@@ -187,6 +191,23 @@ impl Container {
         self.send(Command::Stop(done)).await;
         // An error means that the container's task is gone, which is stopped as well.
         drop(wait.await);
+    }
+
+    /// Asks the consumer that has the partition.
+    pub(crate) async fn ask<T>(&self, request: impl Fn(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let consumers = self.views.consumers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for consumer in consumers {
+            match consumer.ask(&request).await {
+                Err(Refusal::NotAssigned) => {}
+                answer => return answer,
+            }
+        }
+        Err(Refusal::NotAssigned)
+    }
+
+    /// The partitions that somebody has paused.
+    pub(crate) fn paused(&self) -> &PausedPartitions {
+        &self.views.paused
     }
 
     /// Ends the container's task, once it is stopped.
@@ -419,6 +440,8 @@ impl Worker {
             metrics: ConsumerMetrics::of(&settings.id, index),
             changed: Arc::clone(&self.changed),
             events: self.spec.events.clone(),
+            requests: RequestBox::new(),
+            paused: Arc::clone(&self.views.paused),
             state: ConsumerState::default(),
         }
     }
@@ -551,8 +574,18 @@ impl Worker {
     }
 }
 
+/// Lets nobody wait for the answer of a poll thread that has ended, however it did.
+struct CloseRequests(Arc<ConsumerShared>);
+
+impl Drop for CloseRequests {
+    fn drop(&mut self) {
+        self.0.requests.close();
+    }
+}
+
 /// The poll thread's whole life.
 fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: &[String]) -> PollExit {
+    let _closing = CloseRequests(Arc::clone(&shared));
     let consumer = match Consumer::new(client) {
         Ok(consumer) => consumer,
         Err(error) => return PollExit::Client(error),

@@ -114,7 +114,7 @@ pub enum ListenerEventKind {
         /// The record.
         record: StuckRecord,
     },
-    /// A record that was stuck is done.
+    /// A record that was stuck is done. Not told if its partition is given up first, which is an event of its own.
     NoLongerStuck {
         /// The consumer.
         consumer: u16,

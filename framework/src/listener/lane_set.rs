@@ -254,6 +254,11 @@ impl LaneSet {
         lane.stopping
     }
 
+    /// Whether nothing of the slot is in hand any more.
+    pub(crate) fn has_ended(&self, slot: Slot) -> bool {
+        self.lanes.get(&slot).is_none_or(|lane| lane.join.is_none())
+    }
+
     /// Whether the slot's partition is paused because its lane is full.
     pub(crate) fn is_paused(&self, slot: Slot) -> bool {
         self.lanes.get(&slot).is_some_and(|lane| lane.paused)

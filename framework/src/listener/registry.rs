@@ -4,15 +4,18 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use kafka_boot_client::TopicPartition;
 use tokio::sync::watch;
 
 use super::consumer_state::StuckRecord;
 use super::container::{Container, ListenerState};
+use super::control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 use super::events::{EventBus, ListenerEvents};
+use super::requests::Request;
 use crate::config::model::ListenerSettings;
 use crate::handler::Location;
 
-/// The application's listeners, by id: look at them, start, stop, pause and resume them.
+/// The application's listeners, by id: look at them, start, stop, pause and resume them, move their positions, and be told what happens.
 ///
 /// ```no_run
 /// use kafka_boot::prelude::*;
@@ -45,6 +48,8 @@ pub struct ListenerInfo {
     pub settings: ListenerSettings,
     /// For each of its consumers, the partitions assigned to it as `topic-partition`. A consumer without any is idle.
     pub assigned: Vec<Vec<String>>,
+    /// The partitions that somebody has paused, as `topic-partition`, whether they are assigned now or not.
+    pub paused: Vec<String>,
     /// For how long no broker has been reachable, if none is.
     pub disconnected_for: Option<Duration>,
     /// Whether a commit has been unanswered for 10 s.
@@ -67,6 +72,12 @@ impl fmt::Display for UnknownListener {
 }
 
 impl std::error::Error for UnknownListener {}
+
+impl From<UnknownListener> for ListenerControlError {
+    fn from(unknown: UnknownListener) -> Self {
+        Self::new(ListenerControlErrorKind::UnknownListener, unknown.to_string())
+    }
+}
 
 impl ListenerRegistry {
     pub(crate) fn set_containers(&self, containers: Vec<Arc<Container>>) {
@@ -131,6 +142,76 @@ impl ListenerRegistry {
         Ok(())
     }
 
+    /// Pauses one partition: records already taken are finished, and no more are taken. It stays assigned, and it stays
+    /// paused until [`resume_partition`](Self::resume_partition), also if it goes to another member and comes back.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](ListenerControlErrorKind::NotAssigned) if no consumer of the listener in this process has it.
+    pub async fn pause_partition(
+        &self,
+        id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(), ListenerControlError> {
+        let partition = TopicPartition::new(topic, partition);
+        let pause = |reply| Request::PausePartition { partition: partition.clone(), reply };
+        let paused = self.find(id)?.ask(pause).await;
+        paused.map_err(|refusal| ListenerControlError::refused(id, &partition, refusal))
+    }
+
+    /// Resumes a partition that was paused by itself. While the whole listener is paused, that stays so.
+    pub async fn resume_partition(
+        &self,
+        id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<(), ListenerControlError> {
+        let partition = TopicPartition::new(topic, partition);
+        let container = self.find(id)?;
+        if container.paused().remove(&partition) {
+            // Where it is not assigned now, there is nothing to resume.
+            drop(
+                container.ask(|reply| Request::ResumePartition { partition: partition.clone(), reply }).await,
+            );
+        }
+        Ok(())
+    }
+
+    /// Goes on with a partition elsewhere, and returns the offset that is read next.
+    ///
+    /// The record in hand is finished first, for `drain-timeout` at most; what is buffered behind it is dropped. The new
+    /// position is committed, so a restart goes on from it as well. Returns when that is confirmed. A rebalance that
+    /// comes meanwhile goes first.
+    ///
+    /// # Errors
+    /// [`NotAssigned`](ListenerControlErrorKind::NotAssigned) if no consumer of the listener in this process has the
+    /// partition, or if the group takes it back meanwhile; [`OutOfRange`](ListenerControlErrorKind::OutOfRange) if it has
+    /// no such offset; [`Superseded`](ListenerControlErrorKind::Superseded) if a later seek of the partition takes its
+    /// place; [`NotCommitted`](ListenerControlErrorKind::NotCommitted) if the commit is not confirmed within
+    /// `commit-timeout`; [`Kafka`](ListenerControlErrorKind::Kafka) if the brokers could not be asked.
+    ///
+    /// ```no_run
+    /// use kafka_boot::{ListenerControlError, ListenerRegistry, SeekTo};
+    /// use std::time::Duration;
+    ///
+    /// async fn last_hour(listeners: &ListenerRegistry) -> Result<(), ListenerControlError> {
+    ///     listeners.seek("consume", "orders", 0, SeekTo::ago(Duration::from_secs(3600))).await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub async fn seek(
+        &self,
+        id: &str,
+        topic: &str,
+        partition: i32,
+        to: SeekTo,
+    ) -> Result<i64, ListenerControlError> {
+        let partition = TopicPartition::new(topic, partition);
+        let seek = |reply| Request::Seek { partition: partition.clone(), to, reply };
+        let sought = self.find(id)?.ask(seek).await;
+        sought.map_err(|refusal| ListenerControlError::refused(id, &partition, refusal))
+    }
+
     /// Watches a listener's state.
     pub fn watch(&self, id: &str) -> Result<watch::Receiver<ListenerState>, UnknownListener> {
         Ok(self.find(id)?.state.clone())
@@ -180,6 +261,7 @@ fn info(container: &Container) -> ListenerInfo {
         at: spec.at,
         settings: spec.settings.clone(),
         assigned: view.assigned.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
+        paused: container.paused().all().iter().map(ToString::to_string).collect(),
         disconnected_for: view.disconnected_since.map(|since| since.elapsed()),
         commit_overdue: view.commit_overdue,
         stuck: view.stuck,

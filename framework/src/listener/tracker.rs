@@ -92,6 +92,21 @@ impl Tracker {
         debug_assert!(previous.is_none(), "tracker: a slot is never reused");
     }
 
+    /// Lets an assignment begin at an offset that is to be committed before anything of it is settled. Before anything
+    /// is delivered.
+    pub(crate) fn start_at(&mut self, slot: Slot, offset: i64) {
+        if let Some(partition) = self.slots.get_mut(&slot) {
+            debug_assert!(partition.delivered.is_none(), "tracker: a start precedes the first record");
+            partition.committable = Some(offset);
+        }
+    }
+
+    /// The highest offset of an assignment that the broker confirmed, or, without [`start_at`](Self::start_at), the first
+    /// one that was delivered.
+    pub(crate) fn confirmed(&self, slot: Slot) -> Option<i64> {
+        self.slots.get(&slot)?.committed
+    }
+
     /// Forgets an assignment; whatever is reported of it later is dropped.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.slots.remove(&slot);
@@ -321,6 +336,21 @@ mod tests {
         let tracker = delivered(&[5, 6, 7]);
         assert_eq!(committable(&tracker, SLOT), None);
         assert_eq!(tracker.in_flight(SLOT), 3);
+    }
+
+    #[test]
+    fn an_assignment_that_starts_somewhere_offers_that_until_it_is_confirmed() {
+        let mut tracker = Tracker::default();
+        tracker.assign(SLOT);
+        tracker.start_at(SLOT, 3);
+        let start = tracker.offer(SLOT, false).unwrap();
+        assert_eq!((start.offset, tracker.confirmed(SLOT)), (3, None));
+        tracker.deliver(SLOT, sized([5, 6]));
+        assert_eq!(committable(&tracker, SLOT), Some(3), "what is delivered is not settled");
+        tracker.committed(start);
+        assert_eq!((committable(&tracker, SLOT), tracker.confirmed(SLOT)), (None, Some(3)));
+        tracker.settle(SLOT, 5, 5);
+        assert_eq!(committable(&tracker, SLOT), Some(6));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
 
 mod commit;
+mod control;
 mod deliver;
 mod start;
 mod telling;
@@ -99,6 +100,8 @@ pub(crate) struct Poller {
     is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
+    seeks: Vec<control::Seeking>,
+    confirming: Vec<control::Confirming>,
     /// The commit under way.
     commit_id: Option<CommitId>,
     warned_of_commit: bool,
@@ -130,6 +133,8 @@ impl Poller {
             is_losing: false,
             stalled_since: None,
             paused_by_user: false,
+            seeks: Vec::new(),
+            confirming: Vec::new(),
             commit_id: None,
             warned_of_commit: false,
             reports: Reports::default(),
@@ -178,6 +183,7 @@ impl Poller {
 
     /// Carries out what the container asked for.
     fn obey(&mut self) {
+        self.serve_requests();
         let Some(control) = self.shared.take_control() else { return };
         match control {
             Control::Stop => self.begin_drain(PollExit::Stopped),
@@ -191,9 +197,11 @@ impl Poller {
             return;
         }
         self.paused_by_user = paused;
-        // What is paused because its lane is full stays so until there is room.
-        let concerned =
-            self.rebalance.partitions().filter(|(_, slot)| paused || !self.lanes.is_paused(*slot));
+        // What is paused because its lane is full, or by itself, stays so.
+        let concerned = self
+            .rebalance
+            .partitions()
+            .filter(|(partition, slot)| paused || !self.lanes.is_paused(*slot) && !self.is_held(partition));
         let partitions: Vec<TopicPartition> = concerned.map(|(partition, _)| partition.clone()).collect();
         self.pause_or_resume(&partitions, paused);
         self.shared.set_paused(paused);
@@ -257,6 +265,7 @@ impl Poller {
             self.rebalance.committed(now, &mut self.actions);
         }
         self.carry_out();
+        self.advance_seeks();
         let overdue = self.committer.is_in_flight() && now > self.committer.sent_at() + COMMIT_WARN_AFTER;
         if overdue && !self.warned_of_commit {
             warn!(listener = %self.shared.listener, group = %self.shared.group, "a commit is unanswered for 10 s");
@@ -353,7 +362,10 @@ impl Poller {
         let names: Vec<String> = partitions.iter().map(ToString::to_string).collect();
         info!(listener = %self.shared.listener, group = %self.shared.group, consumer = self.shared.index, partitions = ?names, "partitions assigned");
         // librdkafka keeps its pause across assignments: a partition that was paused when it was given up would stay so.
-        self.pause_or_resume(partitions, self.paused_by_user);
+        let (held, free): (Vec<_>, Vec<_>) =
+            partitions.iter().cloned().partition(|partition| self.is_held(partition));
+        self.pause_or_resume(&held, true);
+        self.pause_or_resume(&free, false);
         let assigned = self.rebalance.partitions().map(|(partition, _)| partition.clone()).collect();
         self.shared.set_assigned(assigned, self.paused_by_user);
         self.tell(|consumer| ListenerEventKind::Assigned { consumer, partitions: partitions.to_vec() });
@@ -385,8 +397,9 @@ impl Poller {
             debug!(listener = %self.shared.listener, partitions = full.len(), "lanes full: partitions paused");
             self.pause_or_resume(&full, true);
         }
-        let free = self.lanes.take_to_resume(&self.tracker);
-        if !free.is_empty() && !self.paused_by_user {
+        let mut free = self.lanes.take_to_resume(&self.tracker);
+        if !free.is_empty() {
+            free.retain(|partition| !self.is_held(partition));
             self.pause_or_resume(&free, false);
         }
     }
@@ -403,8 +416,12 @@ impl Poller {
             return None;
         }
         let now = self.now();
-        let deadlines =
-            [self.rebalance.next_deadline(), self.committer.next_deadline(), Some(self.next_look)];
+        let deadlines = [
+            self.rebalance.next_deadline(),
+            self.committer.next_deadline(),
+            Some(self.next_look),
+            self.next_seek_deadline(),
+        ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
         Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))
     }
