@@ -2,7 +2,8 @@
 //!
 //! A position is moved only when nothing of its partition is in hand: the lane finishes the record that it is at, as
 //! for a revocation, what is buffered behind it is dropped, and the partition gets a new slot. So a result that comes
-//! too late changes nothing, and two records of one partition are never handled at the same time.
+//! too late changes nothing, and no record of the new position is handled beside one of the old, unless that one takes
+//! longer than `drain-timeout`.
 //!
 //! A revocation or a loss that comes meanwhile goes first: the slot is then no longer the partition's, which ends the
 //! move.
