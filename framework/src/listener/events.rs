@@ -265,14 +265,14 @@ impl Mailbox {
 
     fn poll(&self, context: &mut Context<'_>) -> Poll<Option<Result<ListenerEvent, MissedEvents>>> {
         self.receiver.register(context.waker());
-        let mut content = self.lock();
-        if content.missed > 0 {
-            let count = std::mem::take(&mut content.missed);
+        let mut inbox = self.lock();
+        if inbox.missed > 0 {
+            let count = std::mem::take(&mut inbox.missed);
             return Poll::Ready(Some(Err(MissedEvents { count })));
         }
-        match content.events.pop_front() {
+        match inbox.events.pop_front() {
             Some(event) => Poll::Ready(Some(Ok(event))),
-            None if content.is_closed => Poll::Ready(None),
+            None if inbox.is_closed => Poll::Ready(None),
             None => Poll::Pending,
         }
     }

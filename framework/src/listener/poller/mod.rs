@@ -74,6 +74,7 @@ impl std::fmt::Display for PollExit {
 }
 
 /// One consumer at work.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub(crate) struct Poller {
     shared: Arc<ConsumerShared>,
     consumer: Consumer,

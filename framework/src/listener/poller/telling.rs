@@ -13,17 +13,23 @@ impl Poller {
 
     /// Partitions are given up, or lost.
     pub(super) fn tell_given_up(&self, partitions: Vec<TopicPartition>) {
-        self.tell(|consumer| match self.is_losing {
-            true => ListenerEventKind::Lost { consumer, partitions },
-            false => ListenerEventKind::Revoked { consumer, partitions },
+        self.tell(|consumer| {
+            if self.is_losing {
+                ListenerEventKind::Lost { consumer, partitions }
+            } else {
+                ListenerEventKind::Revoked { consumer, partitions }
+            }
         });
     }
 
     /// Partitions are paused, or resumed, because somebody asked for that.
     pub(super) fn tell_paused(&self, partitions: Vec<TopicPartition>, paused: bool) {
-        self.tell(|consumer| match paused {
-            true => ListenerEventKind::Paused { consumer, partitions },
-            false => ListenerEventKind::Resumed { consumer, partitions },
+        self.tell(|consumer| {
+            if paused {
+                ListenerEventKind::Paused { consumer, partitions }
+            } else {
+                ListenerEventKind::Resumed { consumer, partitions }
+            }
         });
     }
 
