@@ -28,12 +28,13 @@ use super::answers::{Answer, Answers};
 use super::handler_threads::HandlerThreads;
 use super::kept::Rest;
 use super::key_lane::{KeyLane, Permits};
+use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::{ExtractError, HandlerError};
-use crate::handler::{AckTarget, Outcome};
+use crate::handler::{AckTarget, HandlerResult};
 use crate::policy::{Decision, ErrorPolicy, Fault};
 use crate::record::{BatchView, Chunk, RecordView};
 
@@ -56,7 +57,7 @@ pub trait Handler: Send + Sync {
 pub fn record_handler<F, Fut>(call: F) -> Box<dyn Handler>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     Box::new(RecordHandler { call })
 }
@@ -66,7 +67,7 @@ where
 pub fn batch_handler<F, Fut>(call: F) -> Box<dyn Handler>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     Box::new(BatchHandler { call })
 }
@@ -82,7 +83,7 @@ struct BatchHandler<F> {
 impl<F, Fut> Handler for RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -116,7 +117,7 @@ where
 impl<F, Fut> RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
+    Fut: Future<Output = HandlerResult> + Send,
 {
     /// Handles one record to its end.
     async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
@@ -129,7 +130,8 @@ where
         }
         let mut attempt = 1;
         loop {
-            let view = RecordView::new(chunk, index, attempt, ack.as_ref());
+            let delivery = lane.shared.policy.delivery(attempt);
+            let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
             let outcome = lane.attempt(|| (self.call)(&view)).await;
             if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
                 return lane.turn(offset);
@@ -137,6 +139,10 @@ where
             let goes_on = match lane.conclude(outcome, attempt, offset).await {
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
+                Conclusion::Leaves(fault) => {
+                    lane.hand_over(chunk, index..index + 1, &fault, attempt).await
+                        && lane.skipped(offset, offset).await
+                }
                 Conclusion::Again => {
                     attempt += 1;
                     continue;
@@ -151,7 +157,7 @@ where
 impl<F, Fut> Handler for BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
+    Fut: Future<Output = HandlerResult> + Send,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -176,7 +182,7 @@ where
 impl<F, Fut> BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
+    Fut: Future<Output = HandlerResult> + Send,
 {
     /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
     async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
@@ -201,7 +207,8 @@ where
         {
             return flow;
         }
-        let view = BatchView::new(chunk, part.from..part.to, part.attempt, ack.as_ref());
+        let delivery = lane.shared.policy.delivery(part.attempt);
+        let view = BatchView::new(chunk, part.from..part.to, &delivery, ack.as_ref());
         let outcome = lane.attempt(|| (self.call)(&view)).await;
         if ack.is_some() && lane.is_answered(&outcome, first, last) {
             return lane.turn(last);
@@ -223,10 +230,14 @@ where
             _ => {}
         }
         let first = offset(part.from);
+        let at_fault = if named.is_some() { part.from + 1 } else { part.to };
         let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
             Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
-            Conclusion::Skipped if named.is_some() => (part.from + 1, lane.skipped(first, first).await),
-            Conclusion::Skipped => (part.to, lane.skipped(first, last).await),
+            Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
+            Conclusion::Leaves(fault) => {
+                let is_taken = lane.hand_over(chunk, part.from..at_fault, &fault, part.attempt).await;
+                (at_fault, is_taken && lane.skipped(first, offset(at_fault - 1)).await)
+            }
             Conclusion::Again => {
                 part.attempt += 1;
                 return Flow::Next;
@@ -262,6 +273,8 @@ pub(crate) struct LaneShared {
     pub(crate) listener: String,
     pub(crate) settlements: Arc<Settlements>,
     pub(crate) policy: ErrorPolicy,
+    /// Where records go that could not be handled.
+    pub(crate) recovery: Recovery,
     pub(crate) ordering: RecordOrder,
     pub(crate) ack: AckMode,
     /// Whether each record waits for its own commit before the next one of its lane, or of its key, starts.
@@ -376,6 +389,8 @@ enum Conclusion {
     Handled,
     /// The policy counts it as done, whether it was acknowledged or not: nobody else would ever do it.
     Skipped,
+    /// It goes to another topic, and is done when that has it.
+    Leaves(Fault),
     Again,
     End,
 }
@@ -561,7 +576,7 @@ impl Lane {
     /// Extracts the arguments and runs the handler once; a panic of either is an error like any other.
     async fn attempt<Fut>(&mut self, call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<(), Fault>
     where
-        Fut: Future<Output = Outcome> + Send,
+        Fut: Future<Output = HandlerResult> + Send,
     {
         let future = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(future)) => future,
@@ -611,22 +626,40 @@ impl Lane {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
-                self.shared.retrying.fetch_add(1, Ordering::Relaxed);
-                let goes_on = self.interruptible_sleep(delay).await;
-                self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-                if goes_on { Conclusion::Again } else { Conclusion::End }
+                if self.wait_for_retry(delay).await { Conclusion::Again } else { Conclusion::End }
             }
+            Decision::DeadLetter if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
                 Conclusion::Skipped
             }
-            Decision::Stop => {
+            Decision::Stop | Decision::DeadLetter => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.end.failure = Some(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
                 Conclusion::End
             }
         }
+    }
+
+    pub(super) fn shared(&self) -> Arc<LaneShared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Waits out a backoff; `false` if the lane is told to stop meanwhile.
+    pub(super) async fn wait_for_retry(&self, delay: Duration) -> bool {
+        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+        let goes_on = self.interruptible_sleep(delay).await;
+        self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+        goes_on
+    }
+
+    /// Returns when the lane has been told to stop for this long.
+    pub(super) async fn told_to_stop_for(&self, grace: Duration) {
+        while !self.is_stopping() {
+            self.control.changed.notified().await;
+        }
+        tokio::time::sleep(grace).await;
     }
 
     /// Sleeps unless the lane is told to stop; `false` if it was.

@@ -11,6 +11,7 @@ use super::consumer_state::StuckRecord;
 use super::container::{Container, ListenerState};
 use super::control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 use super::events::{EventBus, ListenerEvents};
+use super::recovery::WaitingRecord;
 use super::requests::Request;
 use crate::config::model::ListenerSettings;
 use crate::handler::Location;
@@ -56,6 +57,8 @@ pub struct ListenerInfo {
     pub commit_overdue: bool,
     /// Records that hold up their partitions for longer than `stuck-after`.
     pub stuck: Vec<StuckRecord>,
+    /// Records that could not be handled, and that the topic they are to go to does not take.
+    pub waiting: Vec<WaitingRecord>,
 }
 
 /// There is no listener of that id.
@@ -265,5 +268,6 @@ fn info(container: &Container) -> ListenerInfo {
         disconnected_for: view.disconnected_since.map(|since| since.elapsed()),
         commit_overdue: view.commit_overdue,
         stuck: view.stuck,
+        waiting: view.waiting,
     }
 }

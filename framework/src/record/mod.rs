@@ -15,4 +15,5 @@ pub use headers::Headers;
 pub use kafka_boot_client::Timestamp;
 pub use payload::{FromPayload, Json, Key, Payload, PayloadError};
 pub use received::{Record, RecordMeta};
+pub(crate) use view::Delivery;
 pub use view::{BatchView, RecordView};

@@ -7,6 +7,7 @@
 mod admin;
 mod application;
 mod consumer;
+mod dead_letter;
 mod error;
 mod kafka;
 mod listener;
@@ -24,6 +25,7 @@ pub use consumer::{
     AckMode, AssignmentStrategy, AutoOffsetReset, CommitMode, ConsumerProperties, GroupProtocol,
     IsolationLevel,
 };
+pub use dead_letter::{DeadLetterPartition, DeadLetterProperties};
 pub use error::{
     ErrorProperties, Escalation, Exhausted, RestartBackoff, RetryBackoff, SupervisionProperties,
 };
