@@ -58,6 +58,11 @@ impl HandlerError {
         self.source.as_ref()
     }
 
+    /// What stands for a handler that did not return in time.
+    pub(crate) fn timed_out(limit: std::time::Duration) -> Self {
+        Self::msg(format!("the handler did not return within {limit:?}, its `handler-timeout`"))
+    }
+
     /// The error with its causes, outermost first, joined by `: `.
     pub fn chain(&self) -> String {
         let mut text = self.source.to_string();

@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     Zone,
     /// librdkafka's own settings.
     Properties,
+    /// Partitions by topic.
+    Partitions,
     /// The path of a configuration section.
     Prefix,
     /// The path of a function, which the expansion calls.
@@ -84,7 +86,8 @@ impl Setting {
 pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -> Option<Setting> {
     let checked = match (&key.kind, value) {
         (Kind::Topics, Value::List(topics)) => return check_topics(context, key, name, topics),
-        (Kind::Properties, Value::Map(entries)) => return check_properties(context, entries),
+        (Kind::Properties, Value::Map(entries)) => return check_map(context, entries, property_name),
+        (Kind::Partitions, Value::Map(entries)) => return check_map(context, entries, topic_or_placeholder),
         (Kind::Function, Value::Path(_)) => return Some(Setting::Item),
         (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
         _ => Err(wrong_type(key)),
@@ -106,7 +109,7 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
 
 fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
     match (kind, literal) {
-        (Kind::Topics | Kind::Properties | Kind::Function, _) => Err(wrong_type(key)),
+        (Kind::Topics | Kind::Properties | Kind::Partitions | Kind::Function, _) => Err(wrong_type(key)),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
         (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
             count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
@@ -144,7 +147,12 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
         Kind::Duration { zero } => text::duration(name, *zero, text)?,
         Kind::Cron => cron::check(text)?,
         Kind::Zone => text::zone(text)?,
-        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties | Kind::Function => {
+        Kind::Count { .. }
+        | Kind::Switch
+        | Kind::Topics
+        | Kind::Properties
+        | Kind::Partitions
+        | Kind::Function => {
             return Err(wrong_type(key));
         }
     }
@@ -179,28 +187,43 @@ fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -
     Some(Setting::List(names))
 }
 
-fn check_properties(context: &Context, entries: &[(LitStr, LitStr)]) -> Option<Setting> {
-    let mut properties: Vec<(String, String)> = Vec::new();
+/// Checks a table of texts, whose names are judged by `check_name`.
+fn check_map(
+    context: &Context,
+    entries: &[(LitStr, LitStr)],
+    check_name: fn(&str) -> Result<(), String>,
+) -> Option<Setting> {
+    let mut checked: Vec<(String, String)> = Vec::new();
     for (key, value) in entries {
         let name = key.value();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            context.error_on(
-                key,
-                "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`",
-            );
+        if let Err(message) = check_name(&name) {
+            context.error_on(key, message);
             return None;
         }
-        if properties.iter().any(|(other, _)| *other == name) {
-            context.error_on(key, format!("property `{name}` is given twice; keep one of them"));
+        if checked.iter().any(|(other, _)| *other == name) {
+            context.error_on(key, format!("`{name}` is given twice; keep one of them"));
             return None;
         }
         if let Err(message) = text::has_placeholder(&value.value()) {
             context.error_on(value, message);
             return None;
         }
-        properties.push((name, value.value()));
+        checked.push((name, value.value()));
     }
-    Some(Setting::Map(properties))
+    Some(Setting::Map(checked))
+}
+
+fn topic_or_placeholder(name: &str) -> Result<(), String> {
+    if text::has_placeholder(name)? { Ok(()) } else { text::topic(name) }
+}
+
+fn property_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(
+            "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`".to_owned()
+        );
+    }
+    Ok(())
 }
 
 fn check_choice(key: &str, text: &str, choices: &'static [&'static str]) -> Result<(), String> {
@@ -239,7 +262,7 @@ fn wrong_type(key: &Key) -> String {
         Kind::Count { .. } => "an integer or a placeholder",
         Kind::Switch => "`true`, `false` or a placeholder",
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
-        Kind::Properties => "a table of strings",
+        Kind::Properties | Kind::Partitions => "a table of strings",
         Kind::Function => "the path of a function",
     };
     format!("`{}` takes {expected}, as in `{}`", key.name, key.example)

@@ -20,7 +20,7 @@ pub enum HealthStatus {
     Up,
     /// Not working by intent: starting, or shutting down.
     OutOfService,
-    /// A listener failed, waits to be started again, cannot reach a broker, or has a record that is stuck.
+    /// A listener failed, waits to be started again, cannot reach a broker, has a record that is stuck, or an open circuit.
     Down,
 }
 
@@ -139,6 +139,10 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
             let others = info.stuck.len() - 1;
             let more = if others > 0 { format!(", and {others} more") } else { String::new() };
             (HealthStatus::Down, Some(format!("{first}{more}")))
+        }
+        ListenerState::CircuitOpen => {
+            let circuit = info.open_circuit.as_ref();
+            (HealthStatus::Down, Some(circuit.map_or_else(|| "circuit open".to_owned(), ToString::to_string)))
         }
         ListenerState::Starting => {
             (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))
