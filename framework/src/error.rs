@@ -142,6 +142,11 @@ impl HandlerError {
         std::iter::successors(Some(first), |error| StdError::source(*error))
     }
 
+    /// What stands for a handler that did not return in time.
+    pub(crate) fn timed_out(limit: std::time::Duration) -> Self {
+        Self::msg(format!("the handler did not return within {limit:?}, its `handler-timeout`"))
+    }
+
     /// The error with its causes, outermost first, joined by `: `.
     pub fn chain(&self) -> String {
         let texts: Vec<String> = self.causes().map(ToString::to_string).collect();

@@ -70,8 +70,8 @@ pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, 
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
-    ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, SeekTo,
-    StuckRecord, UnknownListener, WaitingRecord,
+    ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,
+    SeekTo, StuckRecord, UnknownListener, WaitingRecord,
 };
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;

@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Zone,
     /// librdkafka's own settings.
     Properties,
+    /// Partitions by topic.
+    Partitions,
     /// The path of a configuration section.
     Prefix,
     /// The path of a function, which the expansion calls.
@@ -107,7 +109,8 @@ impl Setting {
 pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -> Option<Setting> {
     let checked = match (&key.kind, value) {
         (Kind::Topics, Value::List(topics)) => return check_topics(context, key, name, topics),
-        (Kind::Properties, Value::Map(entries)) => return check_properties(context, entries),
+        (Kind::Properties, Value::Map(entries)) => return check_map(context, entries, property_name),
+        (Kind::Partitions, Value::Map(entries)) => return check_map(context, entries, topic_or_placeholder),
         (Kind::Function, Value::Path(_)) => return Some(Setting::Item),
         (Kind::Types, Value::Types(types)) => check_types(key, types),
         (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
@@ -130,9 +133,15 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
 
 fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
     match (kind, literal) {
-        (Kind::Topics | Kind::Properties | Kind::Function | Kind::Types | Kind::Group(_), _) => {
-            Err(wrong_type(key))
-        }
+        (
+            Kind::Topics
+            | Kind::Properties
+            | Kind::Partitions
+            | Kind::Function
+            | Kind::Types
+            | Kind::Group(_),
+            _,
+        ) => Err(wrong_type(key)),
         (Kind::Fraction, Lit::Float(number)) if !negative => check_fraction(key, number.base10_digits()),
         (Kind::Fraction, Lit::Int(number)) if !negative => check_fraction(key, number.base10_digits()),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
@@ -181,6 +190,7 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
         | Kind::Switch
         | Kind::Topics
         | Kind::Properties
+        | Kind::Partitions
         | Kind::Function
         | Kind::Backoff
         | Kind::Types
@@ -217,28 +227,43 @@ fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -
     Some(Setting::List(names))
 }
 
-fn check_properties(context: &Context, entries: &[(LitStr, LitStr)]) -> Option<Setting> {
-    let mut properties: Vec<(String, String)> = Vec::new();
+/// Checks a table of texts, whose names are judged by `check_name`.
+fn check_map(
+    context: &Context,
+    entries: &[(LitStr, LitStr)],
+    check_name: fn(&str) -> Result<(), String>,
+) -> Option<Setting> {
+    let mut checked: Vec<(String, String)> = Vec::new();
     for (key, value) in entries {
         let name = key.value();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            context.error_on(
-                key,
-                "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`",
-            );
+        if let Err(message) = check_name(&name) {
+            context.error_on(key, message);
             return None;
         }
-        if properties.iter().any(|(other, _)| *other == name) {
-            context.error_on(key, format!("property `{name}` is given twice; keep one of them"));
+        if checked.iter().any(|(other, _)| *other == name) {
+            context.error_on(key, format!("`{name}` is given twice; keep one of them"));
             return None;
         }
         if let Err(message) = text::has_placeholder(&value.value()) {
             context.error_on(value, message);
             return None;
         }
-        properties.push((name, value.value()));
+        checked.push((name, value.value()));
     }
-    Some(Setting::Map(properties))
+    Some(Setting::Map(checked))
+}
+
+fn topic_or_placeholder(name: &str) -> Result<(), String> {
+    if text::has_placeholder(name)? { Ok(()) } else { text::topic(name) }
+}
+
+fn property_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(
+            "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`".to_owned()
+        );
+    }
+    Ok(())
 }
 
 fn check_types(key: &Key, types: &[Type]) -> Result<Setting, String> {
@@ -301,7 +326,7 @@ fn wrong_type(key: &Key) -> String {
         Kind::Count { .. } => "an integer or a placeholder",
         Kind::Switch => "`true`, `false` or a placeholder",
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
-        Kind::Properties => "a table of strings",
+        Kind::Properties | Kind::Partitions => "a table of strings",
         Kind::Function => "the path of a function",
         Kind::Fraction => "a number from 0 to 1",
         Kind::Backoff => "a string of waits",

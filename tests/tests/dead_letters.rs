@@ -175,11 +175,12 @@ fn assert_letter(letter: &Consumed, topic: &str, id: &str) {
 async fn committed(admin: &Admin, topic: &str, wanted: &[(i32, i64)]) {
     eventually_async(DEADLINE, "what is settled to be committed", async || {
         let offsets = admin.list_group_offsets(topic, None).await.unwrap();
-        let found: Vec<(i32, i64)> = offsets
+        let mut found: Vec<(i32, i64)> = offsets
             .into_iter()
             .map(|(found, _)| (found.partition.partition, found.offset))
             .filter(|(_, offset)| *offset >= 0)
             .collect();
+        found.sort_unstable();
         if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await;

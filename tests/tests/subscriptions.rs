@@ -10,6 +10,7 @@ use kafka_boot::config::LoadOptions;
 use kafka_boot::prelude::*;
 use kafka_boot::{Ended, RunningApp, StartErrorKind, listeners};
 use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::observer::look;
 use kafka_boot_tests::produce::Seeding;
 use kafka_boot_tests::seed::unique_name;
 use kafka_boot_tests::service::options;
@@ -102,4 +103,101 @@ async fn a_pattern_that_is_none_does_not_start() {
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.to_string().contains("kafka.listeners.matching.topic-pattern"), "{error}");
     }
+}
+
+#[kafka_listener(id = "chosen", partitions("${test.prefix}" = "${test.partitions}"), group = "${test.prefix}")]
+async fn chosen(meta: RecordMeta, seen: Bean<Arc<Seen>>) {
+    seen.0.lock().unwrap().insert((meta.partition().to_string(), meta.offset()));
+}
+
+/// Sixty records in six partitions.
+fn six_partitions(kafka: &Kafka, topic: &str) {
+    kafka.create_topic(topic, 6).unwrap();
+    Seeding::new(topic, 60).keys(1_000).produce(kafka.bootstrap_servers()).unwrap();
+}
+
+fn until_seen<'a>(seen: &'a Seen, wanted: &'a BTreeSet<(String, i64)>) -> impl Future<Output = ()> + 'a {
+    eventually_async(DEADLINE, "the records of the partitions", move || async move {
+        let seen = seen.0.lock().unwrap();
+        if *seen == *wanted { Ok(()) } else { Err(format!("{seen:?}, not {wanted:?}")) }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_are_assigned_by_hand_are_read_from_where_it_says() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("chosen");
+    six_partitions(kafka, &topic);
+    let ends: Vec<i64> =
+        look(kafka.bootstrap_servers(), &topic, &topic, 6).unwrap().iter().map(|s| s.end).collect();
+    let all = |partition: i32, from: i64| {
+        let end = ends[usize::try_from(partition).unwrap()];
+        (from..end).map(move |offset| (partition.to_string(), offset))
+    };
+    // No record of the fifth is that young.
+    let lists = "--test.partitions=0-1, 2@1, 3@end, 4@beginning, 5@2100-01-01T00:00:00Z";
+    let wanted: BTreeSet<_> = all(0, 0).chain(all(1, 0)).chain(all(2, 1)).chain(all(4, 0)).collect();
+    let again: BTreeSet<_> = all(2, 1).chain(all(4, 0)).collect();
+    for (concurrency, wanted) in [(1, &wanted), (3, &again), (8, &again)] {
+        // What starts at the committed offset has been read by the first one; the others start where they say each time.
+        let seen = Arc::new(Seen::default());
+        let mut options =
+            options(kafka, [format!("kafka.listeners.chosen.concurrency={concurrency}").as_str()]);
+        options.arguments.push(lists.into());
+        let app =
+            app(App::new().listeners(listeners![chosen]), &topic, &seen, options).start().await.unwrap();
+        until_seen(&seen, wanted).await;
+        let registry = app.listeners();
+        let assigned = registry.get("chosen").unwrap().assigned;
+        assert_eq!(assigned.len(), concurrency);
+        assert_eq!(assigned.iter().map(Vec::len).sum::<usize>(), 6, "{assigned:?}");
+        let error = registry.set_concurrency("chosen", 2).await.unwrap_err();
+        assert!(error.to_string().contains("assigned by hand"), "{error}");
+        assert_eq!(app.stop().await, Ended::Clean);
+        let committed = look(kafka.bootstrap_servers(), &topic, &topic, 6).unwrap();
+        for sample in committed.iter().filter(|sample| sample.partition != 3 && sample.partition != 5) {
+            assert_eq!(sample.committed.unwrap_or(0), sample.end, "partition {}", sample.partition);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_assigned_by_hand_and_a_group_with_members_do_not_go_together() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("both");
+    six_partitions(kafka, &topic);
+    let seen = Arc::new(Seen::default());
+    let more = [format!("kafka.listeners.several.topics={topic}")];
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let member = start(kafka, App::new().listeners(listeners![several]), &topic, &seen, &more).await;
+    eventually_async(DEADLINE, "the member to have its partitions", || async {
+        let assigned = member.listeners().get("several").unwrap().assigned;
+        if assigned.concat().len() == 6 { Ok(()) } else { Err(format!("{assigned:?}")) }
+    })
+    .await;
+
+    let mut options = options(kafka, ["kafka.supervision.restarts=0"]);
+    options.arguments.push("--test.partitions=0@beginning, 1@beginning, 2@beginning".to_owned());
+    let app = app(App::new().listeners(listeners![chosen]), &topic, &seen, options).start().await.unwrap();
+    let ended = tokio::time::timeout(DEADLINE, app.run()).await.unwrap();
+    let Ended::Failed(reason) = ended else { panic!("{ended:?}") };
+    assert!(reason.contains(&format!("group `{topic}` has members")), "{reason}");
+    assert_eq!(member.stop().await, Ended::Clean);
+}
+
+#[tokio::test]
+async fn partitions_that_are_none_are_an_error_at_the_start() {
+    let options = LoadOptions {
+        arguments: vec!["--test.partitions=0-3@start".into()],
+        own_sections: vec!["test".to_owned()],
+        ..LoadOptions::default()
+    };
+    let seen = Arc::new(Seen::default());
+    let error =
+        app(App::new().listeners(listeners![chosen]), "orders", &seen, options).start().await.unwrap_err();
+    assert_eq!(error.kind(), StartErrorKind::Configuration);
+    assert!(
+        error.to_string().contains("`start` is no place to start at; expected partitions such as"),
+        "{error}"
+    );
 }

@@ -9,10 +9,8 @@ use crate::error::{StartError, StartErrorKind};
 use crate::handler::{
     Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
 };
+use crate::listener::HANDLER_THREADS_MAX;
 use crate::schedule::CronPlan;
-
-/// How many threads a listener's plain `fn` may be run on at once.
-const HANDLER_THREADS_MAX: u32 = 1024;
 
 /// One listener with its settings.
 pub(super) struct PlannedListener {

@@ -95,7 +95,13 @@ impl Settings {
         let path = format!("kafka.listeners.{id}");
         let overrides = self.inner.tree.at(&["kafka", "listeners", id]);
         let schema = SchemaNode::definition("ListenerOverrides");
-        let own = self.own_keys(attributes, overrides, &path, schema, &[&["topics", "topic-pattern"]])?;
+        let own = self.own_keys(
+            attributes,
+            overrides,
+            &path,
+            schema,
+            &[&["topics", "topic-pattern", "partitions"]],
+        )?;
 
         let mut errors = ConfigErrors::default();
         let mut effective = self.consumer_base(&own, &path)?;
@@ -121,7 +127,12 @@ impl Settings {
         errors.into_result(ListenerSettings {
             id: id.to_owned(),
             cluster: listener.cluster,
-            topics: listener.topics,
+            topics: if listener.partitions.is_empty() {
+                listener.topics
+            } else {
+                listener.partitions.keys().cloned().collect()
+            },
+            partitions: listener.partitions,
             topic_pattern: listener.topic_pattern.as_deref().map(pattern::anchored),
             ordering: listener.ordering,
             consumer,
@@ -269,8 +280,14 @@ impl Settings {
                 }
             }
             Kind::Map(entries) => {
-                for (key, node) in entries {
+                for (key, node) in entries.iter_mut() {
                     self.resolve_attribute(node, &join(path, key), errors);
+                }
+                // Topics are names as well as values.
+                for (key, node) in std::mem::take(entries) {
+                    let mut name = Node::scalar(&key, place.clone());
+                    self.resolve_attribute(&mut name, path, errors);
+                    entries.insert(name.as_scalar().map_or(key, str::to_owned), node);
                 }
             }
         }

@@ -170,6 +170,13 @@ impl ConsumerShared {
         self.settlements.wake();
     }
 
+    /// Tells the poll thread something that has no answer.
+    pub(crate) async fn tell(&self, request: Request) {
+        // An error means that the thread has ended, and takes no records any more.
+        drop(self.requests.put(request).await);
+        self.settlements.wake();
+    }
+
     /// Asks something of the poll thread, and waits for its answer.
     pub(crate) async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::key_queues::Entry;
 use super::recovery::{Leaving, Recovery};
-use super::running::{Panic, Running};
+use super::running::{Panic, Running, Started};
 use crate::policy::RecoverError;
 
 type Answer = Result<String, RecoverError>;
@@ -42,11 +42,13 @@ impl HandOvers {
     /// Tries to write a record where it is to go; the answer, if it is there at once.
     pub(super) fn send(&mut self, entry: Entry, recovery: &Recovery) -> Option<Answer> {
         let leaving = self.leaving.get(&entry.index())?;
-        let Some(answer) = self.running.start(entry, recovery.attempt(leaving)) else {
-            self.unanswered += 1;
-            return None;
-        };
-        answered(answer)
+        match self.running.start(entry, recovery.attempt(leaving)) {
+            Started::Finished(answer) => answered(answer),
+            Started::At(_) => {
+                self.unanswered += 1;
+                None
+            }
+        }
     }
 
     /// The answers that have come.

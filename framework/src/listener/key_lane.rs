@@ -19,8 +19,8 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -29,12 +29,14 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::answers::Answer;
+use super::gate::{Pass, Ticket, Until};
 use super::hand_overs::HandOvers;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
-use super::lanes::{EndReport, Handler, LaneControl, LaneShared, panicked};
-use super::running::{Panic, Running};
+use super::lanes::{EndReport, Handler, LaneControl, LaneShared, concluded, panicked};
+use super::running::{Panic, Running, Started};
 use super::settlements::LaneFailure;
+use super::time_limits::{AttemptId, TimeLimits};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
@@ -56,16 +58,39 @@ const NO_KEY: u64 = 0;
 #[derive(Debug)]
 pub(crate) struct Permits {
     semaphore: Semaphore,
+    max: Mutex<usize>,
+    /// How many are to be kept back when they are given back.
+    owed: AtomicUsize,
     /// How many lanes wait for one.
     waiting: AtomicUsize,
 }
 
 impl Permits {
     pub(crate) fn new(max: usize) -> Self {
-        Self { semaphore: Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0) }
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            semaphore: Semaphore::new(max),
+            max: Mutex::new(max),
+            owed: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+        }
     }
 
-    fn try_take(&self) -> bool {
+    /// Changes how many there are. Where there are fewer then, those that are taken are kept back as they are given back.
+    pub(crate) fn resize(&self, max: usize) {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        let mut current = self.max.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *current, max);
+        if max >= before {
+            self.give_back(max - before);
+        } else {
+            let too_many = before - max;
+            let kept_back = self.semaphore.forget_permits(too_many);
+            self.owed.fetch_add(too_many - kept_back, Ordering::AcqRel);
+        }
+    }
+
+    pub(super) fn try_take(&self) -> bool {
         match self.semaphore.try_acquire() {
             Ok(permit) => {
                 permit.forget();
@@ -84,10 +109,17 @@ impl Permits {
         drop(waiting);
     }
 
-    fn give_back(&self, count: usize) {
-        if count > 0 {
-            self.semaphore.add_permits(count);
+    pub(super) fn give_back(&self, count: usize) {
+        if count == 0 {
+            return;
         }
+        let mut left = count;
+        if self.owed.load(Ordering::Relaxed) > 0 {
+            let pay = |owed: usize| Some(owed - owed.min(count));
+            let owed = self.owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).unwrap_or_default();
+            left -= owed.min(count);
+        }
+        self.semaphore.add_permits(left);
     }
 
     fn is_wanted(&self) -> bool {
@@ -127,6 +159,13 @@ struct OpenChunk {
     is_again: bool,
 }
 
+/// The future of an attempt that has begun and not ended.
+#[derive(Debug)]
+struct AtWork {
+    attempt: AttemptId,
+    place: usize,
+}
+
 /// What a lane with manual acknowledgement knows beside that.
 #[derive(Debug, Default)]
 struct Manual {
@@ -146,11 +185,27 @@ struct Attempt {
     due: Option<Instant>,
 }
 
+/// What lanes know that limit their handlers in time, or call them through a gate.
+#[derive(Debug, Default)]
+struct Guarded {
+    /// Attempts at work, by entry.
+    at_work: HashMap<Entry, AtWork>,
+    limits: TimeLimits,
+    /// The permissions that attempts at work have.
+    tickets: HashMap<Entry, Ticket>,
+    /// A permission for the next one.
+    ticket: Option<Ticket>,
+    /// What is waited for before the next one may start.
+    until: Option<Until>,
+}
+
 /// One such lane, as its handler sees it.
 #[doc(hidden)]
 pub struct KeyLane {
     shared: Arc<LaneShared>,
     control: Arc<LaneControl>,
+    pass: Pass,
+    guarded: Guarded,
     slot: Slot,
     partition: String,
     chunks: mpsc::Receiver<Arc<Chunk>>,
@@ -216,6 +271,8 @@ impl KeyLane {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         Self {
             manual: shared.ack.is_manual().then(Manual::default),
+            pass: Pass::new(&shared.gate),
+            guarded: Guarded::default(),
             shared,
             control,
             slot,
@@ -270,6 +327,7 @@ impl KeyLane {
         loop {
             self.now = Instant::now();
             self.take_in();
+            self.end_overdue(&mut running);
             let polled = running.poll_woken(TURN_MAX, |entry, outcome| self.ended(entry, outcome));
             self.take_answers();
             let started = self.start_ready(&mut running, &make);
@@ -441,14 +499,20 @@ impl KeyLane {
             self.release_idle();
         }
         let mut started = 0;
+        self.guarded.until = None;
         while started < TURN_MAX && self.queues.has_ready() && !self.is_ending() {
-            if self.granted_permits > 0 {
-                self.granted_permits -= 1;
-            } else if self.idle_permits > 0 {
-                self.idle_permits -= 1;
-            } else if !self.shared.permits.try_take() {
+            if self.idle_permits == 0 {
+                if self.granted_permits > 0 {
+                    self.granted_permits -= 1;
+                } else if !self.shared.permits.try_take() {
+                    break;
+                }
+                self.idle_permits += 1;
+            }
+            if self.pass.is_guarded() && !self.is_admitted() {
                 break;
             }
+            self.idle_permits -= 1;
             self.at_work += 1;
             started += 1;
             let Some(entry) = self.queues.start() else { break };
@@ -460,17 +524,56 @@ impl KeyLane {
             }
             match self.begin(entry, make) {
                 Ok(future) => {
-                    if let Some(outcome) = running.start(entry, future) {
-                        self.ended(entry, outcome);
+                    let ticket = self.guarded.ticket.take();
+                    self.guarded.tickets.extend(ticket.map(|ticket| (entry, ticket)));
+                    match running.start(entry, future) {
+                        Started::Finished(outcome) => self.ended(entry, outcome),
+                        Started::At(place) => self.limit(entry, place),
                     }
                 }
                 Err(fault) => self.concluded(entry, Err(fault)),
             }
         }
+        // With nothing to start, a permission is another lane's.
+        self.guarded.ticket = None;
         // A lane that ends has no use for what it was granted.
         self.idle_permits += std::mem::take(&mut self.granted_permits);
         self.release_idle();
         started
+    }
+
+    /// Whether there is a permission for the next attempt; if not, says what is waited for.
+    fn is_admitted(&mut self) -> bool {
+        if self.guarded.ticket.is_none() {
+            match self.pass.ask(1, self.now) {
+                Ok(ticket) => self.guarded.ticket = Some(ticket),
+                Err(until) => self.guarded.until = Some(until),
+            }
+        }
+        self.guarded.ticket.is_some()
+    }
+
+    /// Limits the time of an attempt that waits.
+    fn limit(&mut self, entry: Entry, place: usize) {
+        if let Some(limit) = self.shared.handler_timeout {
+            let attempt = self.guarded.limits.begin(entry, self.now, limit);
+            self.guarded.at_work.insert(entry, AtWork { attempt, place });
+        }
+    }
+
+    /// Ends attempts whose time is up.
+    fn end_overdue<F: Future<Output = HandlerResult>>(&mut self, running: &mut Running<F, Entry>) {
+        let Some(limit) = self.shared.handler_timeout else { return };
+        loop {
+            let Guarded { limits, at_work, .. } = &mut self.guarded;
+            let Some(entry) = limits.take_due(self.now, |entry, id| is_at_work(at_work, entry, id)) else {
+                return;
+            };
+            let Some(AtWork { place, .. }) = at_work.remove(&entry) else { return };
+            self.shared.metrics.timed_out.increment(1);
+            running.end(place);
+            self.ended(entry, Ok(Err(HandlerError::timed_out(limit))));
+        }
     }
 
     /// Extracts the arguments and calls the handler; a panic of that is an error like any other.
@@ -504,11 +607,12 @@ impl KeyLane {
     }
 
     fn ended(&mut self, entry: Entry, outcome: Result<HandlerResult, Panic>) {
-        let outcome = match outcome {
-            Ok(outcome) => outcome.map_err(Fault::Handler),
-            Err(panic) => Err(panicked(panic.as_ref())),
-        };
-        self.concluded(entry, outcome);
+        let outcome = outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())));
+        if self.shared.handler_timeout.is_some() {
+            self.guarded.at_work.remove(&entry);
+        }
+        let ticket = if self.guarded.tickets.is_empty() { None } else { self.guarded.tickets.remove(&entry) };
+        self.concluded(entry, concluded(ticket, outcome));
     }
 
     /// Decides what follows an attempt that has ended.
@@ -540,6 +644,15 @@ impl KeyLane {
         let (chunk, index) = self.record(entry);
         let offset = chunk.records[index].offset();
         let (listener, partition) = (&self.shared.listener, &self.partition);
+        if let Some(count) = self.shared.threads_left_behind() {
+            return self.fail(LaneFailure::left_behind(offset, attempt, count, fault));
+        }
+        if let Fault::Outage(error) = &fault {
+            info!(%listener, %partition, offset, attempt, %error, "attempt failed while the circuit is open: it does not count");
+            self.shared.metrics.retried.increment(1);
+            // It goes first as soon as the circuit lets it.
+            return self.queues.again(entry);
+        }
         match self.shared.policy.decide(&fault, attempt) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
@@ -700,7 +813,10 @@ impl KeyLane {
         let is_ending = self.is_ending();
         let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
         let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
-        let next_due = next_retry.into_iter().chain(boundary).min();
+        let Guarded { limits, at_work, until, .. } = &mut self.guarded;
+        let limit = limits.next_due(|entry, id| is_at_work(at_work, entry, id));
+        let until = until.filter(|_| !is_ending);
+        let next_due = next_retry.into_iter().chain(boundary).chain(limit).min();
         let due = async {
             match next_due {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -719,7 +835,8 @@ impl KeyLane {
             () = self.control.changed() => return,
             () = woken => return,
             () = answered => return,
-            () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending => {
+            () = self.pass.until(until.unwrap_or(Until::Change)), if until.is_some() => return,
+            () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending && until.is_none() => {
                 self.granted_permits += 1;
                 return;
             }
@@ -731,6 +848,10 @@ impl KeyLane {
             None => self.is_closed = true,
         }
     }
+}
+
+fn is_at_work(at_work: &HashMap<Entry, AtWork>, entry: Entry, attempt: AttemptId) -> bool {
+    at_work.get(&entry).is_some_and(|at| at.attempt == attempt)
 }
 
 #[cfg(test)]

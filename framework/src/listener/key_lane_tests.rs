@@ -8,6 +8,7 @@ use metrics::{Counter, Histogram};
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
+use super::super::gate::Gate;
 use super::super::handler_threads::HandlerThreads;
 use super::super::lanes::{LaneMetrics, record_handler};
 use super::super::recovery::Recovery;
@@ -79,12 +80,15 @@ impl Setup {
             ack: self.ack,
             wait_for_commit: self.wait_for_commit,
             blocking: self.blocking,
+            gate: Gate::open(),
+            handler_timeout: None,
             permits: Permits::new(self.at_work_max),
             threads: HandlerThreads::new(Handle::current(), "test".to_owned(), self.at_work_max),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics {
                 handled: Counter::noop(),
                 failed: Counter::noop(),
+                timed_out: Counter::noop(),
                 retried: Counter::noop(),
                 skipped: Counter::noop(),
                 nacked: Counter::noop(),

@@ -94,6 +94,16 @@ impl LaneSet {
         }
     }
 
+    /// How much may be taken in.
+    pub(crate) fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Takes in more from now on, or less.
+    pub(crate) fn resize(&mut self, room: Room) {
+        self.room = room;
+    }
+
     pub(crate) fn start(&mut self, slot: Slot, partition: &TopicPartition) {
         self.ending.retain(|lane| !lane.is_finished());
         let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS_MAX);
@@ -127,7 +137,7 @@ impl LaneSet {
         run: impl Future<Output = ()> + Send + 'static,
         partition: &TopicPartition,
     ) -> Option<LaneJoin> {
-        if !self.shared.blocking {
+        if !self.shared.blocking || self.shared.is_on_threads() {
             return Some(LaneJoin::Task(self.runtime.spawn(run)));
         }
         let runtime = self.runtime.clone();

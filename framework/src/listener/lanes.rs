@@ -12,10 +12,10 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::answers::{Answer, Answers};
+use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::kept::Rest;
 use super::key_lane::{KeyLane, Permits};
@@ -117,7 +118,7 @@ where
 impl<F, Fut> RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     /// Handles one record to its end.
     async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
@@ -132,7 +133,11 @@ where
         loop {
             let delivery = lane.shared.policy.delivery(attempt);
             let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
-            let outcome = lane.attempt(|| (self.call)(&view)).await;
+            let outcome = match begin(|| (self.call)(&view)) {
+                Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
+                Ok(handler) => lane.attempt(handler, 1).await,
+                Err(fault) => Err(fault),
+            };
             if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
                 return lane.turn(offset);
             }
@@ -143,8 +148,8 @@ where
                     lane.hand_over(chunk, index..index + 1, &fault, attempt).await
                         && lane.skipped(offset, offset).await
                 }
-                Conclusion::Again => {
-                    attempt += 1;
+                Conclusion::Again { counts } => {
+                    attempt += u32::from(counts);
                     continue;
                 }
                 Conclusion::End => false,
@@ -157,7 +162,7 @@ where
 impl<F, Fut> Handler for BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -182,7 +187,7 @@ where
 impl<F, Fut> BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
     async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
@@ -209,7 +214,12 @@ where
         }
         let delivery = lane.shared.policy.delivery(part.attempt);
         let view = BatchView::new(chunk, part.from..part.to, &delivery, ack.as_ref());
-        let outcome = lane.attempt(|| (self.call)(&view)).await;
+        let records = part.to - part.from;
+        let outcome = match begin(|| (self.call)(&view)) {
+            Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), records).await,
+            Ok(handler) => lane.attempt(handler, records).await,
+            Err(fault) => Err(fault),
+        };
         if ack.is_some() && lane.is_answered(&outcome, first, last) {
             return lane.turn(last);
         }
@@ -238,8 +248,8 @@ where
                 let is_taken = lane.hand_over(chunk, part.from..at_fault, &fault, part.attempt).await;
                 (at_fault, is_taken && lane.skipped(first, offset(at_fault - 1)).await)
             }
-            Conclusion::Again => {
-                part.attempt += 1;
+            Conclusion::Again { counts } => {
+                part.attempt += u32::from(counts);
                 return Flow::Next;
             }
             Conclusion::End => return Flow::End,
@@ -280,9 +290,13 @@ pub(crate) struct LaneShared {
     /// Whether each record waits for its own commit before the next one of its lane, or of its key, starts.
     pub(crate) wait_for_commit: bool,
     pub(crate) blocking: bool,
+    /// What is passed before the handler is called.
+    pub(crate) gate: Arc<Gate>,
+    /// How long one attempt may take.
+    pub(crate) handler_timeout: Option<Duration>,
     /// How many handlers may be at work; without order by partition only.
     pub(crate) permits: Permits,
-    /// Where plain `fn` handlers run; without order by partition only.
+    /// Where plain `fn` handlers run; without order by partition, or with a time limit.
     pub(crate) threads: HandlerThreads,
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
@@ -293,11 +307,25 @@ pub(crate) struct LaneShared {
 pub(crate) struct LaneMetrics {
     pub(crate) handled: Counter,
     pub(crate) failed: Counter,
+    pub(crate) timed_out: Counter,
     pub(crate) retried: Counter,
     pub(crate) skipped: Counter,
     pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
     pub(crate) seconds: Histogram,
+}
+
+impl LaneShared {
+    /// Whether handlers in order run on threads of their own, which a lane can leave behind: plain functions with a time
+    /// limit.
+    pub(crate) fn is_on_threads(&self) -> bool {
+        self.blocking && self.handler_timeout.is_some()
+    }
+
+    /// How many handlers have been left behind, if they are too many to go on.
+    pub(super) fn threads_left_behind(&self) -> Option<usize> {
+        if self.is_on_threads() { self.threads.too_many_left_behind() } else { None }
+    }
 }
 
 impl std::fmt::Debug for LaneMetrics {
@@ -368,6 +396,7 @@ impl LaneControl {
 pub struct Lane {
     shared: Arc<LaneShared>,
     control: Arc<LaneControl>,
+    pass: Pass,
     slot: Slot,
     partition: String,
     chunks: mpsc::Receiver<Arc<Chunk>>,
@@ -391,7 +420,10 @@ enum Conclusion {
     Skipped,
     /// It goes to another topic, and is done when that has it.
     Leaves(Fault),
-    Again,
+    /// Another attempt, unless this one does not count.
+    Again {
+        counts: bool,
+    },
     End,
 }
 
@@ -416,6 +448,7 @@ impl Lane {
         let now = Instant::now();
         Self {
             redelivery: shared.ack.is_manual().then(Redelivery::default),
+            pass: Pass::new(&shared.gate),
             shared,
             control,
             slot,
@@ -573,18 +606,30 @@ impl Lane {
         })
     }
 
-    /// Extracts the arguments and runs the handler once; a panic of either is an error like any other.
-    async fn attempt<Fut>(&mut self, call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<(), Fault>
+    fn is_on_threads(&self) -> bool {
+        self.shared.is_on_threads()
+    }
+
+    /// A handler on a thread of its own, which goes on there if the lane does not wait for it any more.
+    fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
+    where
+        Fut: Future<Output = HandlerResult> + Send + 'static,
+    {
+        self.shared.threads.run(handler).boxed()
+    }
+
+    /// Runs the handler once over so many records; a panic is an error like any other.
+    async fn attempt<Fut>(&mut self, handler: Fut, records: usize) -> Result<(), Fault>
     where
         Fut: Future<Output = HandlerResult> + Send,
     {
-        let future = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(future)) => future,
-            Ok(Err(error)) => return Err(Fault::Extract(error)),
-            Err(payload) => return Err(panicked(payload.as_ref())),
+        let ticket = if self.pass.is_guarded() {
+            Some(self.admitted(records).await.ok_or(Fault::Interrupted)?)
+        } else {
+            None
         };
-        let mut future = pin!(AssertUnwindSafe(future).catch_unwind());
-        let at_once = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
+        let mut future = pin!(Some(AssertUnwindSafe(handler).catch_unwind()));
+        let at_once = poll_fn(|context| Poll::Ready(poll_some(future.as_mut(), context))).await;
         let outcome = match at_once {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
@@ -592,16 +637,50 @@ impl Lane {
                 self.report_progress(true);
                 self.record_measured();
                 let started = Instant::now();
-                let outcome = future.await;
+                let rest = poll_fn(|context| poll_some(future.as_mut(), context));
+                let outcome = match self.shared.handler_timeout {
+                    None => rest.await,
+                    Some(limit) => match tokio::time::timeout(limit, rest).await {
+                        Ok(outcome) => outcome,
+                        Err(_) => Ok(Err(self.timed_out(limit, || future.set(None)))),
+                    },
+                };
                 self.shared.metrics.seconds.record(started.elapsed());
                 self.chunk_started = Instant::now();
                 outcome
             }
         };
-        match outcome {
-            Ok(result) => result.map_err(Fault::Handler),
-            Err(payload) => Err(panicked(payload.as_ref())),
+        let outcome = outcome.unwrap_or_else(|payload| Err(HandlerError::from_panic(payload.as_ref())));
+        concluded(ticket, outcome)
+    }
+
+    /// Waits until the handler may be called; `None` if the lane is to stop instead.
+    async fn admitted(&mut self, records: usize) -> Option<Ticket> {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let mut has_reported = false;
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let until = match self.pass.ask(records, tokio::time::Instant::now()) {
+                Ok(ticket) => return Some(ticket),
+                Err(until) => until,
+            };
+            if !std::mem::replace(&mut has_reported, true) {
+                self.report_progress(true);
+            }
+            tokio::select! {
+                () = self.pass.until(until) => {}
+                () = self.control.changed.notified() => {}
+            }
         }
+    }
+
+    /// Ends an attempt that takes too long; ending it may panic, which says nothing more.
+    fn timed_out(&self, limit: Duration, end: impl FnOnce()) -> HandlerError {
+        self.shared.metrics.timed_out.increment(1);
+        drop(std::panic::catch_unwind(AssertUnwindSafe(end)));
+        HandlerError::timed_out(limit)
     }
 
     /// Decides what follows an attempt, and waits out the backoff if it is another one.
@@ -615,6 +694,9 @@ impl Lane {
             self.shared.metrics.filtered.increment(1);
             return Conclusion::Skipped;
         }
+        if matches!(fault, Fault::Interrupted) {
+            return Conclusion::End;
+        }
         self.shared.metrics.failed.increment(1);
         #[cfg(feature = "seeded-bugs")]
         if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
@@ -622,11 +704,24 @@ impl Lane {
         }
         self.report_progress(true);
         let (listener, partition) = (&self.shared.listener, &self.partition);
+        if let Some(count) = self.shared.threads_left_behind() {
+            self.end.failure = Some(LaneFailure::left_behind(offset, attempt, count, fault));
+            return Conclusion::End;
+        }
+        if let Fault::Outage(error) = &fault {
+            info!(%listener, %partition, offset, attempt, %error, "attempt failed while the circuit is open: it does not count");
+            self.shared.metrics.retried.increment(1);
+            return Conclusion::Again { counts: false };
+        }
         match self.shared.policy.decide(&fault, attempt) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
-                if self.wait_for_retry(delay).await { Conclusion::Again } else { Conclusion::End }
+                if self.wait_for_retry(delay).await {
+                    Conclusion::Again { counts: true }
+                } else {
+                    Conclusion::End
+                }
             }
             Decision::DeadLetter if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
             Decision::Skip => {
@@ -760,6 +855,32 @@ impl Lane {
     }
 }
 
+/// Extracts the arguments and makes the handler's future; a panic of that is an error like any other.
+fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
+    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+        Ok(made) => made.map_err(Fault::Extract),
+        Err(payload) => Err(panicked(payload.as_ref())),
+    }
+}
+
+/// Polls a future that is there until it has ended.
+fn poll_some<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
+}
+
+/// Tells the gate how a call went, and what that means for its record.
+pub(super) fn concluded(ticket: Option<Ticket>, outcome: HandlerResult) -> Result<(), Fault> {
+    let Some(ticket) = ticket else { return outcome.map_err(Fault::Handler) };
+    match outcome {
+        Ok(()) => {
+            ticket.succeeded();
+            Ok(())
+        }
+        Err(error) if ticket.failed(|| error.chain()) => Err(Fault::Handler(error)),
+        Err(error) => Err(Fault::Outage(error)),
+    }
+}
+
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Fault {
     Fault::Handler(HandlerError::from_panic(payload))
 }
@@ -786,3 +907,7 @@ impl Drop for EndReport {
 #[cfg(test)]
 #[path = "lanes_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod limits_tests;

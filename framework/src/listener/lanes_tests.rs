@@ -29,6 +29,7 @@ fn shared_with(
     let metrics = LaneMetrics {
         handled: Counter::noop(),
         failed: Counter::noop(),
+        timed_out: Counter::noop(),
         retried: Counter::noop(),
         skipped: Counter::noop(),
         nacked: Counter::noop(),
@@ -44,6 +45,8 @@ fn shared_with(
         ack,
         wait_for_commit: false,
         blocking: false,
+        gate: Gate::open(),
+        handler_timeout: None,
         permits: Permits::new(1),
         threads: HandlerThreads::new(tokio::runtime::Handle::current(), "test".to_owned(), 1),
         retrying: AtomicUsize::new(0),

@@ -12,6 +12,7 @@ use kafka_boot_client::Waker;
 
 use super::tracker::Slot;
 use crate::error::HandlerError;
+use crate::policy::Fault;
 
 /// The box. Shared by one consumer's poll thread, its lanes and their acknowledgements.
 pub(crate) struct Settlements {
@@ -70,6 +71,15 @@ pub(crate) struct LaneFailure {
     pub(crate) offset: i64,
     pub(crate) attempts: u32,
     pub(crate) error: HandlerError,
+}
+
+impl LaneFailure {
+    /// So many handlers have not returned that the listener cannot go on.
+    pub(crate) fn left_behind(offset: i64, attempts: u32, count: usize, fault: Fault) -> Self {
+        let error = fault.into_error();
+        let error = HandlerError::msg(format!("{count} handlers have not returned; the last one: {error}"));
+        Self { offset, attempts, error }
+    }
 }
 
 impl Settlements {

@@ -20,8 +20,8 @@ pub enum HealthStatus {
     Up,
     /// Not working by intent: starting, or shutting down.
     OutOfService,
-    /// A listener failed, waits to be started again, cannot reach a broker, has a record that is stuck, or one that
-    /// the topic of its dead letters does not take.
+    /// A listener failed, waits to be started again, cannot reach a broker, has a record that is stuck, one that the topic
+    /// of its dead letters does not take, or an open circuit.
     Down,
 }
 
@@ -141,6 +141,10 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
         }
         ListenerState::Running | ListenerState::Retrying if let Some(first) = info.stuck.first() => {
             (HealthStatus::Down, Some(with_others(first, info.stuck.len())))
+        }
+        ListenerState::CircuitOpen => {
+            let circuit = info.open_circuit.as_ref();
+            (HealthStatus::Down, Some(circuit.map_or_else(|| "circuit open".to_owned(), ToString::to_string)))
         }
         ListenerState::Starting => {
             (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))

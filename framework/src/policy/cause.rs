@@ -27,11 +27,13 @@ impl Cause {
     pub(crate) fn of(fault: &Fault) -> Self {
         let (type_name, is_key) = match fault {
             Fault::Extract(error) => (EXTRACT_TYPE, error.is_key()),
-            Fault::Handler(error) => (error.type_name(), false),
+            Fault::Handler(error) | Fault::Outage(error) => (error.type_name(), false),
+            Fault::Interrupted => ("interrupted", false),
         };
         let texts: Vec<String> = match fault {
             Fault::Extract(error) => vec![error.to_string()],
-            Fault::Handler(error) => error.causes().map(ToString::to_string).collect(),
+            Fault::Handler(error) | Fault::Outage(error) => error.causes().map(ToString::to_string).collect(),
+            Fault::Interrupted => vec![fault.to_string()],
         };
         let mut message = texts.first().cloned().unwrap_or_default();
         if let [_, .., root] = texts.as_slice() {

@@ -1,17 +1,21 @@
 //! What follows a failed attempt: one place for errors, panics and records that cannot be read.
 
 mod cause;
+mod circuit_breaker;
 mod classify;
 mod dead_letter;
 mod headers;
 mod outbox;
+mod rate_limit;
 mod recover;
 mod retry;
 
 pub(crate) use cause::Cause;
+pub(crate) use circuit_breaker::{Call, CircuitBreaker, CircuitState, Refused};
 pub use classify::ErrorType;
 pub(crate) use dead_letter::DeadLetters;
 pub(crate) use outbox::Outbox;
+pub(crate) use rate_limit::RateLimit;
 #[cfg(test)]
 pub(crate) use recover::fake;
 pub(crate) use recover::{HandOver, Recover, RecoverError};
@@ -32,8 +36,12 @@ use crate::record::Delivery;
 pub(crate) enum Fault {
     /// The record cannot be read: another attempt cannot help.
     Extract(ExtractError),
-    /// The handler returned an error, or panicked.
+    /// The handler returned an error, panicked, or took too long.
     Handler(HandlerError),
+    /// The same, while the circuit is open: that says nothing of the record, and is no attempt at it.
+    Outage(HandlerError),
+    /// The lane was told to stop before the handler was called.
+    Interrupted,
 }
 
 impl Fault {
@@ -41,7 +49,8 @@ impl Fault {
     pub(crate) fn index_in(&self, len: usize) -> Option<usize> {
         match self {
             Self::Extract(error) => error.index().filter(|index| *index < len),
-            Self::Handler(error) => BatchError::index_in(error, len),
+            Self::Handler(error) | Self::Outage(error) => BatchError::index_in(error, len),
+            Self::Interrupted => None,
         }
     }
 
@@ -53,7 +62,8 @@ impl Fault {
     pub(crate) fn into_error(self) -> HandlerError {
         match self {
             Self::Extract(error) => error.into(),
-            Self::Handler(error) => error,
+            Self::Handler(error) | Self::Outage(error) => error,
+            Self::Interrupted => HandlerError::msg("interrupted"),
         }
     }
 }
@@ -62,7 +72,8 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Extract(error) => error.fmt(f),
-            Self::Handler(error) => f.write_str(&error.chain()),
+            Self::Handler(error) | Self::Outage(error) => f.write_str(&error.chain()),
+            Self::Interrupted => f.write_str("interrupted"),
         }
     }
 }

@@ -28,8 +28,10 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
 }
 
 fn check_topics(context: &Context, listener: &Listener) {
-    let given: Vec<_> =
-        ["topic", "topics", "pattern"].into_iter().filter(|key| listener.entries.has(key)).collect();
+    let given: Vec<_> = ["topic", "topics", "pattern", "partitions"]
+        .into_iter()
+        .filter(|key| listener.entries.has(key))
+        .collect();
     match given.as_slice() {
         [] if !context.is_failed() => context.error_at(
             Span::call_site(),

@@ -14,6 +14,12 @@ const KEYS: &[Key] = &[
     Key { name: "topic", yaml: "topics", kind: Kind::Topic, example: "topic = \"orders\"" },
     Key { name: "topics", yaml: "topics", kind: Kind::Topics, example: "topics = [\"orders\", \"refunds\"]" },
     Key { name: "pattern", yaml: "topic-pattern", kind: Kind::Pattern, example: "pattern = \"orders-.*\"" },
+    Key {
+        name: "partitions",
+        yaml: "partitions",
+        kind: Kind::Partitions,
+        example: "partitions(\"orders\" = \"0-5, 7@beginning\")",
+    },
     Key { name: "group", yaml: "group-id", kind: Kind::Text, example: "group = \"billing\"" },
     Key { name: "id", yaml: "id", kind: Kind::Name, example: "id = \"orders\"" },
     Key {
@@ -63,6 +69,18 @@ const KEYS: &[Key] = &[
         yaml: "max-in-flight",
         kind: Kind::Count { max: 1_000_000 },
         example: "max_in_flight = 16",
+    },
+    Key {
+        name: "handler_timeout",
+        yaml: "handler-timeout",
+        kind: Kind::Duration { zero: true },
+        example: "handler_timeout = \"30s\"",
+    },
+    Key {
+        name: "rate_limit",
+        yaml: "rate-limit",
+        kind: Kind::Count { max: 1_000_000_000 },
+        example: "rate_limit = 100",
     },
     Key { name: "auto_startup", yaml: "auto-startup", kind: Kind::Switch, example: "auto_startup = false" },
     Key { name: "cluster", yaml: "cluster", kind: Kind::Text, example: "cluster = \"east\"" },

@@ -6,6 +6,7 @@
 
 mod admin;
 mod application;
+mod circuit_breaker;
 mod consumer;
 mod dead_letter;
 mod error;
@@ -21,6 +22,7 @@ pub use application::{
     AnsiMode, ApplicationProperties, LifecycleProperties, LogFormat, LogLevel, LoggingProperties,
     ProfileProperties,
 };
+pub use circuit_breaker::CircuitBreakerProperties;
 pub use consumer::{
     AckMode, AssignmentStrategy, AutoOffsetReset, CommitMode, ConsumerProperties, GroupProtocol,
     IsolationLevel,

@@ -10,6 +10,7 @@
 //!    the committed offset.
 //! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
 
+mod by_hand;
 mod commit;
 mod control;
 mod deliver;
@@ -101,6 +102,8 @@ pub(crate) struct Poller {
     is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
+    /// Where no group gives it partitions.
+    by_hand: Option<by_hand::ByHand>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -134,6 +137,7 @@ impl Poller {
             is_losing: false,
             stalled_since: None,
             paused_by_user: false,
+            by_hand: None,
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -150,6 +154,7 @@ impl Poller {
         let mut events = Vec::new();
         while !self.drained {
             self.obey();
+            self.assign_by_hand();
             self.absorb();
             self.lanes.dispatch(&self.tracker);
             self.act_on_time();
@@ -422,6 +427,7 @@ impl Poller {
             self.committer.next_deadline(),
             Some(self.next_look),
             self.next_seek_deadline(),
+            self.by_hand.as_ref().and_then(by_hand::ByHand::next_deadline),
         ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
         Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))
