@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{cluster, configs, groups, offsets, records, topics};
+use crate::commands::{cluster, configs, dlt, groups, offsets, records, topics};
 
 /// Topics, settings and the state of a Kafka cluster.
 #[derive(Debug, Parser)]
@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Records that are there
     #[command(subcommand)]
     Records(records::Command),
+    /// Dead letters: what nobody could handle
+    #[command(subcommand)]
+    Dlt(dlt::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),

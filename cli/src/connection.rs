@@ -15,13 +15,14 @@ use crate::error::CliError;
 /// The variable that names the active profiles.
 const PROFILES: &str = "APP_PROFILES_ACTIVE";
 
-/// The settings of an admin client.
+/// The settings of an admin client, and those of a producer.
 pub(crate) fn settings(
     connection: &Connection,
     environment: &[(String, String)],
-) -> Result<ClientConfig, CliError> {
+) -> Result<(ClientConfig, ClientConfig), CliError> {
     let settings = Settings::load(options(connection, environment)?)?;
     let client = settings.admin_client(None).unwrap_or_default();
+    let producer = settings.producer_client(None).unwrap_or_default();
     settings.check_raw_settings(&is_known_property)?;
     if client.get("bootstrap.servers").is_none() {
         return Err(CliError::failed(
@@ -31,7 +32,7 @@ pub(crate) fn settings(
             "give that one a port with `kafka.embedded.port`, and name it with `--bootstrap-servers`",
         ));
     }
-    Ok(client.iter().collect())
+    Ok((client.iter().collect(), producer.iter().collect()))
 }
 
 fn options(connection: &Connection, environment: &[(String, String)]) -> Result<LoadOptions, CliError> {

@@ -82,8 +82,9 @@ pub fn run<A: Into<OsString> + Clone>(
 }
 
 fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
-    let client = connection::settings(&cli.connection, &process.environment)?;
+    let (client, producer) = connection::settings(&cli.connection, &process.environment)?;
     let admin = kafka_boot_client::Admin::new(&client)?;
+    let letters = kafka_boot::DeadLetters::new(client, producer);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -96,7 +97,7 @@ fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
         sink: process.output,
         errors: process.errors,
     };
-    runtime.block_on(commands::execute(&cli.command, &admin, &mut output))?;
+    runtime.block_on(commands::execute(&cli.command, &admin, &letters, &mut output))?;
     output.sink.flush()?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod cluster;
 pub(crate) mod configs;
+pub(crate) mod dlt;
 pub(crate) mod groups;
 pub(crate) mod offsets;
 pub(crate) mod records;
@@ -9,6 +10,7 @@ pub(crate) mod topics;
 
 use std::time::Duration;
 
+use kafka_boot::DeadLetters;
 use kafka_boot_client::Admin;
 
 use crate::arguments::Command;
@@ -23,9 +25,11 @@ const OPERATION: Duration = Duration::from_secs(10);
 pub(crate) async fn execute(
     command: &Command,
     admin: &Admin,
+    letters: &DeadLetters,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
+        Command::Dlt(command) => dlt::execute(command, letters, output).await,
         Command::Topics(command) => topics::execute(command, admin, output).await,
         Command::Configs(command) => configs::execute(command, admin, output).await,
         Command::Groups(command) => groups::execute(command, admin, output).await,
