@@ -42,6 +42,9 @@ use crate::record::{BatchView, Chunk, RecordView};
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How far ahead its next record's time must be for a lane to have its partition paused.
+pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
+
 /// A listener's handler, as the attribute generated it.
 pub trait Handler: Send + Sync {
     /// Runs the handler over everything that the lane is given, until the lane ends.
@@ -124,14 +127,15 @@ where
     async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
         let offset = chunk.records[index].offset();
         let ack = lane.ack_target(chunk, index..index + 1);
-        if ack.is_some()
-            && let Some(flow) = lane.until_due(offset, offset).await
+        let not_before = lane.shared.policy.not_before(&chunk.records[index]);
+        if (ack.is_some() || not_before.is_some())
+            && let Some(flow) = lane.until_due(offset, offset, not_before).await
         {
             return flow;
         }
         let mut attempt = 1;
         loop {
-            let delivery = lane.shared.policy.delivery(attempt);
+            let delivery = lane.shared.policy.delivery(attempt, &chunk.records[index]);
             let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
             let outcome = match begin(|| (self.call)(&view)) {
                 Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
@@ -141,7 +145,7 @@ where
             if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
                 return lane.turn(offset);
             }
-            let goes_on = match lane.conclude(outcome, attempt, offset).await {
+            let goes_on = match lane.conclude(outcome, attempt, chunk, index..index + 1).await {
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
                 Conclusion::Leaves(fault) => {
@@ -205,14 +209,17 @@ where
     /// Makes one attempt at a part of a batch, and moves the part on.
     async fn part(&self, lane: &mut Lane, chunk: &Arc<Chunk>, part: &mut Part) -> Flow {
         let offset = |index: usize| chunk.records[index].offset();
+        // Of records that wait for their time, those that are due are handled.
+        let not_before = lane.shared.policy.not_before(&chunk.records[part.from]);
+        part.to = lane.shared.policy.due_together(&chunk.records, part.from..part.to);
         let (first, last) = (offset(part.from), offset(part.to - 1));
         let ack = lane.ack_target(chunk, part.from..part.to);
-        if ack.is_some()
-            && let Some(flow) = lane.until_due(first, last).await
+        if (ack.is_some() || not_before.is_some())
+            && let Some(flow) = lane.until_due(first, last, not_before).await
         {
             return flow;
         }
-        let delivery = lane.shared.policy.delivery(part.attempt);
+        let delivery = lane.shared.policy.delivery(part.attempt, &chunk.records[part.from]);
         let view = BatchView::new(chunk, part.from..part.to, &delivery, ack.as_ref());
         let records = part.to - part.from;
         let outcome = match begin(|| (self.call)(&view)) {
@@ -241,7 +248,8 @@ where
         }
         let first = offset(part.from);
         let at_fault = if named.is_some() { part.from + 1 } else { part.to };
-        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
+        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, chunk, part.from..at_fault).await
+        {
             Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
             Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
             Conclusion::Leaves(fault) => {
@@ -344,6 +352,8 @@ pub(crate) struct LaneControl {
     settled_to: AtomicI64,
     /// What `Ack`s say.
     answers: Answers,
+    /// Whether the lane waits for its next record's time, and has no use for more.
+    is_holding: AtomicBool,
     changed: Notify,
 }
 
@@ -364,6 +374,19 @@ impl LaneControl {
 
     pub(super) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// The lane has no use for more records for a while, or has again.
+    pub(super) fn hold(&self, holds: bool, settlements: &Settlements, slot: Slot) {
+        if self.is_holding.load(Ordering::Relaxed) != holds {
+            self.is_holding.store(holds, Ordering::Release);
+            // Told at once, so that the poll thread pauses or resumes the partition.
+            settlements.boundary(slot, 0, true);
+        }
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        self.is_holding.load(Ordering::Acquire)
     }
 
     pub(crate) fn settled_to(&self, offset: i64) {
@@ -555,10 +578,35 @@ impl Lane {
     }
 
     /// Waits until records may be delivered; tells where the lane goes instead, if it does.
-    async fn until_due(&mut self, first: i64, last: i64) -> Option<Flow> {
-        while let Some(due) = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last)) {
-            if due <= tokio::time::Instant::now() {
+    async fn until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        let flow = self.wait_until_due(first, last, not_before).await;
+        self.control.hold(false, &self.shared.settlements, self.slot);
+        flow
+    }
+
+    async fn wait_until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        if not_before.is_some() {
+            self.report_progress(true);
+        }
+        loop {
+            let due = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last));
+            let Some(due) = due.max(not_before) else { break };
+            let now = tokio::time::Instant::now();
+            if due <= now {
                 break;
+            }
+            if not_before.is_some_and(|due| due > now + HOLD_MIN) {
+                self.control.hold(true, &self.shared.settlements, self.slot);
             }
             self.shared.retrying.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
@@ -684,7 +732,16 @@ impl Lane {
     }
 
     /// Decides what follows an attempt, and waits out the backoff if it is another one.
-    async fn conclude(&mut self, outcome: Result<(), Fault>, attempt: u32, offset: i64) -> Conclusion {
+    /// The records are those at fault.
+    async fn conclude(
+        &mut self,
+        outcome: Result<(), Fault>,
+        attempt: u32,
+        chunk: &Chunk,
+        records: Range<usize>,
+    ) -> Conclusion {
+        let record = &chunk.records[records.start];
+        let offset = record.offset();
         let Err(fault) = outcome else {
             self.measured += 1;
             return Conclusion::Handled;
@@ -713,7 +770,7 @@ impl Lane {
             self.shared.metrics.retried.increment(1);
             return Conclusion::Again { counts: false };
         }
-        match self.shared.policy.decide(&fault, attempt) {
+        match self.shared.policy.decide(&fault, attempt, record) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
@@ -723,13 +780,17 @@ impl Lane {
                     Conclusion::End
                 }
             }
-            Decision::DeadLetter if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
+            Decision::Leave(_) if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
+            // Those that failed with it may have deliveries left.
+            Decision::Skip if records.len() > 1 && self.shared.policy.has_retry_topics() => {
+                Conclusion::Leaves(fault)
+            }
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
                 Conclusion::Skipped
             }
-            Decision::Stop | Decision::DeadLetter => {
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.end.failure = Some(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
                 Conclusion::End
