@@ -66,7 +66,7 @@ pub use handler::{
     Location, NotInBatch, Outcome, PlanContext,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
-pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
+pub use kafka_boot_macros::{ConfigProperties, FromPayload, bean, kafka_listener, main, scheduled, test};
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
     ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,
@@ -75,8 +75,8 @@ pub use listener::{
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
 pub use record::{
-    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Record, RecordMeta, RecordView,
-    Timestamp, escaped,
+    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Raw, Record, RecordMeta, RecordView,
+    Text, Timestamp, escaped,
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
 pub use test::{TestApp, TestAppBuilder, TestOutcome, Unsettled, UnsettledPartition};
@@ -104,6 +104,7 @@ pub mod __private {
         RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument, pass,
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::record::unknown_variant;
     pub use crate::schedule::{Job, job_handler};
     pub use crate::test::run_test;
 }
