@@ -62,15 +62,16 @@ pub use beans::{
 };
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
-    Ack, Batch, BatchArg, BatchError, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg,
-    Location, NotInBatch, Outcome, PlanContext,
+    Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
+    IntoJobResult, IntoOutcome, ListenerArg, Location, NotInBatch, OnFailure, Outcome, PlanContext,
+    Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, FromPayload, bean, kafka_listener, main, scheduled, test};
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
     ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,
-    SeekTo, StuckRecord, UnknownListener,
+    SeekTo, StuckRecord, UnknownListener, WaitingRecord,
 };
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
@@ -99,11 +100,13 @@ pub mod __private {
     pub use crate::app::run_main;
     pub use crate::beans::{AnyBean, BeanKey, Beans};
     pub use crate::handler::{
-        Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
-        JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
-        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument, pass,
+        AnyReturned, AskedError, Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind,
+        IntoBean, IntoJobResult, IntoOutcome, JobDescriptor, ListenerDescriptor, Location, RegisteredBean,
+        RegisteredJob, RegisteredListener, RegisteredSection, Returned, batch_extractor, bean_argument,
+        dependency, directed, extractor, job_argument, pass,
     };
     pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::policy::ErrorType;
     pub use crate::record::unknown_variant;
     pub use crate::schedule::{Job, job_handler};
     pub use crate::test::run_test;

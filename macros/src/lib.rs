@@ -42,7 +42,7 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// An `async fn` runs on the asynchronous workers, a plain `fn` on blocking threads. A function that takes `Batch<T>`
-/// gets many records a call. It returns `()` or `Result<(), E>` with any error; an error goes to the error pipeline.
+/// gets many records a call. It returns `()`, `Result<(), E>` with any error, or an `Outcome`; an error goes to the error pipeline.
 ///
 /// Exactly one of `topic`, `topics`, `pattern` and `partitions` is required. Every other key is optional, and
 /// `kafka.listeners.<id>.<key>` in the YAML file overrides it.
@@ -73,7 +73,9 @@ use proc_macro::TokenStream;
 /// | `group_instance_id` | the id of a static group member | `group-instance-id` |
 /// | `drain_timeout` | how long a rebalance waits for records in work | `drain-timeout` |
 /// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
-/// | `on_failure` | `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `on_failure` | `dead-letter`, `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `retry` | `retry(attempts = 5, backoff = "100ms..10s x2", jitter = 0.2, on(Type), not_on(Type), attempt_header = true)` | `error` |
+/// | `dead_letter` | `dead_letter(topic = "failed", suffix = "-dlt", routes("-invalid" = "ValidationError"), partition = "same", create_topic = true)` | `error.dead-letter` |
 /// | `filter` | a function `fn(&RecordView<'_>) -> bool`: records that it refuses are done without a call | |
 /// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |
 ///

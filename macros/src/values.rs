@@ -4,10 +4,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Ident, Lit, LitInt, LitStr};
+use syn::{Ident, Lit, LitInt, LitStr, Type};
 
 use crate::context::Context;
 use crate::entries::{Key, Value};
+use crate::function::spaceless;
 use crate::scheduled::cron;
 use crate::text;
 use crate::util::{did_you_mean, quoted_list};
@@ -50,6 +51,16 @@ pub(crate) enum Kind {
     Prefix,
     /// The path of a function, which the expansion calls.
     Function,
+    /// A topic's name, emitted as it is.
+    TopicName,
+    /// A number from 0 to 1.
+    Fraction,
+    /// The waits between attempts: `"100ms..10s x2"`.
+    Backoff,
+    /// Types of errors.
+    Types,
+    /// More keys, in parentheses.
+    Group(&'static [Key]),
 }
 
 /// A checked value, as the descriptor holds it.
@@ -60,13 +71,25 @@ pub(crate) enum Setting {
     Bool(bool),
     List(Vec<String>),
     Map(Vec<(String, String)>),
+    /// Several keys below the key.
+    Fields(Vec<(&'static str, String)>),
     /// Something that the expansion names, and the descriptor does not hold.
     Item,
 }
 
 impl Setting {
-    /// The `AttributeValue` that stands for this value, if the descriptor holds it.
-    pub(crate) fn expand(&self, private: &TokenStream) -> Option<TokenStream> {
+    /// The `AttributeValue`s that stand for this value, with their keys, as far as the descriptor holds them.
+    pub(crate) fn expand(&self, key: &str, private: &TokenStream) -> Vec<(String, TokenStream)> {
+        if let Self::Fields(fields) = self {
+            let field = |(name, text): &(&str, String)| {
+                (format!("{key}.{name}"), quote!(#private::AttributeValue::Str(#text)))
+            };
+            return fields.iter().map(field).collect();
+        }
+        self.value(private).map(|value| (key.to_owned(), value)).into_iter().collect()
+    }
+
+    fn value(&self, private: &TokenStream) -> Option<TokenStream> {
         let variant = match self {
             Self::Str(text) => quote!(Str(#text)),
             Self::Int(number) => quote!(Int(#number)),
@@ -76,7 +99,7 @@ impl Setting {
                 let pairs = entries.iter().map(|(key, value)| quote!((#key, #value)));
                 quote!(Map(&[#(#pairs),*]))
             }
-            Self::Item => return None,
+            Self::Fields(_) | Self::Item => return None,
         };
         Some(quote!(#private::AttributeValue::#variant))
     }
@@ -89,6 +112,7 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
         (Kind::Properties, Value::Map(entries)) => return check_map(context, entries, property_name),
         (Kind::Partitions, Value::Map(entries)) => return check_map(context, entries, topic_or_placeholder),
         (Kind::Function, Value::Path(_)) => return Some(Setting::Item),
+        (Kind::Types, Value::Types(types)) => check_types(key, types),
         (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
         _ => Err(wrong_type(key)),
     };
@@ -109,7 +133,17 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
 
 fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
     match (kind, literal) {
-        (Kind::Topics | Kind::Properties | Kind::Partitions | Kind::Function, _) => Err(wrong_type(key)),
+        (
+            Kind::Topics
+            | Kind::Properties
+            | Kind::Partitions
+            | Kind::Function
+            | Kind::Types
+            | Kind::Group(_),
+            _,
+        ) => Err(wrong_type(key)),
+        (Kind::Fraction, Lit::Float(number)) if !negative => check_fraction(key, number.base10_digits()),
+        (Kind::Fraction, Lit::Int(number)) if !negative => check_fraction(key, number.base10_digits()),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
         (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
             count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
@@ -128,6 +162,9 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
     if text.trim().is_empty() {
         return Err(format!("`{name}` is empty; write it as in `{}`", key.example));
     }
+    if let Kind::Backoff = kind {
+        return text::backoff(name, text).map(Setting::Fields);
+    }
     if !matches!(kind, Kind::Name | Kind::Prefix) && text::has_placeholder(text)? {
         return Ok(match kind {
             Kind::Topic => Setting::List(vec![text.to_owned()]),
@@ -142,6 +179,8 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
             text::topic(text)?;
             return Ok(Setting::List(vec![text.to_owned()]));
         }
+        Kind::TopicName => text::topic(text)?,
+        Kind::Fraction => return check_fraction(key, text),
         Kind::Pattern => text::pattern(text)?,
         Kind::OneOf(choices) => check_choice(name, text, choices)?,
         Kind::Duration { zero } => text::duration(name, *zero, text)?,
@@ -152,9 +191,10 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
         | Kind::Topics
         | Kind::Properties
         | Kind::Partitions
-        | Kind::Function => {
-            return Err(wrong_type(key));
-        }
+        | Kind::Function
+        | Kind::Backoff
+        | Kind::Types
+        | Kind::Group(_) => return Err(wrong_type(key)),
     }
     Ok(Setting::Str(text.to_owned()))
 }
@@ -226,6 +266,24 @@ fn property_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn check_types(key: &Key, types: &[Type]) -> Result<Setting, String> {
+    if types.is_empty() {
+        return Err(format!("`{}` names no type; write it as in `{}`", key.name, key.example));
+    }
+    let names: Vec<String> = types.iter().map(spaceless).collect();
+    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, name)) => Err(format!("`{name}` is named twice; keep one of them")),
+        None => Ok(Setting::List(names)),
+    }
+}
+
+fn check_fraction(key: &Key, digits: &str) -> Result<Setting, String> {
+    match digits.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(Setting::Str(digits.to_owned())),
+        _ => Err(format!("`{}` is from 0 to 1, found `{digits}`", key.name)),
+    }
+}
+
 fn check_choice(key: &str, text: &str, choices: &'static [&'static str]) -> Result<(), String> {
     if choices.contains(&text) {
         return Ok(());
@@ -253,7 +311,13 @@ fn signed(negative: bool, number: &LitInt) -> Result<i64, String> {
 
 fn wrong_type(key: &Key) -> String {
     let expected = match key.kind {
-        Kind::Text | Kind::Name | Kind::Pattern | Kind::Topic | Kind::Zone | Kind::Prefix => "a string",
+        Kind::Text
+        | Kind::Name
+        | Kind::Pattern
+        | Kind::Topic
+        | Kind::TopicName
+        | Kind::Zone
+        | Kind::Prefix => "a string",
         Kind::Cron => "a string of six fields",
         Kind::OneOf(choices) => {
             return format!("`{}` takes a string: one of {}", key.name, quoted_list(choices.iter().copied()));
@@ -264,6 +328,10 @@ fn wrong_type(key: &Key) -> String {
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
         Kind::Properties | Kind::Partitions => "a table of strings",
         Kind::Function => "the path of a function",
+        Kind::Fraction => "a number from 0 to 1",
+        Kind::Backoff => "a string of waits",
+        Kind::Types => "types in parentheses",
+        Kind::Group(_) => "keys in parentheses",
     };
     format!("`{}` takes {expected}, as in `{}`", key.name, key.example)
 }

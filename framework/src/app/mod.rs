@@ -8,6 +8,7 @@ mod embedded;
 #[path = "without_embedded.rs"]
 mod embedded;
 mod entry;
+mod outboxes;
 mod plan;
 mod report;
 mod running;

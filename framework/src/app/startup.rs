@@ -10,6 +10,7 @@ use tracing::{Dispatch, info, warn};
 use crate::app::App;
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
+use crate::app::outboxes::Outboxes;
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
 use crate::app::running::RunningApp;
@@ -23,6 +24,7 @@ use crate::handler::{BeanDescriptor, PlanContext};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
+use crate::policy::ErrorPolicy;
 use crate::schedule::{JobSpec, Scheduler};
 
 /// How many failures may wait to be told; the first one ends the application.
@@ -157,16 +159,19 @@ fn make_containers(
     log: Option<&Dispatch>,
 ) -> Result<Vec<Arc<Container>>, StartError> {
     let mut containers = Vec::new();
+    let mut outboxes = Outboxes::new(clients, beans);
     for PlannedListener { descriptor, settings } in planned {
         let context = PlanContext::new(beans, descriptor.id);
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {
-            client: clients.consumer(&settings),
-            settings,
             at: descriptor.at,
             blocking: descriptor.blocking,
             handler: handler.into(),
+            policy: ErrorPolicy::new(&settings.error, descriptor.error_types),
+            recover: Some(outboxes.dead_letters(&settings, descriptor.error_types)?),
+            client: clients.consumer(&settings),
+            settings,
             runtime: Handle::current(),
             log: log.cloned(),
             events: listeners.event_bus().of(descriptor.id),

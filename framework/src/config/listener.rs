@@ -121,6 +121,7 @@ impl Settings {
         validate::consumer(&section, &Section::new(Some(&own), &path), &consumer, &mut errors);
         validate::backoff(&section.child("error"), &mut errors);
         validate::backoff(&section.child("supervision"), &mut errors);
+        validate::dead_letter(&section.child("error"), &listener, &mut errors);
         validate::ordering(&section, &Section::new(Some(&own), &path), &listener, &consumer, &mut errors);
         validate::listener(&section, &listener, &consumer, attributes.first(), &mut errors);
         errors.into_result(ListenerSettings {

@@ -28,6 +28,7 @@ use super::key_lane::Permits;
 use super::lanes::{Handler, LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
 use super::poller::{PollExit, Poller};
+use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::settlements::Settlements;
 use super::subscription::Subscription;
@@ -35,7 +36,7 @@ use super::tuning::Tuning;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
 use crate::handler::Location;
 use crate::observe::names;
-use crate::policy::ErrorPolicy;
+use crate::policy::{ErrorPolicy, Recover};
 use crate::supervise::{Restart, RestartBudget};
 
 /// How many commands may wait for a container.
@@ -91,6 +92,9 @@ pub(crate) struct ListenerSpec {
     pub(crate) at: Location,
     pub(crate) blocking: bool,
     pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) policy: ErrorPolicy,
+    /// Where records go that could not be handled.
+    pub(crate) recover: Option<Arc<dyn Recover>>,
     pub(crate) client: ClientConfig,
     pub(crate) runtime: Handle,
     /// Where the poll threads log, if not where everybody does.
@@ -157,6 +161,7 @@ pub(crate) struct ContainerView {
     pub(crate) is_without_topics: bool,
     pub(crate) stuck: Vec<StuckRecord>,
     pub(crate) open_circuit: Option<OpenCircuit>,
+    pub(crate) waiting: Vec<WaitingRecord>,
 }
 
 impl Container {
@@ -284,6 +289,7 @@ impl Container {
             all.commit_overdue |= view.commit_overdue;
             all.is_without_topics |= view.is_without_topics;
             all.stuck.extend(view.stuck.iter().cloned());
+            all.waiting.extend(consumer.lanes.recovery.waiting());
         }
         all
     }
@@ -484,7 +490,11 @@ impl Worker {
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
-            policy: ErrorPolicy::new(&settings.error),
+            policy: self.spec.policy.clone(),
+            recovery: Recovery::new(
+                self.spec.recover.clone(),
+                metrics::counter!(names::LISTENER_DEAD_LETTERS, names::LABEL_LISTENER => settings.id.clone()),
+            ),
             ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tracing::{error, warn};
 
 use crate::error::HandlerError;
-use crate::handler::Outcome;
+use crate::handler::HandlerResult;
 
 /// How long a thread waits for more work before it ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -123,9 +123,9 @@ impl HandlerThreads {
     }
 
     /// Runs a handler on a thread of its own, from the moment of this call.
-    pub(super) fn run<F>(&self, handler: F) -> impl Future<Output = Outcome> + Send + use<F>
+    pub(super) fn run<F>(&self, handler: F) -> impl Future<Output = HandlerResult> + Send + use<F>
     where
-        F: Future<Output = Outcome> + Send + 'static,
+        F: Future<Output = HandlerResult> + Send + 'static,
     {
         let (sender, receiver) = oneshot::channel();
         let progress = Progress { shared: Arc::clone(&self.shared), phase: Arc::default() };

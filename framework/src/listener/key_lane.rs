@@ -30,6 +30,7 @@ use tracing::{error, info, warn};
 
 use super::answers::Answer;
 use super::gate::{Pass, Ticket, Until};
+use super::hand_overs::HandOvers;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
 use super::lanes::{EndReport, Handler, LaneControl, LaneShared, concluded, panicked};
@@ -39,8 +40,8 @@ use super::time_limits::{AttemptId, TimeLimits};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
-use crate::handler::{AckTarget, Outcome};
-use crate::policy::{Decision, Fault};
+use crate::handler::{AckTarget, HandlerResult};
+use crate::policy::{Decision, Fault, RecoverError};
 use crate::record::{Chunk, RecordView, Stored};
 
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
@@ -221,6 +222,8 @@ pub struct KeyLane {
     granted_permits: usize,
     /// Records that wait for their next attempt.
     retries: BinaryHeap<Reverse<(Instant, Entry)>>,
+    /// Records on their way to another topic; there with the first of them.
+    hand_overs: Option<Box<HandOvers>>,
     /// Records that wait for their commit, by how many were settled with them.
     uncommitted: VecDeque<(i64, Entry)>,
     settled_count: i64,
@@ -284,6 +287,7 @@ impl KeyLane {
             idle_permits: 0,
             granted_permits: 0,
             retries: BinaryHeap::new(),
+            hand_overs: None,
             uncommitted: VecDeque::new(),
             settled_count: 0,
             unreported: Vec::new(),
@@ -317,7 +321,7 @@ impl KeyLane {
     /// Runs every record through the handler that `make` calls, until the lane ends.
     pub(super) async fn drive<F>(&mut self, make: impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>)
     where
-        F: Future<Output = Outcome> + Send,
+        F: Future<Output = HandlerResult> + Send,
     {
         let mut running = Running::new();
         loop {
@@ -325,8 +329,10 @@ impl KeyLane {
             self.take_in();
             self.end_overdue(&mut running);
             let polled = running.poll_woken(TURN_MAX, |entry, outcome| self.ended(entry, outcome));
+            self.take_answers();
             let started = self.start_ready(&mut running, &make);
-            let is_busy = polled == TURN_MAX || started == TURN_MAX || running.is_any_woken();
+            let is_busy =
+                polled == TURN_MAX || started == TURN_MAX || running.is_any_woken() || self.is_any_answered();
             self.report(!is_busy);
             if self.is_over() {
                 return;
@@ -356,7 +362,11 @@ impl KeyLane {
             }
             self.retries.pop();
             self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-            self.queues.again(entry);
+            if self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.has(entry)) {
+                self.send(entry);
+            } else {
+                self.queues.again(entry);
+            }
         }
         if self.uncommitted.is_empty() {
             return;
@@ -483,7 +493,7 @@ impl KeyLane {
         make: &impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>,
     ) -> usize
     where
-        F: Future<Output = Outcome> + Send,
+        F: Future<Output = HandlerResult> + Send,
     {
         if self.idle_permits > 0 && self.shared.permits.is_wanted() {
             self.release_idle();
@@ -552,7 +562,7 @@ impl KeyLane {
     }
 
     /// Ends attempts whose time is up.
-    fn end_overdue<F: Future<Output = Outcome>>(&mut self, running: &mut Running<F, Entry>) {
+    fn end_overdue<F: Future<Output = HandlerResult>>(&mut self, running: &mut Running<F, Entry>) {
         let Some(limit) = self.shared.handler_timeout else { return };
         loop {
             let Guarded { limits, at_work, .. } = &mut self.guarded;
@@ -590,18 +600,19 @@ impl KeyLane {
             from: index,
             to: index + 1,
         });
-        let view = RecordView::new(chunk, index, number, ack.as_ref());
+        let delivery = self.shared.policy.delivery(number);
+        let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
         catch_unwind(AssertUnwindSafe(|| make(&view, &self.shared)))
             .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 
-    fn ended(&mut self, entry: Entry, outcome: Result<Outcome, Panic>) {
+    fn ended(&mut self, entry: Entry, outcome: Result<HandlerResult, Panic>) {
         let outcome = outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())));
         if self.shared.handler_timeout.is_some() {
             self.guarded.at_work.remove(&entry);
         }
         let ticket = if self.guarded.tickets.is_empty() { None } else { self.guarded.tickets.remove(&entry) };
-        self.concluded(entry, concluded(ticket, outcome));
+        self.concluded(entry, concluded(&self.shared.policy, ticket, outcome));
     }
 
     /// Decides what follows an attempt that has ended.
@@ -654,11 +665,60 @@ impl KeyLane {
                 self.shared.metrics.skipped.increment(1);
                 self.done(entry, false);
             }
-            Decision::Stop => {
+            Decision::DeadLetter if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
+            Decision::Stop | Decision::DeadLetter => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
             }
         }
+    }
+
+    /// Begins to give a record away.
+    fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
+        let (chunk, index) = self.record(entry);
+        let leaving = self.shared.recovery.leave(chunk, index..index + 1, fault, attempts);
+        let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
+        for leaving in leaving {
+            hand_overs.take(entry, leaving);
+        }
+        self.send(entry);
+    }
+
+    /// Tries to write a record where it is to go.
+    fn send(&mut self, entry: Entry) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        if let Some(answer) = hand_overs.send(entry, &self.shared.recovery) {
+            self.answered(entry, answer);
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        for (entry, answer) in hand_overs.answers(TURN_MAX) {
+            self.answered(entry, answer);
+        }
+    }
+
+    fn answered(&mut self, entry: Entry, answer: Result<String, RecoverError>) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        let (listener, recovery) = (&self.shared.listener, &self.shared.recovery);
+        match answer {
+            Ok(to) => {
+                if let Some(leaving) = hand_overs.gone(entry) {
+                    recovery.taken(listener, &leaving, &to);
+                }
+                self.done(entry, false);
+            }
+            Err(refusal) => {
+                let Some(leaving) = hand_overs.leaving(entry) else { return };
+                let delay = recovery.refused(listener, leaving, &refusal);
+                self.hold(entry, self.now + delay);
+            }
+        }
+    }
+
+    fn is_any_answered(&self) -> bool {
+        self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.is_any_woken())
     }
 
     /// Ends the lane after what is at work. The failed record stays where it is, and its key's other records behind it.
@@ -744,7 +804,8 @@ impl KeyLane {
     }
 
     fn is_over(&self) -> bool {
-        self.at_work == 0 && (self.is_ending() || self.is_closed && self.queues.len() == 0)
+        let is_unanswered = self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.unanswered() > 0);
+        self.at_work == 0 && !is_unanswered && (self.is_ending() || self.is_closed && self.queues.len() == 0)
     }
 
     /// Waits until there is something to do.
@@ -762,10 +823,18 @@ impl KeyLane {
                 None => std::future::pending().await,
             }
         };
+        let hand_overs = self.hand_overs.as_ref().map(|hand_overs| hand_overs.until_woken());
+        let answered = async {
+            match hand_overs {
+                Some(woken) => woken.await,
+                None => std::future::pending().await,
+            }
+        };
         let chunk = tokio::select! {
             biased;
             () = self.control.changed() => return,
             () = woken => return,
+            () = answered => return,
             () = self.pass.until(until.unwrap_or(Until::Change)), if until.is_some() => return,
             () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending && until.is_none() => {
                 self.granted_permits += 1;

@@ -29,12 +29,13 @@ use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::kept::Rest;
 use super::key_lane::{KeyLane, Permits};
+use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::{ExtractError, HandlerError};
-use crate::handler::{AckTarget, Outcome};
+use crate::handler::{AckTarget, HandlerResult};
 use crate::policy::{Decision, ErrorPolicy, Fault};
 use crate::record::{BatchView, Chunk, RecordView};
 
@@ -57,7 +58,7 @@ pub trait Handler: Send + Sync {
 pub fn record_handler<F, Fut>(call: F) -> Box<dyn Handler>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     Box::new(RecordHandler { call })
 }
@@ -67,7 +68,7 @@ where
 pub fn batch_handler<F, Fut>(call: F) -> Box<dyn Handler>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     Box::new(BatchHandler { call })
 }
@@ -83,7 +84,7 @@ struct BatchHandler<F> {
 impl<F, Fut> Handler for RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -117,7 +118,7 @@ where
 impl<F, Fut> RecordHandler<F>
 where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     /// Handles one record to its end.
     async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
@@ -130,7 +131,8 @@ where
         }
         let mut attempt = 1;
         loop {
-            let view = RecordView::new(chunk, index, attempt, ack.as_ref());
+            let delivery = lane.shared.policy.delivery(attempt);
+            let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
             let outcome = match begin(|| (self.call)(&view)) {
                 Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
                 Ok(handler) => lane.attempt(handler, 1).await,
@@ -142,6 +144,10 @@ where
             let goes_on = match lane.conclude(outcome, attempt, offset).await {
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
+                Conclusion::Leaves(fault) => {
+                    lane.hand_over(chunk, index..index + 1, &fault, attempt).await
+                        && lane.skipped(offset, offset).await
+                }
                 Conclusion::Again { counts } => {
                     attempt += u32::from(counts);
                     continue;
@@ -156,7 +162,7 @@ where
 impl<F, Fut> Handler for BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
@@ -181,7 +187,7 @@ where
 impl<F, Fut> BatchHandler<F>
 where
     F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
     async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
@@ -206,7 +212,8 @@ where
         {
             return flow;
         }
-        let view = BatchView::new(chunk, part.from..part.to, part.attempt, ack.as_ref());
+        let delivery = lane.shared.policy.delivery(part.attempt);
+        let view = BatchView::new(chunk, part.from..part.to, &delivery, ack.as_ref());
         let records = part.to - part.from;
         let outcome = match begin(|| (self.call)(&view)) {
             Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), records).await,
@@ -233,10 +240,14 @@ where
             _ => {}
         }
         let first = offset(part.from);
+        let at_fault = if named.is_some() { part.from + 1 } else { part.to };
         let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
             Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
-            Conclusion::Skipped if named.is_some() => (part.from + 1, lane.skipped(first, first).await),
-            Conclusion::Skipped => (part.to, lane.skipped(first, last).await),
+            Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
+            Conclusion::Leaves(fault) => {
+                let is_taken = lane.hand_over(chunk, part.from..at_fault, &fault, part.attempt).await;
+                (at_fault, is_taken && lane.skipped(first, offset(at_fault - 1)).await)
+            }
             Conclusion::Again { counts } => {
                 part.attempt += u32::from(counts);
                 return Flow::Next;
@@ -272,6 +283,8 @@ pub(crate) struct LaneShared {
     pub(crate) listener: String,
     pub(crate) settlements: Arc<Settlements>,
     pub(crate) policy: ErrorPolicy,
+    /// Where records go that could not be handled.
+    pub(crate) recovery: Recovery,
     pub(crate) ordering: RecordOrder,
     pub(crate) ack: AckMode,
     /// Whether each record waits for its own commit before the next one of its lane, or of its key, starts.
@@ -405,6 +418,8 @@ enum Conclusion {
     Handled,
     /// The policy counts it as done, whether it was acknowledged or not: nobody else would ever do it.
     Skipped,
+    /// It goes to another topic, and is done when that has it.
+    Leaves(Fault),
     /// Another attempt, unless this one does not count.
     Again {
         counts: bool,
@@ -596,9 +611,9 @@ impl Lane {
     }
 
     /// A handler on a thread of its own, which goes on there if the lane does not wait for it any more.
-    fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, Outcome>
+    fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
     where
-        Fut: Future<Output = Outcome> + Send + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         self.shared.threads.run(handler).boxed()
     }
@@ -606,7 +621,7 @@ impl Lane {
     /// Runs the handler once over so many records; a panic is an error like any other.
     async fn attempt<Fut>(&mut self, handler: Fut, records: usize) -> Result<(), Fault>
     where
-        Fut: Future<Output = Outcome> + Send,
+        Fut: Future<Output = HandlerResult> + Send,
     {
         let ticket = if self.pass.is_guarded() {
             Some(self.admitted(records).await.ok_or(Fault::Interrupted)?)
@@ -636,7 +651,7 @@ impl Lane {
             }
         };
         let outcome = outcome.unwrap_or_else(|payload| Err(HandlerError::from_panic(payload.as_ref())));
-        concluded(ticket, outcome)
+        concluded(&self.shared.policy, ticket, outcome)
     }
 
     /// Waits until the handler may be called; `None` if the lane is to stop instead.
@@ -702,22 +717,44 @@ impl Lane {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
-                self.shared.retrying.fetch_add(1, Ordering::Relaxed);
-                let goes_on = self.interruptible_sleep(delay).await;
-                self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-                if goes_on { Conclusion::Again { counts: true } } else { Conclusion::End }
+                if self.wait_for_retry(delay).await {
+                    Conclusion::Again { counts: true }
+                } else {
+                    Conclusion::End
+                }
             }
+            Decision::DeadLetter if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
                 Conclusion::Skipped
             }
-            Decision::Stop => {
+            Decision::Stop | Decision::DeadLetter => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.end.failure = Some(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
                 Conclusion::End
             }
         }
+    }
+
+    pub(super) fn shared(&self) -> Arc<LaneShared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Waits out a backoff; `false` if the lane is told to stop meanwhile.
+    pub(super) async fn wait_for_retry(&self, delay: Duration) -> bool {
+        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+        let goes_on = self.interruptible_sleep(delay).await;
+        self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+        goes_on
+    }
+
+    /// Returns when the lane has been told to stop for this long.
+    pub(super) async fn told_to_stop_for(&self, grace: Duration) {
+        while !self.is_stopping() {
+            self.control.changed.notified().await;
+        }
+        tokio::time::sleep(grace).await;
     }
 
     /// Sleeps unless the lane is told to stop; `false` if it was.
@@ -832,16 +869,26 @@ fn poll_some<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) 
 }
 
 /// Tells the gate how a call went, and what that means for its record.
-pub(super) fn concluded(ticket: Option<Ticket>, outcome: Outcome) -> Result<(), Fault> {
+pub(super) fn concluded(
+    policy: &ErrorPolicy,
+    ticket: Option<Ticket>,
+    outcome: HandlerResult,
+) -> Result<(), Fault> {
     let Some(ticket) = ticket else { return outcome.map_err(Fault::Handler) };
-    match outcome {
+    let fault = match outcome {
         Ok(()) => {
             ticket.succeeded();
-            Ok(())
+            return Ok(());
         }
-        Err(error) if ticket.failed(|| error.chain()) => Err(Fault::Handler(error)),
-        Err(error) => Err(Fault::Outage(error)),
+        Err(error) => Fault::Handler(error),
+    };
+    if !policy.may_retry(&fault) {
+        // The record is to blame, and not what the handler depends on.
+        ticket.spent();
+        return Err(fault);
     }
+    let is_attempt = ticket.failed(|| fault.to_string());
+    Err(if is_attempt { fault } else { Fault::Outage(fault.into_error()) })
 }
 
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Fault {

@@ -7,13 +7,25 @@ use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
 use crate::handler::Ack;
+use crate::policy::Recover;
+use crate::policy::fake::Sink;
 use crate::record::Stored;
 
 const SLOT: Slot = Slot(1);
 
 fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
+    shared_with(ack, attempts, then, None)
+}
+
+fn shared_with(
+    ack: AckMode,
+    attempts: u32,
+    then: Exhausted,
+    recover: Option<Arc<dyn Recover>>,
+) -> Arc<LaneShared> {
     let backoff = RetryBackoff { initial: TimeSpan::default(), ..RetryBackoff::default() };
-    let policy = ErrorPolicy::new(&ErrorProperties { attempts, backoff, then });
+    let policy =
+        ErrorPolicy::new(&ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() }, &[]);
     let metrics = LaneMetrics {
         handled: Counter::noop(),
         failed: Counter::noop(),
@@ -28,6 +40,7 @@ fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
         listener: "test".to_owned(),
         settlements: Settlements::new(),
         policy,
+        recovery: Recovery::new(recover, Counter::noop()),
         ordering: RecordOrder::Partition,
         ack,
         wait_for_commit: false,
@@ -243,9 +256,15 @@ async fn a_batch_is_acknowledged_in_parts_and_its_rest_delivered_again() {
 async fn batches(
     attempts: u32,
     then: Exhausted,
-    fails: fn(&[i64]) -> Outcome,
+    fails: fn(&[i64]) -> HandlerResult,
 ) -> (Vec<(Vec<i64>, u32)>, Reports) {
-    let shared = shared(AckMode::Batch, attempts, then);
+    batches_of(&shared(AckMode::Batch, attempts, then), fails).await
+}
+
+async fn batches_of(
+    shared: &Arc<LaneShared>,
+    fails: fn(&[i64]) -> HandlerResult,
+) -> (Vec<(Vec<i64>, u32)>, Reports) {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let handler: Arc<dyn Handler> = batch_handler(move |view| {
@@ -264,7 +283,7 @@ async fn batches(
     chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
     drop(chunks);
     let control = Arc::new(LaneControl::default());
-    Lane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+    Lane::new(Arc::clone(shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
     let mut reports = Reports::default();
     shared.settlements.take(&mut reports);
     let seen = seen.lock().unwrap().clone();
@@ -306,4 +325,81 @@ async fn a_failure_that_names_no_record_of_the_batch_is_that_of_the_whole() {
     assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![0, 1, 2, 3, 100], 2)]);
     assert!(offsets(&reports).is_empty());
     assert_eq!(reports.ended[0].failure.as_ref().unwrap().offset, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_done_when_its_topic_has_it_and_what_follows_waits() {
+    for ack in [AckMode::Batch, AckMode::Record] {
+        let sink = Sink::refusing(2);
+        let shared = shared_with(ack, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+        let began = tokio::time::Instant::now();
+        let reports = run(&shared, &[4, 7]).await;
+        assert_eq!(sink.taken(), [4, 7]);
+        assert_eq!(sink.attempts(), 6, "each was refused twice");
+        assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+        let settled = offsets(&reports);
+        assert_eq!((settled[0].0, settled[settled.len() - 1].1), (0, 9), "{ack:?}");
+        assert!(reports.ended[0].failure.is_none());
+        assert!(shared.recovery.waiting().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_do_not_acknowledge_what_lies_between_them() {
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Manual, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let reports = run(&shared, &[3, 7]).await;
+    assert_eq!(offsets(&reports), [(3, 3), (7, 7)]);
+    assert_eq!(sink.taken(), [3, 7]);
+}
+
+#[tokio::test]
+async fn of_a_batch_the_named_record_is_a_dead_letter_or_else_all_of_it() {
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Batch, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let named = |offsets: &[i64]| match offsets.iter().position(|offset| *offset == 2) {
+        Some(index) => Err(crate::handler::BatchError::at(index, "no stock").into()),
+        None => Ok(()),
+    };
+    let (seen, reports) = batches_of(&shared, named).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![3, 100], 1), (vec![102], 1)]);
+    assert_eq!(sink.taken(), [2, 101], "what cannot be read, too");
+    assert_eq!(offsets(&reports).last().map(|(_, last)| *last), Some(102));
+
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Batch, 2, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let whole =
+        |offsets: &[i64]| if offsets[0] == 0 { Err(HandlerError::msg("no database")) } else { Ok(()) };
+    let (seen, _) = batches_of(&shared, whole).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![0, 1, 2, 3, 100], 2), (vec![102], 1)]);
+    assert_eq!(sink.taken(), [0, 1, 2, 3, 100, 101]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_told_to_stop_leaves_a_record_undone_that_no_topic_takes() {
+    for sink in [Sink::refusing(u32::MAX), Sink::taking(Duration::from_hours(1))] {
+        let shared = shared_with(AckMode::Batch, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+        let handler: Arc<dyn Handler> =
+            record_handler(|_| Ok(async { Err(HandlerError::msg("poisoned")) })).into();
+        let records = vec![Stored::made_at(0), Stored::made_at(1)];
+        let (chunks, receiver) = mpsc::channel(1);
+        chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
+        let control = Arc::new(LaneControl::default());
+        let lane = Lane::new(Arc::clone(&shared), Arc::clone(&control), SLOT, "t-0".to_owned(), receiver);
+        let task = tokio::spawn(lane.run(handler));
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        let waiting = shared.recovery.waiting();
+        assert_eq!((waiting.len(), waiting[0].offset, waiting[0].target.as_str()), (1, 0, "t-dlt"));
+        let shown = waiting[0].to_string();
+        assert!(shown.starts_with("record t-0@0 waits for `t-dlt` for "), "{shown}");
+        control.stop();
+        let began = tokio::time::Instant::now();
+        task.await.unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(6), "{:?}", began.elapsed());
+        let mut reports = Reports::default();
+        shared.settlements.take(&mut reports);
+        assert!(reports.settled.is_empty());
+        assert!(reports.ended[0].failure.is_none());
+        assert!(shared.recovery.waiting().is_empty(), "nobody waits any more");
+    }
 }

@@ -13,6 +13,7 @@ use crate::config::TimeSpan;
 use crate::config::model::{
     CircuitBreakerProperties, ConsumerProperties, ErrorProperties, Exhausted, RetryBackoff,
 };
+use crate::handler::OnFailure;
 use crate::listener::events::EventBus;
 use crate::listener::key_lane::KeyLane;
 use crate::listener::settlements::Reports;
@@ -61,7 +62,11 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
     Arc::new(LaneShared {
         listener: "test".to_owned(),
         settlements: Settlements::new(),
-        policy: ErrorPolicy::new(&ErrorProperties { attempts, backoff, then }),
+        policy: ErrorPolicy::new(
+            &ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() },
+            &[],
+        ),
+        recovery: Recovery::new(None, Counter::noop()),
         ordering: kind.ordering,
         ack: AckMode::Batch,
         wait_for_commit: false,
@@ -92,7 +97,7 @@ impl Bench {
         call: impl Fn(i64, u32) -> Fut + Send + Sync + 'static,
     ) -> Self
     where
-        Fut: Future<Output = Outcome> + Send + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         let handler: Arc<dyn Handler> = if kind.is_batch {
             batch_handler(move |batch| {
@@ -294,6 +299,19 @@ async fn an_outage_uses_up_nobodys_attempts_and_everything_is_done_when_it_is_ov
         assert!(made <= 4 + 3 * 3 + 6, "{kind:?}: {made} calls");
         // A batch is one call, which is one of the probes.
         assert_eq!(shared.gate.open_circuit().is_some(), kind.is_batch, "{kind:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_blames_its_record_opens_no_circuit() {
+    for kind in ASYNC {
+        let shared = shared(kind, &with_breaker(), 3, Exhausted::Stop);
+        let bench = Bench::start(kind, &shared, |_, _| async {
+            Err(HandlerError::msg("no such account").with(OnFailure::Skip))
+        });
+        bench.until_all_settled().await;
+        assert_eq!(shared.gate.open_circuit(), None, "{kind:?}");
         bench.stop().await;
     }
 }

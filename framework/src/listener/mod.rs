@@ -8,7 +8,7 @@
 //! ```
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
 //! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run handlers in order and [`key_lane`] by key,
-//! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
+//! with [`key_queues`], [`running`] and [`handler_threads`]; [`recovery`] is the way out of both; [`settlements`] carries their results, [`poller`] owns the
 //! consumer, [`container`] owns the poll threads, and [`events`] tells of them.
 
 mod answers;
@@ -18,6 +18,7 @@ mod container;
 mod control;
 mod events;
 mod gate;
+mod hand_overs;
 mod handler_threads;
 mod idle;
 mod kept;
@@ -29,6 +30,7 @@ mod offset_map;
 mod paused;
 mod poller;
 mod rebalance;
+mod recovery;
 mod redelivery;
 mod registry;
 mod requests;
@@ -52,6 +54,7 @@ pub use gate::OpenCircuit;
 pub(crate) use lanes::LaneControl;
 pub use lanes::{Handler, batch_handler, record_handler};
 pub use offset_map::{OffsetMap, OffsetMapError};
+pub use recovery::WaitingRecord;
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;
 pub(crate) use tuning::HANDLER_THREADS_MAX;

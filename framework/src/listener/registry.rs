@@ -12,6 +12,7 @@ use super::container::{Container, ListenerState};
 use super::control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 use super::events::{EventBus, ListenerEvents};
 use super::gate::OpenCircuit;
+use super::recovery::WaitingRecord;
 use super::requests::Request;
 use super::tuning::Tuning;
 use crate::config::model::ListenerSettings;
@@ -60,6 +61,8 @@ pub struct ListenerInfo {
     pub stuck: Vec<StuckRecord>,
     /// Its circuit breaker's circuit, if it is not closed.
     pub open_circuit: Option<OpenCircuit>,
+    /// Records that could not be handled, and that the topic they are to go to does not take.
+    pub waiting: Vec<WaitingRecord>,
 }
 
 /// There is no listener of that id.
@@ -322,5 +325,6 @@ fn info(container: &Container) -> ListenerInfo {
         commit_overdue: view.commit_overdue,
         stuck: view.stuck,
         open_circuit: view.open_circuit,
+        waiting: view.waiting,
     }
 }

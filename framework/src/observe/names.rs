@@ -11,6 +11,8 @@ pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_
 pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
 /// Records that the listener's filter left out: done without their handler being called. Counter; label `listener`.
 pub const LISTENER_RECORDS_FILTERED: &str = "kafka_boot_listener_records_filtered_total";
+/// Records written to another topic because they could not be handled. Counter; label `listener`.
+pub const LISTENER_DEAD_LETTERS: &str = "kafka_boot_listener_dead_letters_total";
 /// Records, or batches, to be delivered again because their `Ack` said so. Counter; label `listener`.
 pub const LISTENER_NACKS: &str = "kafka_boot_listener_nacks_total";
 /// Records polled of partitions that were being given up; their next owner reads them. Counter; label `listener`.

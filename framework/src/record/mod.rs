@@ -17,4 +17,5 @@ pub use in_place::{Raw, Text};
 pub use kafka_boot_client::Timestamp;
 pub use payload::{FromPayload, Json, Key, Payload, PayloadError, unknown_variant};
 pub use received::{Record, RecordMeta};
+pub(crate) use view::Delivery;
 pub use view::{BatchView, RecordView};

@@ -10,7 +10,7 @@ use kafka_boot_client::{
 };
 use serde::Deserialize;
 
-use crate::record::{Chunk, FromPayload, Record, RecordView, Stored};
+use crate::record::{Chunk, Delivery, FromPayload, Record, RecordView, Stored};
 
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -139,7 +139,7 @@ fn owned(partition: &TopicPartition, record: RawRecord) -> Option<Record<Option<
     let records = vec![Stored::Raw(record)];
     let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
     let chunk = Arc::new(Chunk { topic, partition, records, bytes: 0 });
-    let view = RecordView::new(&chunk, 0, 1, None);
+    let view = RecordView::new(&chunk, 0, &Delivery::FIRST, None);
     let value = Option::<Bytes>::from_payload(view.payload()).ok()?;
     Some(Record::from_view(&view, value))
 }

@@ -28,6 +28,7 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
     };
     let kind = Ident::new(glue.kind, span);
     let attributes = emit::attributes(&listener.entries, span);
+    let error_types = emit::error_types(&listener.entries, span);
     let (id, blocking, takes_ack) = (listener.id(), !listener.function.is_async(), listener.takes_ack());
     let build = build(listener, &glue, span);
     let fields = quote_spanned! {span=>
@@ -36,6 +37,7 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
         kind: #private::HandlerKind::#kind,
         blocking: #blocking,
         takes_ack: #takes_ack,
+        error_types: #error_types,
         build: #build,
     };
     emit::with_descriptor(&listener.function, &ROLE, &fields)

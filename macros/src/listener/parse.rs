@@ -118,8 +118,20 @@ const KEYS: &[Key] = &[
     Key {
         name: "on_failure",
         yaml: "error.then",
-        kind: Kind::OneOf(&["stop", "skip"]),
-        example: "on_failure = \"stop\"",
+        kind: Kind::OneOf(&["dead-letter", "stop", "skip"]),
+        example: "on_failure = \"dead-letter\"",
+    },
+    Key {
+        name: "retry",
+        yaml: "error",
+        kind: Kind::Group(RETRY),
+        example: "retry(attempts = 5, backoff = \"100ms..10s x2\")",
+    },
+    Key {
+        name: "dead_letter",
+        yaml: "error.dead-letter",
+        kind: Kind::Group(DEAD_LETTER),
+        example: "dead_letter(topic = \"failed-orders\")",
     },
     Key { name: "filter", yaml: "filter", kind: Kind::Function, example: "filter = is_wanted" },
     Key {
@@ -127,6 +139,70 @@ const KEYS: &[Key] = &[
         yaml: "properties",
         kind: Kind::Properties,
         example: "properties(\"fetch.min.bytes\" = \"1\")",
+    },
+];
+
+/// The keys of `retry(…)`.
+const RETRY: &[Key] = &[
+    Key {
+        name: "attempts",
+        yaml: "error.attempts",
+        kind: Kind::Count { max: 1_000_000 },
+        example: "attempts = 5",
+    },
+    Key {
+        name: "backoff",
+        yaml: "error.backoff",
+        kind: Kind::Backoff,
+        example: "backoff = \"100ms..10s x2\"",
+    },
+    Key { name: "jitter", yaml: "error.backoff.jitter", kind: Kind::Fraction, example: "jitter = 0.2" },
+    Key { name: "on", yaml: "error.retry-on", kind: Kind::Types, example: "on(std::io::Error)" },
+    Key {
+        name: "not_on",
+        yaml: "error.retry-not-on",
+        kind: Kind::Types,
+        example: "not_on(std::num::ParseIntError)",
+    },
+    Key {
+        name: "attempt_header",
+        yaml: "error.delivery-attempt-header",
+        kind: Kind::Switch,
+        example: "attempt_header = true",
+    },
+];
+
+/// The keys of `dead_letter(…)`.
+const DEAD_LETTER: &[Key] = &[
+    Key {
+        name: "topic",
+        yaml: "error.dead-letter.topic",
+        kind: Kind::TopicName,
+        example: "topic = \"failed-orders\"",
+    },
+    Key {
+        name: "suffix",
+        yaml: "error.dead-letter.suffix",
+        kind: Kind::TopicName,
+        example: "suffix = \"-dlt\"",
+    },
+    Key {
+        name: "routes",
+        yaml: "error.dead-letter.routes",
+        kind: Kind::Properties,
+        example: "routes(\"-invalid\" = \"ValidationError\")",
+    },
+    Key {
+        name: "partition",
+        yaml: "error.dead-letter.partition",
+        kind: Kind::OneOf(&["same", "key"]),
+        example: "partition = \"same\"",
+    },
+    Key {
+        name: "create_topic",
+        yaml: "error.dead-letter.create-topic",
+        kind: Kind::Switch,
+        example: "create_topic = false",
     },
 ];
 

@@ -8,6 +8,7 @@ mod admin;
 mod application;
 mod circuit_breaker;
 mod consumer;
+mod dead_letter;
 mod error;
 mod kafka;
 mod listener;
@@ -26,6 +27,7 @@ pub use consumer::{
     AckMode, AssignmentStrategy, AutoOffsetReset, CommitMode, ConsumerProperties, GroupProtocol,
     IsolationLevel,
 };
+pub use dead_letter::{DeadLetterPartition, DeadLetterProperties};
 pub use error::{
     ErrorProperties, Escalation, Exhausted, RestartBackoff, RetryBackoff, SupervisionProperties,
 };

@@ -3,6 +3,7 @@
 //! Each rule names both values and the remedy. The values are well-formed by the time these rules are asked.
 
 mod consumer;
+mod dead_letter;
 mod ordering;
 mod producer;
 mod security;
@@ -17,6 +18,7 @@ use super::model::{ConsumerProperties, JobProperties, ListenerProperties, Proper
 use super::tree::{Kind, Node, Origin, Place, join};
 
 pub(crate) use consumer::consumer;
+pub(crate) use dead_letter::dead_letter;
 pub(crate) use ordering::ordering;
 
 /// A section of the tree, with its dotted path.
