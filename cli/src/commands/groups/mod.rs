@@ -3,14 +3,12 @@
 mod describe;
 mod members;
 mod reset;
-mod time;
-
-use std::collections::HashMap;
 
 use clap::Subcommand;
 use kafka_boot_client::{Admin, TopicPartition};
 use serde_json::json;
 
+use super::positions::no_partition;
 use super::{OPERATION, REQUEST};
 use crate::error::CliError;
 use crate::output::Output;
@@ -38,9 +36,6 @@ pub(crate) enum Command {
         topics: Vec<Selection>,
     },
 }
-
-/// Offsets by partition.
-type Offsets = HashMap<TopicPartition, i64>;
 
 /// A topic, or some of its partitions.
 #[derive(Debug, Clone)]
@@ -134,9 +129,7 @@ async fn resolve(topics: &[Selection], admin: &Admin) -> Result<Vec<TopicPartiti
         let all = || there.iter().map(|partition| partition.id).collect();
         for partition in selection.partitions.clone().unwrap_or_else(all) {
             if !there.iter().any(|known| known.id == partition) {
-                let count = there.len();
-                return Err(CliError::failed(format!("`{name}` has no partition {partition}"))
-                    .with_help(format!("it has {count}, counted from 0")));
+                return Err(no_partition(name, partition, there.len()));
             }
             found.push(TopicPartition::new(name, partition));
         }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use clap::Args;
 use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
 use serde_json::json;
 
-use super::{OPERATION, Offsets, REQUEST, Selection, describe, resolve, selection, time};
+use super::{OPERATION, REQUEST, Selection, describe, resolve, selection};
+use crate::commands::positions::{Offsets, offsets};
+use crate::commands::time::{self, Since};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -63,10 +64,8 @@ struct Target {
 impl Target {
     /// The time from which on records are wanted, in milliseconds since the Unix epoch.
     fn time(&self) -> Option<i64> {
-        let ago = |ago: Duration| {
-            Utc::now().timestamp_millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
-        };
-        self.to_datetime.or(self.by_duration.map(ago)).map(|time| time.max(0))
+        let since = self.to_datetime.map(Since::At).or(self.by_duration.map(Since::Ago));
+        since.map(Since::millis)
     }
 }
 
@@ -80,10 +79,10 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
         resolve(&reset.topics, admin).await?
     };
     partitions.sort_unstable();
-    let first = describe::offsets(&partitions, OffsetSpec::Earliest, admin).await?;
-    let end = describe::offsets(&partitions, OffsetSpec::Latest, admin).await?;
+    let first = offsets(&partitions, OffsetSpec::Earliest, admin).await?;
+    let end = offsets(&partitions, OffsetSpec::Latest, admin).await?;
     let at_time = match reset.target.time() {
-        Some(time) => describe::offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
+        Some(time) => offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
         None => Offsets::new(),
     };
     let mut wanted = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime};
+use chrono::{DateTime, NaiveDateTime, Utc};
 
 /// A point in time, in milliseconds since the Unix epoch: ISO 8601, in UTC where it names no zone.
 pub(super) fn datetime(text: &str) -> Result<i64, String> {
@@ -18,6 +18,36 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse(text).ok_or_else(|| {
         "expected a span such as `PT1H30M` or `P7D` (days, then after `T` hours, minutes, seconds)".to_owned()
     })
+}
+
+/// A time from which on records are wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Since {
+    /// Milliseconds since the Unix epoch.
+    At(i64),
+    Ago(Duration),
+}
+
+impl Since {
+    /// Milliseconds since the Unix epoch, none of them before it.
+    pub(super) fn millis(self) -> i64 {
+        let millis = match self {
+            Self::At(millis) => millis,
+            Self::Ago(ago) => Utc::now()
+                .timestamp_millis()
+                .saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
+        };
+        millis.max(0)
+    }
+}
+
+/// A point in time, or a span of it before now.
+pub(super) fn since(text: &str) -> Result<Since, String> {
+    if text.starts_with('P') {
+        return duration(text).map(Since::Ago);
+    }
+    let told = |told| format!("{told}; or a span before now such as `PT1H30M`");
+    datetime(text).map(Since::At).map_err(told)
 }
 
 fn parse(text: &str) -> Option<Duration> {

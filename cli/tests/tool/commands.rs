@@ -1,71 +1,16 @@
 //! Every command against the embedded broker: what it says, and with which exit code.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
-
 use std::fs;
 use std::time::{Duration, Instant};
 
 use kafka_boot::OffsetMap;
-use kafka_boot_cli::{Process, run};
-use kafka_boot_client::{Admin, TopicPartition};
-use kafka_boot_client::{
-    ClientConfig, Consumer, ConsumerEvent, PartitionOffset, Producer, ProducerLimits, ProducerRecord,
-};
-use kafka_boot_embedded::EmbeddedBroker;
-use tokio::runtime::Runtime;
+use kafka_boot_client::{Admin, ClientConfig, Consumer, ConsumerEvent, PartitionOffset, TopicPartition};
 
-struct Stage {
-    runtime: Runtime,
-    broker: EmbeddedBroker,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let broker = runtime.block_on(EmbeddedBroker::builder().topic("orders", 2).start()).unwrap();
-        Self { runtime, broker }
-    }
-
-    /// Writes `count` records, and returns when the broker has them.
-    fn produce(&self, topic: &str, partition: i32, count: usize) {
-        let config = ClientConfig::from_iter([("bootstrap.servers", self.broker.bootstrap_servers())]);
-        let producer = Producer::new(&config, ProducerLimits::default()).unwrap();
-        self.runtime.block_on(async {
-            for number in 0..count {
-                let record = ProducerRecord::new(topic).partition(partition).payload(number.to_string());
-                producer.enqueue(record).await.unwrap().await.unwrap();
-            }
-        });
-    }
-
-    fn says(&self, command: &str) -> String {
-        self.answers(command, "")
-    }
-
-    /// What a command says when `input` is typed, the broker's port apart.
-    fn answers(&self, command: &str, input: &str) -> String {
-        let servers = self.broker.bootstrap_servers();
-        let port = servers.rsplit(':').next().unwrap();
-        tool(&format!("--bootstrap-servers {servers} {command}"), &[], input).replace(port, "<port>")
-    }
-}
+use crate::support::{self, Stage};
 
 /// Exit code, output and errors of a command.
 fn tool(command: &str, environment: &[(&str, &str)], input: &str) -> String {
-    let (mut output, mut errors) = (Vec::new(), Vec::new());
-    let code = run(
-        std::iter::once("kafka-boot").chain(command.split_whitespace()),
-        &mut Process {
-            environment: environment.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
-            color: false,
-            input: &mut input.as_bytes(),
-            output: &mut output,
-            errors: &mut errors,
-        },
-    );
-    let (output, errors) = (String::from_utf8(output).unwrap(), String::from_utf8(errors).unwrap());
-    format!("exit code {code}\n--- output\n{output}--- errors\n{errors}")
+    support::tool(&support::words(command), environment, input)
 }
 
 #[test]
