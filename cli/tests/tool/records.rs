@@ -34,6 +34,8 @@ fn lines_go_in_and_come_out() {
 #[test]
 fn what_consume_writes_as_json_produce_takes() {
     let stage = Stage::new();
+    // Records of that age are deleted otherwise.
+    stage.says("topics alter orders --set retention.ms=-1");
     let producer = Producer::new(&stage.config(), ProducerLimits::default()).unwrap();
     let records = [
         ProducerRecord::new("orders").partition(1).key("k").payload("v").header("h", "1").header("h", "2"),
@@ -57,7 +59,7 @@ fn what_consume_writes_as_json_produce_takes() {
     };
     let written = read("orders");
     insta::assert_snapshot!("records_as_json", written);
-    stage.says("topics create copy --partitions 2");
+    stage.says("topics create copy --partitions 2 --config retention.ms=-1");
     let told = stage.answers("produce copy --format json", &written);
     assert!(told.starts_with("exit code 0\n--- output\nWrote 4 records to copy.\n"), "{told}");
     assert_eq!(read("copy"), written);

@@ -370,16 +370,23 @@ struct FetchedPartition {
     fetchq_cnt: i64,
     #[serde(default)]
     next_offset: i64,
-    /// Where committed records end, if that is all that is read; otherwise where all do.
+    /// Where the partition ends; negative before the first fetch.
+    #[serde(default = "unknown")]
+    hi_offset: i64,
+    /// Where committed records end. Before the first fetch it is 0, which says nothing.
     #[serde(default)]
     ls_offset: i64,
+}
+
+fn unknown() -> i64 {
+    -1
 }
 
 impl FetchedPartition {
     /// Whether all before `end` is fetched and handed out, as far as it can be read: not behind a transaction that is open.
     fn are_at(&self, end: i64) -> bool {
-        let readable = if self.ls_offset >= 0 { end.min(self.ls_offset) } else { end };
-        self.fetchq_cnt == 0 && self.next_offset >= readable
+        let is_read_through = self.hi_offset >= 0 && self.next_offset >= end.min(self.ls_offset);
+        self.fetchq_cnt == 0 && is_read_through
     }
 }
 
@@ -389,13 +396,14 @@ mod tests {
 
     #[test]
     fn a_partition_is_at_its_end_when_all_that_can_be_read_is_handed_out() {
-        let at = |fetchq_cnt, next_offset, ls_offset| {
-            FetchedPartition { fetchq_cnt, next_offset, ls_offset }.are_at(10)
+        let at = |fetchq_cnt, next_offset, hi_offset, ls_offset| {
+            FetchedPartition { fetchq_cnt, next_offset, hi_offset, ls_offset }.are_at(10)
         };
-        assert!(at(0, 10, 10));
-        assert!(!at(1, 10, 10));
-        assert!(!at(0, 9, 10));
-        assert!(at(0, 7, 7), "a transaction is open from 7 on");
-        assert!(!at(0, 9, -1));
+        assert!(at(0, 10, 10, 10));
+        assert!(!at(1, 10, 10, 10));
+        assert!(!at(0, 9, 10, 10));
+        assert!(at(0, 7, 10, 7), "a transaction is open from 7 on");
+        assert!(!at(0, 0, -1001, 0), "nothing was fetched yet");
+        assert!(at(0, 12, 12, 12));
     }
 }
