@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{cluster, configs, consume, groups, offsets, produce, records, topics};
+use crate::commands::{
+    cluster, config, configs, consume, dev, groups, offsets, produce, records, shell, topics,
+};
 
 /// Topics, settings and the state of a Kafka cluster.
 #[derive(Debug, Parser)]
@@ -54,6 +56,22 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    OnCluster(Box<OnCluster>),
+    /// A broker for development, on port 9092, until Ctrl-C
+    Dev(dev::Command),
+    /// A service's configuration, without running the service
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Prints the script that completes this command in a shell
+    Completions(shell::Completions),
+    /// Prints the manual page, or writes one for each command
+    Man(shell::Man),
+}
+
+/// What is done on a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OnCluster {
     /// Topics and their partitions
     #[command(subcommand)]
     Topics(topics::Command),

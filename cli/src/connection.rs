@@ -26,7 +26,7 @@ pub(crate) struct Connected {
 
 impl Connected {
     pub(crate) fn new(connection: &Connection, environment: &[(String, String)]) -> Result<Self, CliError> {
-        let settings = Settings::load(options(connection, environment)?)?;
+        let settings = service(connection, environment)?;
         settings.check_raw_settings(&is_known_property)?;
         let cluster = connection.cluster.clone();
         if let Some(name) = &cluster
@@ -89,6 +89,14 @@ impl Connected {
         config.remove("group.instance.id");
         Ok(config)
     }
+}
+
+/// The service's whole configuration, whether or not it tells of brokers.
+pub(crate) fn service(
+    connection: &Connection,
+    environment: &[(String, String)],
+) -> Result<Settings, CliError> {
+    Ok(Settings::load(options(connection, environment)?)?)
 }
 
 fn options(connection: &Connection, environment: &[(String, String)]) -> Result<LoadOptions, CliError> {

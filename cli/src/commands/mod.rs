@@ -1,13 +1,16 @@
 //! One module a command.
 
 pub(crate) mod cluster;
+pub(crate) mod config;
 pub(crate) mod configs;
 pub(crate) mod consume;
+pub(crate) mod dev;
 pub(crate) mod groups;
 pub(crate) mod offsets;
 mod positions;
 pub(crate) mod produce;
 pub(crate) mod records;
+pub(crate) mod shell;
 mod time;
 pub(crate) mod topics;
 
@@ -15,7 +18,7 @@ use std::time::Duration;
 
 use kafka_boot_client::Admin;
 
-use crate::arguments::{Cli, Command};
+use crate::arguments::{Cli, Command, OnCluster};
 use crate::connection::Connected;
 use crate::error::CliError;
 use crate::output::Output;
@@ -30,24 +33,38 @@ pub(crate) fn execute(
     environment: &[(String, String)],
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let connected = Connected::new(&cli.connection, environment)?;
-    let admin = Admin::new(&connected.admin())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| CliError::failed(format!("the tool's runtime does not start: {error}")))?;
-    runtime.block_on(async {
-        match &cli.command {
-            Command::Topics(command) => topics::execute(command, &admin, output).await,
-            Command::Configs(command) => configs::execute(command, &admin, output).await,
-            Command::Groups(command) => groups::execute(command, &admin, output).await,
-            Command::Produce(command) => produce::execute(command, &connected, &admin, output).await,
-            Command::Consume(command) => consume::execute(command, &connected, &admin, output).await,
-            Command::Offsets(command) => offsets::execute(command, &admin, output).await,
-            Command::Records(command) => records::execute(command, &admin, output).await,
-            Command::Cluster(command) => cluster::execute(command, &admin, output).await,
+    match &cli.command {
+        Command::OnCluster(command) => {
+            let connected = Connected::new(&cli.connection, environment)?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .map_err(|error| CliError::failed(format!("the tool's runtime does not start: {error}")))?;
+            runtime.block_on(on_cluster(command, &connected, output))
         }
-    })
+        Command::Dev(command) => dev::execute(command, output),
+        Command::Config(command) => config::execute(command, &cli.connection, environment, output),
+        Command::Completions(command) => shell::completions(command, output),
+        Command::Man(command) => shell::man(command, output),
+    }
+}
+
+async fn on_cluster(
+    command: &OnCluster,
+    connected: &Connected,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let admin = Admin::new(&connected.admin())?;
+    match command {
+        OnCluster::Topics(command) => topics::execute(command, &admin, output).await,
+        OnCluster::Configs(command) => configs::execute(command, &admin, output).await,
+        OnCluster::Groups(command) => groups::execute(command, &admin, output).await,
+        OnCluster::Produce(command) => produce::execute(command, connected, &admin, output).await,
+        OnCluster::Consume(command) => consume::execute(command, connected, &admin, output).await,
+        OnCluster::Offsets(command) => offsets::execute(command, &admin, output).await,
+        OnCluster::Records(command) => records::execute(command, &admin, output).await,
+        OnCluster::Cluster(command) => cluster::execute(command, &admin, output).await,
+    }
 }
 
 /// `name=value`, as an argument.

@@ -82,6 +82,7 @@ fn a_group_is_set_back_and_deleted() {
         "groups delete-offsets testgroup --topic orders:0",
         "groups delete-offsets testgroup --topic orders:0 --yes",
         "groups describe testgroup",
+        "groups list --state",
         "groups delete testgroup --yes",
         "groups list --output json",
     ]
@@ -89,6 +90,37 @@ fn a_group_is_set_back_and_deleted() {
     .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
     .collect();
     insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn offsets_are_kept_in_a_file_and_set_from_it() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 3);
+    stage.produce("orders", 1, 12);
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let reset = "groups reset-offsets g";
+    stage.says(&format!("{reset} --topic orders:0 --to-offset 2 --execute"));
+    let exported = stage.says(&format!("{reset} --topic orders --to-current --export"));
+    assert_eq!(exported, "exit code 0\n--- output\norders,0,2\norders,1,12\n--- errors\n");
+    let told = stage.story(&[
+        (&format!("{reset} --from-file {}", file("three", "orders,0,1\norders,1,5\n")), ""),
+        (&format!("{reset} --from-file {} --execute", file("four", "other,orders,0,0\ng,orders,1,7\n")), ""),
+        ("groups describe g", ""),
+        (&format!("{reset} --from-file {}", file("far", "orders,1,99\n")), ""),
+        (&format!("{reset} --from-file {}", file("broken", "orders,1,5\norders,one,5\n")), ""),
+        (&format!("{reset} --from-file {}", file("unknown", "orders,9,5\n")), ""),
+        (&format!("{reset} --from-file {}", file("others", "other,orders,0,5\n")), ""),
+        (&format!("{reset} --from-file {}", file("empty", "")), ""),
+        (&format!("{reset} --from-file /nowhere/at/all"), ""),
+        (&format!("{reset} --from-file x --topic orders"), ""),
+        (&format!("{reset} --from-file x --to-latest"), ""),
+    ]);
+    insta::assert_snapshot!(told.replace(&folder.path().display().to_string(), "<folder>"));
 }
 
 #[test]

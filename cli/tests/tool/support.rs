@@ -59,28 +59,31 @@ impl Stage {
 
     /// Starts a command that goes on until it is told to end.
     pub(crate) fn begin(&self, command: &str) -> Begun {
-        let servers = self.broker.bootstrap_servers();
-        let arguments = words(&format!("--bootstrap-servers {servers} {command}"));
-        let (interrupt, output) = (Interrupt::new(), Shared::default());
-        let (told, written) = (interrupt.clone(), output.clone());
-        let thread = std::thread::spawn(move || {
-            let (mut output, mut errors) = (written, Vec::new());
-            let code = run(
-                std::iter::once("kafka-boot".to_owned()).chain(arguments),
-                &mut Process {
-                    environment: Vec::new(),
-                    color: false,
-                    terminals: Terminals::default(),
-                    interrupt: told,
-                    input: Box::new(std::io::empty()),
-                    output: &mut output,
-                    errors: &mut errors,
-                },
-            );
-            (code, String::from_utf8(errors).unwrap())
-        });
-        Begun { interrupt, output, thread }
+        begin(&words(&format!("--bootstrap-servers {} {command}", self.broker.bootstrap_servers())))
     }
+}
+
+/// Starts a command that goes on until it is told to end.
+pub(crate) fn begin(arguments: &[String]) -> Begun {
+    let (interrupt, output) = (Interrupt::new(), Shared::default());
+    let (told, written, arguments) = (interrupt.clone(), output.clone(), arguments.to_vec());
+    let thread = std::thread::spawn(move || {
+        let (mut output, mut errors) = (written, Vec::new());
+        let code = run(
+            std::iter::once("kafka-boot".to_owned()).chain(arguments),
+            &mut Process {
+                environment: Vec::new(),
+                color: false,
+                terminals: Terminals::default(),
+                interrupt: told,
+                input: Box::new(std::io::empty()),
+                output: &mut output,
+                errors: &mut errors,
+            },
+        );
+        (code, String::from_utf8(errors).unwrap())
+    });
+    Begun { interrupt, output, thread }
 }
 
 /// A command that goes on.

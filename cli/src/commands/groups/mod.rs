@@ -2,6 +2,7 @@
 
 mod describe;
 mod members;
+mod offset_file;
 mod reset;
 
 use clap::Subcommand;
@@ -16,7 +17,11 @@ use crate::output::Output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the groups' names
-    List,
+    List {
+        /// Show each one's protocol and state, too
+        #[arg(long)]
+        state: bool,
+    },
     /// Shows where groups stand, partition by partition; or their members, or their state
     Describe(describe::Describe),
     /// Sets where a group without members goes on; shows what would be set, unless `--execute` is given
@@ -62,7 +67,7 @@ pub(crate) async fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::List => list(admin, output).await,
+        Command::List { state } => list(*state, admin, output).await,
         Command::Describe(describe) => describe::execute(describe, admin, output).await,
         Command::ResetOffsets(reset) => reset::execute(reset, admin, output).await,
         Command::Delete { groups } => delete(groups, admin, output).await,
@@ -70,8 +75,12 @@ pub(crate) async fn execute(
     }
 }
 
-async fn list(admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
+async fn list(state: bool, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let listings = admin.list_groups(REQUEST).await?;
+    if state {
+        members::show_listings(&listings.groups, output)?;
+        return listings.errors.into_iter().next().map_or(Ok(()), |error| Err(error.into()));
+    }
     let names: Vec<_> = listings.groups.into_iter().map(|group| group.group_id).collect();
     if output.json {
         output.json(&json!(names))?;

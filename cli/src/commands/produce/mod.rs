@@ -14,6 +14,7 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::Utc;
 use clap::{Args, ValueEnum};
 use kafka_boot_client::{Admin, Producer, ProducerLimits};
 use serde_json::json;
@@ -27,6 +28,9 @@ use crate::connection::Connected;
 use crate::error::CliError;
 use crate::output::Output;
 use crate::progress::Progress;
+
+/// How many records may be under way. More only spreads them over memory that no cache holds.
+const IN_FLIGHT: usize = 20_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Command {
@@ -159,7 +163,8 @@ fn producer(command: &Command, connected: &Connected) -> Result<Producer, CliErr
         config.remove("compression.codec");
         config.set("compression.type", name);
     }
-    Ok(Producer::new(&config, ProducerLimits::default())?)
+    let limits = ProducerLimits { max_in_flight_records: IN_FLIGHT, ..ProducerLimits::default() };
+    Ok(Producer::new(&config, limits)?)
 }
 
 fn shape(command: &Command, partitions: i32) -> Shape {
@@ -174,6 +179,7 @@ fn shape(command: &Command, partitions: i32) -> Shape {
         partition: command.partition,
         repartition: command.repartition,
         partitions,
+        read_at: None,
     }
 }
 
@@ -209,6 +215,8 @@ impl Sending<'_> {
     }
 
     async fn send_block(&mut self, block: &Block, output: &mut Output<'_>) -> Result<Ended, CliError> {
+        // One look at the clock for all of them, unless they are sent one by one.
+        self.shape.read_at = self.pace.is_none().then(|| Utc::now().timestamp_millis());
         for (number, line) in (block.first_line..).zip(block.lines()) {
             if let Some(pace) = &mut self.pace {
                 tokio::select! {

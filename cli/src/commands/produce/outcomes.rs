@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::output::Output;
 
 /// How many records may wait for their outcome to be taken; the producer itself holds fewer.
-const WAITING_MAX: usize = 200_000;
+const WAITING_MAX: usize = 40_000;
 
 #[derive(Default)]
 pub(super) struct Outcomes {

@@ -33,6 +33,8 @@ pub(super) struct Shape {
     pub(super) repartition: bool,
     /// How many the topic has.
     pub(super) partitions: i32,
+    /// The time of records that have none of their own, in milliseconds since the Unix epoch; else when they are sent.
+    pub(super) read_at: Option<i64>,
 }
 
 /// Why a line is no record.
@@ -53,6 +55,7 @@ impl Shape {
         let mut record = ProducerRecord::new(Arc::clone(&self.topic));
         record.key.clone_from(&self.key);
         record.partition = self.partition;
+        record.timestamp = self.read_at;
         record.headers.clone_from(&self.headers);
         match self.form {
             Form::Text => self.text(line, &mut record)?,
@@ -90,7 +93,7 @@ impl Shape {
         for header in object.headers.unwrap_or_default().0 {
             record.headers.push((header.name, either("value", header.value, header.value_base64)?));
         }
-        record.timestamp = object.timestamp;
+        record.timestamp = object.timestamp.or(record.timestamp);
         if let Some(partition) = object.partition.filter(|_| !self.repartition && self.partition.is_none()) {
             if !(0..self.partitions).contains(&partition) {
                 let (topic, count) = (&self.topic, self.partitions);
@@ -227,6 +230,7 @@ mod tests {
             partition: None,
             repartition: false,
             partitions: 3,
+            read_at: None,
         }
     }
 
