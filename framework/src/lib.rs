@@ -64,7 +64,7 @@ pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartE
 pub use handler::{
     Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
     IntoJobResult, IntoOutcome, ListenerArg, Location, NotInBatch, OnFailure, Outcome, PlanContext,
-    Retryable,
+    RecordInterceptor, Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, FromPayload, bean, kafka_listener, main, scheduled, test};
@@ -105,7 +105,7 @@ pub mod __private {
         RegisteredJob, RegisteredListener, RegisteredSection, Returned, batch_extractor, bean_argument,
         dependency, directed, extractor, job_argument, pass,
     };
-    pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::listener::{Handler, batch_handler, filtered_batch_handler, record_handler};
     pub use crate::policy::ErrorType;
     pub use crate::record::unknown_variant;
     pub use crate::schedule::{Job, job_handler};

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use kafka_boot::config::LoadOptions;
 use kafka_boot::prelude::*;
-use kafka_boot::{Ended, FromPayload, ProducerRecord, RunningApp, StartErrorKind, Text, listeners};
+use kafka_boot::{
+    Ended, FromPayload, ProducerRecord, RecordInterceptor, RecordView, RunningApp, StartErrorKind, Text,
+    listeners,
+};
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::observer::look;
 use kafka_boot_tests::produce::Seeding;
@@ -289,4 +292,58 @@ fn a_topic_chooses_what_a_record_is_and_one_that_no_variant_stands_for_cannot_be
     let record = Record::of("t", "x".to_owned()).with_header("type", "b\nc");
     let error = record.decode::<ByHeader>().unwrap_err().to_string();
     assert_eq!(error, "header `type` is `b\\nc`, expected one of `a`");
+}
+
+/// Leaves out what a test marks, and notes the rest.
+struct Marker(Arc<Notes>);
+
+impl RecordInterceptor for Marker {
+    fn intercept(&self, _: &str, record: &RecordView<'_>) -> bool {
+        record.payload() != Some(b"left out")
+    }
+
+    fn success(&self, listener: &str, record: &RecordView<'_>) {
+        self.0.add(format!("{listener} has done {}", record.offset()));
+    }
+}
+
+fn has_text(record: &RecordView<'_>) -> bool {
+    record.payload().is_some()
+}
+
+#[kafka_listener(id = "whole", topic = "${test.prefix}", group = "${test.prefix}-whole", filter = has_text)]
+async fn whole(batch: Batch<Text>, notes: Bean<Arc<Notes>>) {
+    notes.add(batch.iter().map(|record| record.value().to_string()).collect::<Vec<_>>().join(" "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_what_its_filter_and_the_interceptor_let_through() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("whole");
+    kafka.create_topic(&topic, 1).unwrap();
+    let notes = Arc::new(Notes::default());
+    let mut options = options(kafka, ["kafka.consumer.auto-startup=false"]);
+    options.arguments.push(format!("--test.prefix={topic}"));
+    let interceptor: Box<dyn RecordInterceptor> = Box::new(Marker(Arc::clone(&notes)));
+    let app = App::new().without_discovery().without_logging().load_options(options).bean(interceptor);
+    let app = app.bean(Arc::clone(&notes)).listeners(listeners![whole]).start().await.unwrap();
+    let template = app.beans().bean::<KafkaTemplate, kafka_boot::Primary>().unwrap();
+    for value in [Some("a"), None, Some("left out"), Some("b"), None] {
+        send_event(&template, &topic, None, value).await;
+    }
+    app.listeners().start("whole").await.unwrap();
+    // One poll may bring less than all of them.
+    eventually_async(DEADLINE, "both records to be handled", || async {
+        let notes = notes.all();
+        let handled: Vec<&str> =
+            notes.iter().filter(|note| !note.contains("has done")).map(String::as_str).collect();
+        let done: Vec<&str> =
+            notes.iter().filter(|note| note.contains("has done")).map(String::as_str).collect();
+        let is_all = handled.join(" ") == "a b" && done == ["whole has done 0", "whole has done 3"];
+        if is_all { Ok(()) } else { Err(format!("{notes:?}")) }
+    })
+    .await;
+    assert_eq!(app.stop().await, Ended::Clean);
+    let samples = look(kafka.bootstrap_servers(), &format!("{topic}-whole"), &topic, 1).unwrap();
+    assert_eq!(samples[0].committed, Some(5), "what is left out is committed");
 }

@@ -20,7 +20,7 @@ use crate::app::topics;
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::{BeanDescriptor, PlanContext};
+use crate::handler::{BeanDescriptor, Interception, PlanContext};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
@@ -175,6 +175,7 @@ fn make_containers(
             runtime: Handle::current(),
             log: log.cloned(),
             events: listeners.event_bus().of(descriptor.id),
+            interception: Interception::of(beans, descriptor.id),
         };
         containers.push(Arc::new(Container::new(spec, escalate.clone())));
     }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::consumer_state::ConsumerShared;
+use super::handlers::Handler;
 use super::key_lane::KeyLane;
-use super::lanes::{Handler, Lane, LaneControl, LaneShared};
+use super::lanes::{Lane, LaneControl, LaneShared};
 use super::room::{self, Load, Room};
 use super::tracker::{Freed, Offer, Slot, Tracker};
 use crate::config::model::Ordering;

@@ -15,6 +15,7 @@ use crate::config::model::{
 };
 use crate::handler::OnFailure;
 use crate::listener::events::EventBus;
+use crate::listener::handlers::{batch_handler, record_handler};
 use crate::listener::key_lane::KeyLane;
 use crate::listener::settlements::Reports;
 use crate::record::Stored;
@@ -75,6 +76,7 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
         handler_timeout: Some(limit).filter(|limit| !limit.is_zero()),
         permits: Permits::new(4),
         threads: HandlerThreads::new(Handle::current(), "test".to_owned(), 4),
+        interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics: LaneMetrics {
             handled: Counter::noop(),

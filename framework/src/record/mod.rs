@@ -18,4 +18,5 @@ pub use kafka_boot_client::Timestamp;
 pub use payload::{FromPayload, Json, Key, Payload, PayloadError, unknown_variant};
 pub use received::{Record, RecordMeta};
 pub(crate) use view::Delivery;
+pub(crate) use view::Places;
 pub use view::{BatchView, RecordView};
