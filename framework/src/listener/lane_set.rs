@@ -213,6 +213,11 @@ impl LaneSet {
         self.lanes.values().any(LaneHandle::is_stalled)
     }
 
+    /// Whether a partition is paused until its lane has room.
+    pub(crate) fn is_any_paused(&self) -> bool {
+        self.lanes.values().any(|lane| lane.paused && !lane.stopping)
+    }
+
     /// The partitions whose lanes are full and that are not paused; they count as paused from now on.
     pub(crate) fn take_to_pause(&mut self) -> Vec<TopicPartition> {
         let full = self.lanes.values_mut().filter(|lane| lane.is_stalled());

@@ -251,7 +251,7 @@ impl Lane {
             Ok(rest) => rest,
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) => {
-                self.report_progress(true);
+                self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
                 self.wait_for_chunk().await?
             }
