@@ -41,6 +41,7 @@ extern crate self as kafka_boot;
 mod app;
 mod beans;
 pub mod config;
+mod dead_letters;
 mod error;
 mod handler;
 mod listener;
@@ -48,6 +49,7 @@ mod manage;
 pub mod observe;
 mod policy;
 pub mod prelude;
+mod reader;
 mod record;
 mod schedule;
 #[cfg(feature = "seeded-bugs")]
@@ -60,6 +62,9 @@ pub use beans::{
     Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
     Qualifier, SendResult,
 };
+pub use dead_letters::{
+    DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, LetterFailure, Origin, Replay, ReplayReport,
+};
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
     Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
@@ -67,7 +72,9 @@ pub use handler::{
     RecordInterceptor, Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
-pub use kafka_boot_macros::{ConfigProperties, FromPayload, bean, kafka_listener, main, scheduled, test};
+pub use kafka_boot_macros::{
+    ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, test,
+};
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
     ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,

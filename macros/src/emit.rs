@@ -70,10 +70,10 @@ pub(crate) fn with_descriptor(function: &Function, role: &Role, fields: &TokenSt
     }
 }
 
-/// The descriptor's `attributes`: what was written, under the names of the YAML file. The id has its own field.
+/// The descriptor's `attributes`: what was written, under the names of the YAML file. The id, and whose dead letters are read, have their own fields.
 pub(crate) fn attributes(entries: &Entries, span: Span) -> TokenStream {
     let private = private(span);
-    let settings = entries.iter().filter(|entry| entry.key.name != "id");
+    let settings = entries.iter().filter(|entry| !["id", "for"].contains(&entry.key.name));
     let settings = settings.flat_map(|entry| entry.setting.expand(entry.key.yaml, &private));
     let attributes =
         settings.map(|(key, value)| quote_spanned!(span=> #private::Attribute { key: #key, value: #value }));

@@ -64,10 +64,11 @@ impl Entries {
     pub(crate) fn parse(
         context: &Context,
         attribute: &str,
-        keys: &'static [Key],
+        keys: impl IntoIterator<Item = &'static Key>,
         tokens: TokenStream,
     ) -> Self {
         let mut entries = Self { entries: Vec::new(), invalid: Vec::new() };
+        let keys = keys.into_iter().collect();
         let table = Table { owner: format!("`#[{attribute}]`"), group: None, keys };
         let parser = |input: ParseStream<'_>| entries.parse_all(context, &table, input);
         if let Err(error) = Parser::parse2(parser, tokens) {
@@ -134,7 +135,7 @@ impl Entries {
             return Err(input.error(format!("expected `key = value`, as in `{example}`")));
         }
         let name = input.call(Ident::parse_any)?;
-        let Some(key) = table.keys.iter().find(|key| name == key.name) else {
+        let Some(key) = table.keys.iter().copied().find(|key| name == key.name) else {
             return Err(unknown(table, &name));
         };
         if let Kind::Group(keys) = key.kind {
@@ -144,7 +145,8 @@ impl Entries {
             }
             let inside;
             parenthesized!(inside in input);
-            let group = Table { owner: format!("`{name}(…)`"), group: Some(key.name), keys };
+            let group =
+                Table { owner: format!("`{name}(…)`"), group: Some(key.name), keys: keys.iter().collect() };
             return self.parse_all(context, &group, &inside);
         }
         let value = parse_value(key, &name, input)?;
@@ -188,7 +190,7 @@ struct Table {
     /// Whose they are, for messages.
     owner: String,
     group: Option<&'static str>,
-    keys: &'static [Key],
+    keys: Vec<&'static Key>,
 }
 
 impl ToTokens for Value {
@@ -213,7 +215,7 @@ impl ToTokens for Value {
 
 /// The error of a key that is not known, with the near miss, which may be the key's name in the YAML file.
 fn unknown(table: &Table, name: &Ident) -> syn::Error {
-    let (keys, owner) = (table.keys, &table.owner);
+    let (keys, owner) = (&table.keys, &table.owner);
     let known = || keys.iter().map(|key| key.name);
     let found = name.to_string();
     let by_name = did_you_mean(&found, known());

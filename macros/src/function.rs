@@ -11,7 +11,7 @@ use syn::{
 use crate::context::Context;
 
 /// The attributes that take a whole function for themselves.
-const ROLES: [&str; 3] = ["kafka_listener", "scheduled", "bean"];
+const ROLES: [&str; 4] = ["kafka_listener", "dead_letter_listener", "scheduled", "bean"];
 
 /// The arguments that only a listener has.
 const OF_A_RECORD: [&str; 10] =

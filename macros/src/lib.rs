@@ -92,6 +92,38 @@ pub fn kafka_listener(attribute: TokenStream, item: TokenStream) -> TokenStream 
     listener::listener(attribute.into(), &item.into()).into()
 }
 
+/// Makes a function the listener of another listener's dead letters.
+///
+/// ```
+/// use kafka_boot::prelude::*;
+///
+/// #[kafka_listener(topic = "orders", group = "billing")]
+/// async fn on_order(order: Json<u64>) -> Result<()> {
+///     info!(order = order.0, "an order");
+///     Ok(())
+/// }
+///
+/// #[dead_letter_listener(for = "on_order")]
+/// async fn on_dead_order(order: Record<String>) {
+///     warn!(%order, "nobody could handle this");
+/// }
+/// ```
+///
+/// It reads all dead-letter topics of the listener whose id `for` names, in that one's cluster, in the group of the same
+/// name with the suffix of the topics (`billing-dlt`). The topics are created before it starts. A letter that it fails on
+/// is skipped after its attempts, and stays in its topic; `on_failure` says otherwise.
+///
+/// Its other keys are those of [`macro@kafka_listener`], without `topic`, `topics`, `pattern`, `partitions` and `cluster`.
+///
+/// # Errors
+///
+/// It does not compile as [`macro@kafka_listener`] does not, and without `for`. It does not start where there is no listener of
+/// that id, or where that one listens to a pattern and its dead letters have no `topic` of their own.
+#[proc_macro_attribute]
+pub fn dead_letter_listener(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    listener::dead_letter_listener(attribute.into(), &item.into()).into()
+}
+
 /// Runs a function on a schedule.
 ///
 /// ```

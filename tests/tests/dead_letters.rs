@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use kafka_boot::prelude::*;
 use kafka_boot::{
-    Attempt, Ended, HandlerError, HealthStatus, ListenerRegistry, OnFailure, Outcome, Retryable, RunningApp,
-    listeners,
+    DeadLetter, DeadLetterFilter, DeadLetters, Ended, HandlerError, HealthStatus, ListenerRegistry,
+    OnFailure, Outcome, Replay, Retryable, RunningApp, listeners,
 };
 use kafka_boot_tests::consume::{Consumed, read_topic};
 use kafka_boot_tests::kafka::Kafka;
@@ -175,11 +175,12 @@ fn assert_letter(letter: &Consumed, topic: &str, id: &str) {
 async fn committed(admin: &Admin, topic: &str, wanted: &[(i32, i64)]) {
     eventually_async(DEADLINE, "what is settled to be committed", async || {
         let offsets = admin.list_group_offsets(topic, None).await.unwrap();
-        let found: Vec<(i32, i64)> = offsets
+        let mut found: Vec<(i32, i64)> = offsets
             .into_iter()
             .map(|(found, _)| (found.partition.partition, found.offset))
             .filter(|(_, offset)| *offset >= 0)
             .collect();
+        found.sort_unstable();
         if found == wanted { Ok(()) } else { Err(format!("{found:?}")) }
     })
     .await;
@@ -391,6 +392,116 @@ async fn a_listener_by_pattern_does_not_read_its_own_dead_letters() {
     // By then the topic of dead letters would have been found, too.
     let seen = notes.first(2).await;
     assert_eq!(seen, [format!("bad of {topic}"), format!("later of {later}")]);
+    stop(app).await;
+}
+
+#[dead_letter_listener(for = "in-order", attempts = 1)]
+async fn of_letters(record: Record<String>, notes: Bean<Arc<Notes>>) -> Result<()> {
+    notes.add(format!(
+        "letter {} of {}",
+        record.value(),
+        record.header("kafka_dlt-original-offset").unwrap()[7]
+    ));
+    if record.value() == "bad 2" { Err("not even that".into()) } else { Ok(()) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_of_dead_letters_reads_those_of_the_listener_it_names() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("letters");
+    kafka.create_topic(&topic, 2).unwrap();
+    let notes = Arc::new(Notes::default());
+    let both = App::new().listeners(listeners![in_order, of_letters]);
+    let app = start(kafka, both, &topic, &notes, &["kafka.listeners.in-order.error.attempts=1"]).await;
+    let registry = app.beans().named::<ListenerRegistry>("").unwrap();
+    let reader = registry.get("of_letters").unwrap();
+    assert_eq!(reader.settings.topics, [format!("{topic}-dlt")]);
+    assert_eq!(reader.settings.group_id(), format!("{topic}-dlt"));
+    assert_eq!(reader.assigned[0].len(), 2, "the topic was there before the listener");
+    let template = app.beans().named::<KafkaTemplate>("").unwrap();
+    for number in 1..=3 {
+        send(&template, &topic, 1, "k", &format!("bad {number}")).await;
+    }
+    let mut seen = notes.first(6).await;
+    seen.retain(|note| note.starts_with("letter"));
+    assert_eq!(
+        seen,
+        ["letter bad 1 of 0", "letter bad 2 of 1", "letter bad 3 of 2"],
+        "a bad one is left behind"
+    );
+    let admin = app.beans().named::<Admin>("").unwrap();
+    committed(&admin, &format!("{topic}-dlt"), &[(1, 3)]).await;
+    assert!(dead_letters(kafka, &format!("{topic}-dlt-dlt"), 0).await.is_empty());
+    stop(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn letters_are_looked_at_replayed_once_and_discarded() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("replay");
+    let dead = format!("{topic}-dlt");
+    kafka.create_topic(&topic, 2).unwrap();
+    let notes = Arc::new(Notes::default());
+    let app =
+        start(kafka, App::new().listeners(listeners![in_order]), &topic, &notes, &["kafka.error.attempts=1"])
+            .await;
+    let template = app.beans().named::<KafkaTemplate>("").unwrap();
+    for (partition, value) in [(0, "bad a"), (0, "bad b"), (1, "bad c"), (1, "bad d"), (1, "bad e")] {
+        send(&template, &topic, partition, "k", value).await;
+    }
+    dead_letters(kafka, &dead, 5).await;
+    let letters = app.beans().named::<DeadLetters>("").unwrap();
+    let values = |letters: Vec<DeadLetter>| -> Vec<String> {
+        letters
+            .iter()
+            .map(|letter| String::from_utf8_lossy(letter.value.as_deref().unwrap()).into_owned())
+            .collect()
+    };
+    let all = DeadLetterFilter::all();
+    assert_eq!(
+        values(letters.list(&dead, &all).await.unwrap()),
+        ["bad a", "bad b", "bad c", "bad d", "bad e"]
+    );
+    let one = letters.list(&dead, &DeadLetterFilter::one(1, 1)).await.unwrap();
+    let shown = one[0].to_string();
+    assert_eq!(
+        shown,
+        format!("{dead}-1@1 (key `k`) from {topic}-1@1: kafka_boot::HandlerError: cannot bear bad d")
+    );
+    assert_eq!(values(letters.list(&dead, &all.clone().error("bear bad b")).await.unwrap()), ["bad b"]);
+    let future = std::time::SystemTime::now() + DEADLINE;
+    assert!(letters.list(&dead, &all.clone().since(future)).await.unwrap().is_empty());
+    assert_eq!(letters.list(&dead, &all.clone().until(future).limit(2)).await.unwrap().len(), 2);
+
+    let dry = letters.replay(&dead, &all, Replay::new().dry_run()).await.unwrap();
+    assert_eq!((dry.done, letters.list(&dead, &all).await.unwrap().len()), (5, 5));
+    let repaired =
+        Replay::new().rate(1000).edit(|_, record| record.payload("repaired").header("repaired", "1"));
+    let report = letters.replay(&dead, &DeadLetterFilter::one(1, 1), repaired).await.unwrap();
+    assert_eq!(report.done, 1);
+    eventually_async(DEADLINE, "the repaired record", async || {
+        notes.all().contains(&"repaired#1".to_owned())
+    })
+    .await;
+    let sent = dead_letters(kafka, &topic, 6).await;
+    let sent = sent.last().unwrap();
+    assert_eq!((sent.partition, sent.key.as_deref(), sent.text()), (1, Some(&b"k"[..]), "repaired"));
+    assert_eq!(sent.header_text("kafka_boot-replayed-from"), Some(format!("{dead}-1@1").as_str()));
+    let names: Vec<&str> = sent.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["trace", "kafka_boot-replayed-from", "kafka_boot-replayed-at", "repaired"]);
+
+    assert_eq!(letters.discard(&dead, &all.clone().partition(0)).await.unwrap().done, 2);
+    assert_eq!(values(letters.list(&dead, &all).await.unwrap()), ["bad c", "bad e"]);
+    assert_eq!(letters.list(&dead, &all.clone().with_done()).await.unwrap().len(), 5);
+    // Both fail again, and are letters again.
+    let elsewhere = format!("{topic}-elsewhere");
+    kafka.create_topic(&elsewhere, 1).unwrap();
+    assert_eq!(letters.replay(&dead, &all, Replay::new().to(&elsewhere)).await.unwrap().done, 2);
+    assert_eq!(letters.replay(&dead, &all, Replay::new().to(&elsewhere)).await.unwrap().done, 0, "once");
+    let sent = dead_letters(kafka, &elsewhere, 2).await;
+    assert_eq!(sent.iter().map(Consumed::text).collect::<Vec<_>>(), ["bad c", "bad e"]);
+    let missing = letters.list("no-such-topic", &all).await.unwrap_err();
+    assert_eq!(missing.to_string(), "there is no topic `no-such-topic`");
     stop(app).await;
 }
 

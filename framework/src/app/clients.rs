@@ -9,6 +9,7 @@ use crate::app::embedded::Embedded;
 use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
 use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
 use crate::config::{ClientSettings, Settings};
+use crate::dead_letters::DeadLetters;
 use crate::error::{StartError, StartErrorKind};
 
 /// How often librdkafka reports lag and connections, unless the configuration says otherwise.
@@ -125,10 +126,12 @@ impl Clients {
         let admin =
             Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;
         let (template, admin) = (Arc::new(template), Arc::new(admin));
+        let letters = DeadLetters::new(self.config(&admin_config, name), self.producer(name));
         // Qualifiers are constants of the program; the names of clusters are known only now, and live as long.
         let name: &'static str = name.map_or("", |name| Box::leak(name.to_owned().into_boxed_str()));
         beans.insert(BeanKey::of::<KafkaTemplate>(name), AnyBean::shared(Arc::clone(&template)));
         beans.insert(BeanKey::of::<Admin>(name), AnyBean::shared(admin));
+        beans.insert(BeanKey::of::<DeadLetters>(name), AnyBean::shared(Arc::new(letters)));
         Ok(template)
     }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod clients;
+mod dead_letters;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(not(feature = "embedded"))]

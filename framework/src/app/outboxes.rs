@@ -7,7 +7,7 @@ use crate::app::clients::Clients;
 use crate::beans::{Admin, Beans};
 use crate::config::model::ListenerSettings;
 use crate::error::StartError;
-use crate::policy::{DeadLetters, ErrorType, Outbox, Recover};
+use crate::policy::{DeadLetterPublisher, ErrorType, Outbox, Recover};
 
 /// Makes each outbox once.
 pub(super) struct Outboxes<'a> {
@@ -28,10 +28,16 @@ impl<'a> Outboxes<'a> {
         types: &[ErrorType],
     ) -> Result<Arc<dyn Recover>, StartError> {
         let outbox = self.outbox(settings.cluster.as_deref())?;
-        Ok(Arc::new(DeadLetters::new(outbox, settings.group_id(), &settings.error.dead_letter, types)))
+        Ok(Arc::new(DeadLetterPublisher::new(
+            outbox,
+            settings.group_id(),
+            &settings.error.dead_letter,
+            types,
+        )))
     }
 
-    fn outbox(&mut self, cluster: Option<&str>) -> Result<Arc<Outbox>, StartError> {
+    /// A cluster's outbox.
+    pub(super) fn outbox(&mut self, cluster: Option<&str>) -> Result<Arc<Outbox>, StartError> {
         if let Some(outbox) = self.made.get(&cluster.map(str::to_owned)) {
             return Ok(Arc::clone(outbox));
         }

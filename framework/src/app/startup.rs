@@ -7,7 +7,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::{Dispatch, info, warn};
 
-use crate::app::App;
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
 use crate::app::outboxes::Outboxes;
@@ -17,6 +16,7 @@ use crate::app::running::RunningApp;
 use crate::app::seams::Prepared;
 use crate::app::signals::Signals;
 use crate::app::topics;
+use crate::app::{App, dead_letters};
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
@@ -79,8 +79,11 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
         prepare(prepared).await?;
     }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
-    let containers =
-        make_containers(plan.listeners, &listeners, &beans, &clients, &escalate, app.seams.log.as_ref())?;
+    let mut outboxes = Outboxes::new(&clients, &beans);
+    dead_letters::declare(&plan.listeners, &mut outboxes).await?;
+    let makers =
+        Makers { listeners: &listeners, beans: &beans, clients: &clients, log: app.seams.log.as_ref() };
+    let containers = make_containers(plan.listeners, &makers, &mut outboxes, &escalate)?;
     listeners.set_containers(containers);
     let jobs = plan.jobs.into_iter().map(|job| {
         let context = PlanContext::new(&beans, job.descriptor.id);
@@ -150,16 +153,22 @@ fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What containers are made of.
+struct Makers<'a> {
+    listeners: &'a ListenerRegistry,
+    beans: &'a Arc<Beans>,
+    clients: &'a Clients,
+    log: Option<&'a Dispatch>,
+}
+
 fn make_containers(
     planned: Vec<PlannedListener>,
-    listeners: &ListenerRegistry,
-    beans: &Arc<Beans>,
-    clients: &Clients,
+    makers: &Makers<'_>,
+    outboxes: &mut Outboxes<'_>,
     escalate: &mpsc::Sender<String>,
-    log: Option<&Dispatch>,
 ) -> Result<Vec<Arc<Container>>, StartError> {
+    let Makers { listeners, beans, clients, log } = makers;
     let mut containers = Vec::new();
-    let mut outboxes = Outboxes::new(clients, beans);
     for PlannedListener { descriptor, settings } in planned {
         let context = PlanContext::new(beans, descriptor.id);
         let handler = (descriptor.build)(&context)

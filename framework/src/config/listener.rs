@@ -92,6 +92,16 @@ impl Settings {
         id: &str,
         attributes: &[AttributeSetting],
     ) -> Result<ListenerSettings, ConfigErrors> {
+        self.listener_from(id, attributes, &[])
+    }
+
+    /// The same for a listener that takes some keys from another one: they are weaker than its own attribute.
+    pub(crate) fn listener_from(
+        &self,
+        id: &str,
+        attributes: &[AttributeSetting],
+        inherited: &[(&str, Vec<String>)],
+    ) -> Result<ListenerSettings, ConfigErrors> {
         let path = format!("kafka.listeners.{id}");
         let overrides = self.inner.tree.at(&["kafka", "listeners", id]);
         let schema = SchemaNode::definition("ListenerOverrides");
@@ -104,8 +114,14 @@ impl Settings {
         )?;
 
         let mut errors = ConfigErrors::default();
-        let mut effective = self.consumer_base(&own, &path)?;
-        effective.overlay(own.clone());
+        let place = attributes.first().map(|first| first.node().place).unwrap_or_default();
+        let mut said = Node::empty_map();
+        for (key, values) in inherited {
+            said.overlay(nested(key, values, &place));
+        }
+        said.overlay(own.clone());
+        let mut effective = self.consumer_base(&said, &path)?;
+        effective.overlay(said);
         check::check(&effective, schema, &path, &mut errors);
         errors.into_result(())?;
 
@@ -320,6 +336,20 @@ impl Settings {
         }
         Ok(base)
     }
+}
+
+/// A dotted key with its value, or its values.
+fn nested(key: &str, values: &[String], place: &Place) -> Node {
+    let scalar = |text: &String| Node::scalar(text, place.clone());
+    let leaf = match values {
+        [one] => scalar(one),
+        many => Node::new(Kind::List(many.iter().map(scalar).collect()), place.clone()),
+    };
+    key.rsplit('.').fold(leaf, |inner, step| {
+        let mut outer = Node::new(Kind::Map(std::collections::BTreeMap::new()), place.clone());
+        outer.make_map().insert(step.to_owned(), inner);
+        outer
+    })
 }
 
 /// Binds the keys of a listener section: those of the consumer, and those of the listener itself.

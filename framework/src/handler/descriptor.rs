@@ -76,6 +76,8 @@ pub struct ListenerDescriptor {
     pub blocking: bool,
     /// Whether the function takes an `Ack`.
     pub takes_ack: bool,
+    /// The listener whose dead letters it reads, with `#[dead_letter_listener]`.
+    pub dead_letters_of: Option<&'static str>,
     /// The types that the attribute names for retries.
     pub error_types: &'static [ErrorType],
     /// Plans the arguments and makes the handler.

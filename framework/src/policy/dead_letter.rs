@@ -20,7 +20,7 @@ use crate::record::Stored;
 
 /// Where one listener's dead letters go.
 #[derive(Debug, Clone)]
-pub(crate) struct DeadLetters {
+pub(crate) struct DeadLetterPublisher {
     outbox: Arc<Outbox>,
     shared: Arc<Shared>,
 }
@@ -34,7 +34,7 @@ struct Shared {
     names: &'static Names,
 }
 
-impl DeadLetters {
+impl DeadLetterPublisher {
     pub(crate) fn new(
         outbox: Arc<Outbox>,
         group: &str,
@@ -55,7 +55,7 @@ impl DeadLetters {
     }
 }
 
-impl Recover for DeadLetters {
+impl Recover for DeadLetterPublisher {
     fn route(&self, fault: &Fault) -> Option<Arc<str>> {
         let found = self.shared.routes.iter().find(|(_, classes)| classes.has(fault));
         found.map(|(route, _)| Arc::clone(route))

@@ -40,6 +40,23 @@ pub(crate) static DEAD_LETTER: Names = Names {
     key_trace: "kafka_dlt-key-exception-stacktrace",
 };
 
+/// Those of a record in a retry topic, and of a dead letter behind some.
+pub(crate) static RETRY_TOPIC: Names = Names {
+    topic: "kafka_original-topic",
+    partition: "kafka_original-partition",
+    offset: "kafka_original-offset",
+    timestamp: "kafka_original-timestamp",
+    timestamp_type: "kafka_original-timestamp-type",
+    group: "kafka_dlt-original-consumer-group",
+    error: "kafka_exception-fqcn",
+    cause: "kafka_exception-cause-fqcn",
+    message: "kafka_exception-message",
+    trace: "kafka_exception-stacktrace",
+    key_error: "kafka_key-exception-fqcn",
+    key_message: "kafka_key-exception-message",
+    key_trace: "kafka_key-exception-stacktrace",
+};
+
 /// Puts a header in the place of all others of its name.
 pub(crate) fn replace(record: &mut ProducerRecord, name: &str, value: impl Into<Bytes>) {
     record.headers.retain(|(other, _)| other != name);

@@ -4,7 +4,7 @@ mod cause;
 mod circuit_breaker;
 mod classify;
 mod dead_letter;
-mod headers;
+pub(crate) mod headers;
 mod outbox;
 mod rate_limit;
 mod recover;
@@ -13,7 +13,7 @@ mod retry;
 pub(crate) use cause::Cause;
 pub(crate) use circuit_breaker::{Call, CircuitBreaker, CircuitState, Refused};
 pub use classify::ErrorType;
-pub(crate) use dead_letter::DeadLetters;
+pub(crate) use dead_letter::DeadLetterPublisher;
 pub(crate) use outbox::Outbox;
 pub(crate) use rate_limit::RateLimit;
 #[cfg(test)]

@@ -14,6 +14,7 @@ use kafka_boot_client::{
 use tracing::info;
 
 use crate::beans::Admin;
+use crate::config::model::AdminProperties;
 
 /// How long what is known of a topic is taken for true. Partitions only ever grow.
 const KNOWN_FOR: Duration = Duration::from_mins(5);
@@ -67,6 +68,11 @@ impl Outbox {
             config.set("client.id", format!("{id}-recovery"));
         }
         Self { config, admin, producer: Mutex::default(), known: Mutex::default() }
+    }
+
+    /// An outbox of one who has no admin bean.
+    pub(crate) fn alone(template: &ClientConfig, admin: &ClientConfig) -> Result<Self, ClientError> {
+        Ok(Self::new(template, Arc::new(Admin::new(admin, &AdminProperties::default())?)))
     }
 
     /// How many partitions a topic has. One that is missing is created like `model`, if that is wanted.

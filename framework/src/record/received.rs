@@ -200,6 +200,15 @@ impl<T: AsRef<[u8]>> Record<T> {
     }
 }
 
+#[cfg(test)]
+impl Record<Option<bytes::Bytes>> {
+    /// The same record, undecoded.
+    pub(crate) fn of_bytes<T>(record: &Record<T>) -> Self {
+        let value = record.payload().map(bytes::Bytes::copy_from_slice);
+        Self { chunk: Arc::clone(&record.chunk), index: record.index, delivery: record.delivery, value }
+    }
+}
+
 impl<T> fmt::Display for Record<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let optional = |f: &mut fmt::Formatter<'_>, bytes: Option<&[u8]>| match bytes {

@@ -27,6 +27,13 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
 }
 
 fn check_topics(context: &Context, listener: &Listener) {
+    if listener.is_of_dead_letters {
+        if !listener.entries.has("for") {
+            let message = "whose dead letters it reads is missing; add the id of their listener, as in `for = \"orders\"`";
+            context.error_at(Span::call_site(), message);
+        }
+        return;
+    }
     let given: Vec<_> = ["topic", "topics", "pattern", "partitions"]
         .into_iter()
         .filter(|key| listener.entries.has(key))

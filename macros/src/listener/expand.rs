@@ -28,6 +28,10 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
     };
     let kind = Ident::new(glue.kind, span);
     let attributes = emit::attributes(&listener.entries, span);
+    let dead_letters_of = listener.entries.known_text("for").map_or_else(
+        || quote_spanned!(span=> ::core::option::Option::None),
+        |id| quote_spanned!(span=> ::core::option::Option::Some(#id)),
+    );
     let error_types = emit::error_types(&listener.entries, span);
     let (id, blocking, takes_ack) = (listener.id(), !listener.function.is_async(), listener.takes_ack());
     let build = build(listener, &glue, span);
@@ -37,6 +41,7 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
         kind: #private::HandlerKind::#kind,
         blocking: #blocking,
         takes_ack: #takes_ack,
+        dead_letters_of: #dead_letters_of,
         error_types: #error_types,
         build: #build,
     };

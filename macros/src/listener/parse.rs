@@ -8,6 +8,12 @@ use crate::function::Function;
 use crate::values::Kind;
 
 const ATTRIBUTE: &str = "kafka_listener";
+const OF_DEAD_LETTERS: &str = "dead_letter_listener";
+/// What a listener of dead letters takes from the listener whose they are.
+const INHERITED: [&str; 5] = ["topic", "topics", "pattern", "partitions", "cluster"];
+
+/// The key of `#[dead_letter_listener]` that `#[kafka_listener]` has not.
+const FOR: Key = Key { name: "for", yaml: "for", kind: Kind::Name, example: "for = \"orders\"" };
 
 /// Every key; the order is that of messages.
 const KEYS: &[Key] = &[
@@ -210,6 +216,8 @@ const DEAD_LETTER: &[Key] = &[
 pub(crate) struct Listener {
     pub(crate) entries: Entries,
     pub(crate) function: Function,
+    /// Whether it reads the dead letters of another listener.
+    pub(crate) is_of_dead_letters: bool,
 }
 
 impl Listener {
@@ -217,7 +225,19 @@ impl Listener {
     pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
         let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
         let function = Function::parse(context, ATTRIBUTE, item);
-        Some(Self { entries, function: function? })
+        Some(Self { entries, function: function?, is_of_dead_letters: false })
+    }
+
+    /// The same of `#[dead_letter_listener]`.
+    pub(crate) fn parse_of_dead_letters(
+        context: &Context,
+        attribute: TokenStream,
+        item: &TokenStream,
+    ) -> Option<Self> {
+        let own = KEYS.iter().filter(|key| !INHERITED.contains(&key.name));
+        let entries = Entries::parse(context, OF_DEAD_LETTERS, std::iter::once(&FOR).chain(own), attribute);
+        let function = Function::parse(context, OF_DEAD_LETTERS, item);
+        Some(Self { entries, function: function?, is_of_dead_letters: true })
     }
 
     /// The listener's id: the attribute's, or the function's name.
