@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::commands::{cluster, configs, dlt, groups, offsets, records, topics};
+use crate::commands::{
+    cluster, config, configs, consume, dev, dlt, groups, offsets, produce, records, shell, topics,
+};
 
 /// Topics, settings and the state of a Kafka cluster.
 #[derive(Debug, Parser)]
@@ -36,6 +38,9 @@ pub(crate) struct Connection {
     /// The service's profiles, separated by commas; else `APP_PROFILES_ACTIVE`
     #[arg(long, global = true, value_name = "PROFILES")]
     pub(crate) profile: Option<String>,
+    /// One of the service's `kafka.clusters`, by name [default: the cluster that `kafka` itself describes]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) cluster: Option<String>,
     /// A file of client settings, a `name=value` a line, as Kafka's own tools read it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) command_config: Option<PathBuf>,
@@ -51,6 +56,22 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    OnCluster(Box<OnCluster>),
+    /// A broker for development, on port 9092, until Ctrl-C
+    Dev(dev::Command),
+    /// A service's configuration, without running the service
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Prints the script that completes this command in a shell
+    Completions(shell::Completions),
+    /// Prints the manual page, or writes one for each command
+    Man(shell::Man),
+}
+
+/// What is done on a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OnCluster {
     /// Topics and their partitions
     #[command(subcommand)]
     Topics(topics::Command),
@@ -60,6 +81,10 @@ pub(crate) enum Command {
     /// Consumer groups and where they stand
     #[command(subcommand)]
     Groups(groups::Command),
+    /// Writes records, a line each, from standard input or a file
+    Produce(produce::Command),
+    /// Reads the records of a topic
+    Consume(consume::Command),
     /// Where the partitions of topics begin and end
     Offsets(offsets::Command),
     /// Records that are there

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use kafka_boot_cli::{Process, run};
+use kafka_boot_cli::{Interrupt, Process, Terminals, run};
 use kafka_boot_client::{ClientConfig, Producer, ProducerLimits, ProducerRecord};
 use kafka_boot_embedded::EmbeddedBroker;
 use tokio::runtime::Runtime;
@@ -60,7 +60,9 @@ impl Stage {
             &mut Process {
                 environment: Vec::new(),
                 color: false,
-                input: &mut std::io::empty(),
+                terminals: Terminals::default(),
+                interrupt: Interrupt::new(),
+                input: Box::new(std::io::empty()),
                 output: &mut output,
                 errors: &mut errors,
             },

@@ -69,11 +69,11 @@ pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartE
 pub use handler::{
     Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
     IntoJobResult, IntoOutcome, ListenerArg, Location, NotInBatch, OnFailure, Outcome, PlanContext,
-    Retryable,
+    RecordInterceptor, Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{
-    ConfigProperties, bean, dead_letter_listener, kafka_listener, main, scheduled, test,
+    ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, test,
 };
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
@@ -83,8 +83,8 @@ pub use listener::{
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
 pub use record::{
-    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Record, RecordMeta, RecordView,
-    Timestamp, escaped,
+    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Raw, Record, RecordMeta, RecordView,
+    Text, Timestamp, escaped,
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
 pub use test::{TestApp, TestAppBuilder, TestOutcome, Unsettled, UnsettledPartition};
@@ -112,8 +112,9 @@ pub mod __private {
         RegisteredJob, RegisteredListener, RegisteredSection, Returned, batch_extractor, bean_argument,
         dependency, directed, extractor, job_argument, pass,
     };
-    pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::listener::{Handler, batch_handler, filtered_batch_handler, record_handler};
     pub use crate::policy::ErrorType;
+    pub use crate::record::unknown_variant;
     pub use crate::schedule::{Job, job_handler};
     pub use crate::test::run_test;
 }

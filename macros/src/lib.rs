@@ -12,6 +12,7 @@ mod config_properties;
 mod context;
 mod emit;
 mod entries;
+mod from_payload;
 mod function;
 mod listener;
 mod scheduled;
@@ -43,7 +44,7 @@ use proc_macro::TokenStream;
 /// An `async fn` runs on the asynchronous workers, a plain `fn` on blocking threads. A function that takes `Batch<T>`
 /// gets many records a call. It returns `()`, `Result<(), E>` with any error, or an `Outcome`; an error goes to the error pipeline.
 ///
-/// Exactly one of `topic`, `topics` and `pattern` is required. Every other key is optional, and
+/// Exactly one of `topic`, `topics`, `pattern` and `partitions` is required. Every other key is optional, and
 /// `kafka.listeners.<id>.<key>` in the YAML file overrides it.
 ///
 /// | key | takes | YAML key |
@@ -51,6 +52,7 @@ use proc_macro::TokenStream;
 /// | `topic` | a topic | `topics` |
 /// | `topics` | topics: `["orders", "refunds"]`, or `topics("orders", "refunds")` | `topics` |
 /// | `pattern` | a regular expression over topics | `topic-pattern` |
+/// | `partitions` | partitions, and where each starts: `partitions("orders" = "0-5, 7@beginning")` | `partitions` |
 /// | `group` | the consumer group | `group-id` |
 /// | `id` | the listener's id; default: the function's name | |
 /// | `commit` | `auto`, `sync`, `async` or `manual`: how offsets are committed | `commit` |
@@ -61,6 +63,8 @@ use proc_macro::TokenStream;
 /// | `max_poll_records` | records a poll at most, 1 to 100,000 | `max-poll-records` |
 /// | `ordering` | `partition`, `key`, `none`: which records wait for one another | `ordering` |
 /// | `max_in_flight` | records in work at once, 1 to 1,000,000 | `max-in-flight` |
+/// | `handler_timeout` | how long one attempt may take; `0` is as long as it likes | `handler-timeout` |
+/// | `rate_limit` | records a second at most, 1 to 1,000,000,000 | `rate-limit` |
 /// | `auto_startup` | whether it starts with the application | `auto-startup` |
 /// | `cluster` | a name of `kafka.clusters` | `cluster` |
 /// | `client_id` | the client's id | `client-id` |
@@ -218,6 +222,50 @@ pub fn bean(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(ConfigProperties, attributes(config))]
 pub fn config_properties(input: TokenStream) -> TokenStream {
     config_properties::config_properties(input.into()).into()
+}
+
+/// Lets a header, or the topic, choose which variant of an enum a record is.
+///
+/// ```
+/// use kafka_boot::FromPayload;
+/// use kafka_boot::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Created {
+///     id: u64,
+/// }
+///
+/// #[derive(FromPayload)]
+/// #[payload(header = "type")] // or `#[payload(topic)]`
+/// enum OrderEvent {
+///     #[payload("order-created", "com.acme.OrderCreated")]
+///     Created(Json<Created>),
+///     /// Without a name of its own it is that of the variant: `Cancelled`.
+///     Cancelled,
+///     #[payload(other)]
+///     Other(Option<Vec<u8>>),
+/// }
+///
+/// #[kafka_listener(topic = "orders", group = "billing")]
+/// async fn on_event(event: Payload<OrderEvent>) {
+///     match event.0 {
+///         OrderEvent::Created(created) => info!(id = created.id, "created"),
+///         OrderEvent::Cancelled => info!("cancelled"),
+///         OrderEvent::Other(bytes) => warn!(?bytes, "something else"),
+///     }
+/// }
+/// ```
+///
+/// A variant holds one payload, of any type that implements `FromPayload`, or nothing. A record that no variant stands
+/// for, and for which there is no `other`, cannot be read, which the error policy decides about.
+///
+/// # Errors
+///
+/// It does not compile without a header or `topic`, on anything but an enum, on a generic one, when a name stands for two
+/// variants, or when a variant holds more than one value.
+#[proc_macro_derive(FromPayload, attributes(payload))]
+pub fn from_payload(input: TokenStream) -> TokenStream {
+    from_payload::from_payload(input.into()).into()
 }
 
 /// Runs the application that `main` returns, and exits with its code.

@@ -1,12 +1,19 @@
 //! `topics`: list, describe, create, alter, delete, and more partitions.
 
+use std::time::{Duration, Instant};
+
 use clap::Subcommand;
-use kafka_boot_client::{Admin, BrokerMetadata, ItemResults, NewPartitions, NewTopic, TopicDescription};
+use kafka_boot_client::{
+    Admin, BrokerMetadata, ClientError, ErrorKind, ItemResults, NewPartitions, NewTopic, TopicDescription,
+};
 use serde_json::json;
 
 use super::{OPERATION, REQUEST, configs, setting};
 use crate::error::CliError;
 use crate::output::{Output, Table};
+
+/// How often the brokers are asked whether they know of a change.
+const KNOWN_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -77,6 +84,22 @@ pub(crate) async fn execute(
         Command::Delete { topics } => delete(topics, admin, output).await,
         Command::Partitions { topic, total } => grow(topic, *total, admin, output).await,
     }
+}
+
+/// What the brokers know of a topic.
+type Found = Result<TopicDescription, ClientError>;
+
+/// The controller has decided; waits until the brokers know of it too, so that what comes next finds it so.
+async fn until(topic: &str, admin: &Admin, is_so: impl Fn(Found) -> bool) -> Result<(), CliError> {
+    let deadline = Instant::now() + OPERATION;
+    while Instant::now() < deadline {
+        let described = admin.describe_topics(&[topic], REQUEST).await?;
+        if described.into_iter().any(|(_, found)| is_so(found)) {
+            break;
+        }
+        tokio::time::sleep(KNOWN_INTERVAL).await;
+    }
+    Ok(())
 }
 
 async fn list(admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
@@ -156,6 +179,8 @@ async fn create(
             other => other?,
         }
     }
+    until(&name, admin, |found| found.is_ok_and(|topic| topic.partitions.iter().all(|p| p.leader.is_some())))
+        .await?;
     output.done("created", &name, &format!("Created topic {name}."))
 }
 
@@ -165,6 +190,10 @@ async fn delete(topics: &[String], admin: &Admin, output: &mut Output<'_>) -> Re
     let results: ItemResults<()> = admin.delete_topics(&names, OPERATION).await?;
     let mut failure = None;
     for (name, result) in results {
+        if result.is_ok() {
+            let is_gone = |found: Found| found.is_err_and(|error| *error.kind() == ErrorKind::UnknownTopic);
+            until(&name, admin, is_gone).await?;
+        }
         match result {
             Ok(()) => output.done("deleted", &name, &format!("Deleted topic {name}."))?,
             // The others are told of all the same.
@@ -180,5 +209,7 @@ async fn grow(topic: &str, total: u32, admin: &Admin, output: &mut Output<'_>) -
     for (_, result) in admin.create_partitions(&[growth], OPERATION).await? {
         result?;
     }
+    let is_grown = |found: Found| found.is_ok_and(|found| found.partitions.len() >= total as usize);
+    until(topic, admin, is_grown).await?;
     output.done("grown", topic, &format!("Topic {topic} has {total} partitions."))
 }

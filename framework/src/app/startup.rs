@@ -20,7 +20,7 @@ use crate::app::{App, dead_letters, retry_topics};
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::{BeanDescriptor, PlanContext};
+use crate::handler::{BeanDescriptor, Interception, PlanContext};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
@@ -182,6 +182,7 @@ fn make_containers(
             recover: Some(outboxes.dead_letters(&settings, descriptor.error_types, retry_topics)?),
             client: clients.consumer(&settings),
             events: listeners.event_bus().of(&settings.id),
+            interception: Interception::of(beans, &settings.id),
             settings,
             runtime: Handle::current(),
             log: log.cloned(),

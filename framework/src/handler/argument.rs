@@ -185,11 +185,11 @@ macro_rules! from_record {
 
 from_record! {
     impl [T: FromPayload] Record<T> => |record| {
-        let value = T::from_payload(record.payload()).map_err(|error| ExtractError::new(type_name::<Self>(), error))?;
+        let value = T::from_record(record).map_err(|error| ExtractError::new(type_name::<Self>(), error))?;
         Ok(Record::from_view(record, value))
     };
     impl [T: FromPayload] Payload<T> => |record| {
-        T::from_payload(record.payload()).map(Payload).map_err(|error| ExtractError::new(type_name::<Self>(), error))
+        T::from_record(record).map(Payload).map_err(|error| ExtractError::new(type_name::<Self>(), error))
     };
     impl [T: serde::de::DeserializeOwned + Send + 'static] Json<T> => |record| {
         Self::from_payload(record.payload()).map_err(|error| ExtractError::new(type_name::<Self>(), error))

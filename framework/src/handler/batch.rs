@@ -103,7 +103,7 @@ impl<T: FromPayload> BatchArg for Batch<T> {
     fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
         let mut records = Vec::with_capacity(batch.len());
         for (index, record) in batch.records().enumerate() {
-            let value = T::from_payload(record.payload()).map_err(|error| {
+            let value = T::from_record(&record).map_err(|error| {
                 let place = format!("record at offset {}: {error}", record.offset());
                 ExtractError::new(type_name::<Self>(), place).at_index(index)
             })?;

@@ -9,6 +9,7 @@ mod attempt;
 mod batch;
 mod batch_error;
 mod descriptor;
+mod interceptor;
 mod lists;
 mod outcome;
 
@@ -25,6 +26,8 @@ pub use descriptor::{
     Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
     Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,
 };
+pub(crate) use interceptor::Interception;
+pub use interceptor::RecordInterceptor;
 pub use outcome::{
     AnyReturned, AskedError, HandlerResult, IntoBean, IntoJobResult, IntoOutcome, OnFailure, Outcome,
     Retryable, Returned, directed,

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::events::{EventSender, ListenerEventKind};
-use super::lanes::{Handler, LaneShared};
+use super::handlers::Handler;
+use super::lanes::LaneShared;
 use super::paused::PausedPartitions;
 use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::room::Room;

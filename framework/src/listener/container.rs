@@ -24,8 +24,9 @@ use super::consumer_state::{
 use super::events::{EventSender, ListenerEventKind};
 use super::gate::{Gate, OpenCircuit};
 use super::handler_threads::HandlerThreads;
+use super::handlers::Handler;
 use super::key_lane::Permits;
-use super::lanes::{Handler, LaneMetrics, LaneShared};
+use super::lanes::{LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
 use super::poller::{PollExit, Poller};
 use super::recovery::{Recovery, WaitingRecord};
@@ -34,7 +35,7 @@ use super::settlements::Settlements;
 use super::subscription::Subscription;
 use super::tuning::Tuning;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
-use crate::handler::Location;
+use crate::handler::{Interception, Location};
 use crate::observe::names;
 use crate::policy::{ErrorPolicy, Recover};
 use crate::supervise::{Restart, RestartBudget};
@@ -100,6 +101,7 @@ pub(crate) struct ListenerSpec {
     /// Where the poll threads log, if not where everybody does.
     pub(crate) log: Option<Dispatch>,
     pub(crate) events: EventSender,
+    pub(crate) interception: Interception,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -160,8 +162,8 @@ pub(crate) struct ContainerView {
     pub(crate) commit_overdue: bool,
     pub(crate) is_without_topics: bool,
     pub(crate) stuck: Vec<StuckRecord>,
-    pub(crate) waiting: Vec<WaitingRecord>,
     pub(crate) open_circuit: Option<OpenCircuit>,
+    pub(crate) waiting: Vec<WaitingRecord>,
 }
 
 impl Container {
@@ -504,6 +506,7 @@ impl Worker {
                 threads,
                 threads_max(&self.spec, at_work_max),
             ),
+            interception: self.spec.interception.clone(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
         };

@@ -286,6 +286,11 @@ impl Ticket {
         }
     }
 
+    /// The call was made, and how it ended says nothing of what the handler depends on.
+    pub(super) fn spent(mut self) {
+        self.place = None;
+    }
+
     /// The call failed. Whether that counts as an attempt at its record.
     pub(super) fn failed(mut self, reason: impl FnOnce() -> String) -> bool {
         self.place = None;

@@ -31,18 +31,19 @@ use tracing::{error, info, warn};
 use super::answers::Answer;
 use super::gate::{Pass, Ticket, Until};
 use super::hand_overs::HandOvers;
+use super::handlers::Handler;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
-use super::lanes::{EndReport, HOLD_MIN, Handler, LaneControl, LaneShared, concluded, panicked};
+use super::lanes::{EndReport, HOLD_MIN, LaneControl, LaneShared, concluded, panicked};
 use super::running::{Panic, Running, Started};
 use super::settlements::LaneFailure;
 use super::time_limits::{AttemptId, TimeLimits};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
-use crate::error::HandlerError;
+use crate::error::{ExtractError, HandlerError};
 use crate::handler::{AckTarget, HandlerResult};
 use crate::policy::{Decision, Fault, RecoverError};
-use crate::record::{Chunk, RecordView, Stored};
+use crate::record::{Chunk, Places, RecordView, Stored};
 
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
 /// task, so that its timers and channels are not told to wait for the next turn.
@@ -597,13 +598,19 @@ impl KeyLane {
             control: Arc::clone(&self.control),
             slot: self.slot.0,
             chunk: Arc::clone(chunk),
-            from: index,
-            to: index + 1,
+            places: Places::Range(index..index + 1),
+            from: 0,
         });
         let delivery = self.shared.policy.delivery(number, &chunk.records[index]);
         let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
-        catch_unwind(AssertUnwindSafe(|| make(&view, &self.shared)))
-            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+        catch_unwind(AssertUnwindSafe(|| {
+            if self.shared.interception.lets_through(&view) {
+                make(&view, &self.shared)
+            } else {
+                Err(Fault::Extract(ExtractError::filtered()))
+            }
+        }))
+        .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 
     fn ended(&mut self, entry: Entry, outcome: Result<HandlerResult, Panic>) {
@@ -612,7 +619,7 @@ impl KeyLane {
             self.guarded.at_work.remove(&entry);
         }
         let ticket = if self.guarded.tickets.is_empty() { None } else { self.guarded.tickets.remove(&entry) };
-        self.concluded(entry, concluded(ticket, outcome));
+        self.concluded(entry, concluded(&self.shared.policy, ticket, outcome));
     }
 
     /// Decides what follows an attempt that has ended.
@@ -621,6 +628,11 @@ impl KeyLane {
         self.idle_permits += 1;
         let attempt = self.attempts[entry.index()];
         self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
+        if self.shared.interception.is_there() {
+            let (chunk, index) = self.record(entry);
+            let delivery = self.shared.policy.delivery(attempt.number, &chunk.records[index]);
+            self.shared.interception.ended(&RecordView::new(chunk, index, &delivery, None), &outcome);
+        }
         if self.manual.is_some() && self.is_nacked(entry, &outcome) {
             return;
         }

@@ -10,13 +10,14 @@ use tokio::runtime::Handle;
 
 use super::super::gate::Gate;
 use super::super::handler_threads::HandlerThreads;
-use super::super::lanes::{LaneMetrics, record_handler};
+use super::super::handlers::record_handler;
+use super::super::lanes::LaneMetrics;
 use super::super::recovery::Recovery;
 use super::super::settlements::{Reports, Settlements};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
-use crate::handler::Ack;
+use crate::handler::{Ack, Interception};
 use crate::policy::fake::Sink;
 use crate::policy::{ErrorPolicy, Recover};
 use crate::record::{Made, Stored};
@@ -85,6 +86,7 @@ impl Setup {
             handler_timeout: None,
             permits: Permits::new(self.at_work_max),
             threads: HandlerThreads::new(Handle::current(), "test".to_owned(), self.at_work_max),
+            interception: Interception::none(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics {
                 handled: Counter::noop(),

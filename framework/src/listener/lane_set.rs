@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::consumer_state::ConsumerShared;
+use super::handlers::Handler;
 use super::key_lane::KeyLane;
-use super::lanes::{Handler, Lane, LaneControl, LaneShared};
+use super::lanes::{Lane, LaneControl, LaneShared};
 use super::room::{self, Load, Room};
 use super::tracker::{Freed, Offer, Slot, Tracker};
 use crate::config::model::Ordering;
@@ -210,6 +211,11 @@ impl LaneSet {
 
     pub(crate) fn is_any_parked(&self) -> bool {
         self.lanes.values().any(LaneHandle::is_stalled)
+    }
+
+    /// Whether a partition is paused until its lane has room.
+    pub(crate) fn is_any_paused(&self) -> bool {
+        self.lanes.values().any(|lane| lane.paused && !lane.stopping)
     }
 
     /// The partitions whose lanes are full and that are not paused; they count as paused from now on.

@@ -27,263 +27,24 @@ use tracing::{error, info, warn};
 use super::answers::{Answer, Answers};
 use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
+use super::handlers::{Flow, Handler};
 use super::kept::Rest;
-use super::key_lane::{KeyLane, Permits};
+use super::key_lane::Permits;
 use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
-use crate::error::{ExtractError, HandlerError};
-use crate::handler::{AckTarget, HandlerResult};
+use crate::error::HandlerError;
+use crate::handler::{AckTarget, HandlerResult, Interception};
 use crate::policy::{Decision, ErrorPolicy, Fault};
-use crate::record::{BatchView, Chunk, RecordView};
+use crate::record::{Chunk, Places};
 
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How far ahead its next record's time must be for a lane to have its partition paused.
 pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
-
-/// A listener's handler, as the attribute generated it.
-pub trait Handler: Send + Sync {
-    /// Runs the handler over everything that the lane is given, until the lane ends.
-    #[doc(hidden)]
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()>;
-
-    /// The same, where records need not wait for those of other keys.
-    #[doc(hidden)]
-    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()>;
-}
-
-/// Makes the handler of a function that takes one record.
-#[doc(hidden)]
-pub fn record_handler<F, Fut>(call: F) -> Box<dyn Handler>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    Box::new(RecordHandler { call })
-}
-
-/// Makes the handler of a function that takes a batch.
-#[doc(hidden)]
-pub fn batch_handler<F, Fut>(call: F) -> Box<dyn Handler>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    Box::new(BatchHandler { call })
-}
-
-struct RecordHandler<F> {
-    call: F,
-}
-
-struct BatchHandler<F> {
-    call: F,
-}
-
-impl<F, Fut> Handler for RecordHandler<F>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            'chunks: while let Some(Rest { chunk, from }) = lane.next_chunk().await {
-                for index in from..chunk.records.len() {
-                    if lane.is_stopping() {
-                        return;
-                    }
-                    match self.one(lane, &chunk, index).await {
-                        Flow::Next => {}
-                        Flow::Back => continue 'chunks,
-                        Flow::End => return,
-                    }
-                }
-                lane.chunk_done(&chunk);
-            }
-        })
-    }
-
-    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()> {
-        if lane.is_blocking() {
-            Box::pin(lane.drive(|view, shared| {
-                (self.call)(view).map(|handler| shared.threads.run(handler)).map_err(Fault::Extract)
-            }))
-        } else {
-            Box::pin(lane.drive(|view, _| (self.call)(view).map_err(Fault::Extract)))
-        }
-    }
-}
-
-impl<F, Fut> RecordHandler<F>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    /// Handles one record to its end.
-    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
-        let offset = chunk.records[index].offset();
-        let ack = lane.ack_target(chunk, index..index + 1);
-        let not_before = lane.shared.policy.not_before(&chunk.records[index]);
-        if (ack.is_some() || not_before.is_some())
-            && let Some(flow) = lane.until_due(offset, offset, not_before).await
-        {
-            return flow;
-        }
-        let mut attempt = 1;
-        loop {
-            let delivery = lane.shared.policy.delivery(attempt, &chunk.records[index]);
-            let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
-            let outcome = match begin(|| (self.call)(&view)) {
-                Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
-                Ok(handler) => lane.attempt(handler, 1).await,
-                Err(fault) => Err(fault),
-            };
-            if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
-                return lane.turn(offset);
-            }
-            let goes_on = match lane.conclude(outcome, attempt, chunk, index..index + 1).await {
-                Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
-                Conclusion::Skipped => lane.skipped(offset, offset).await,
-                Conclusion::Leaves(fault) => {
-                    lane.hand_over(chunk, index..index + 1, &fault, attempt).await
-                        && lane.skipped(offset, offset).await
-                }
-                Conclusion::Again { counts } => {
-                    attempt += u32::from(counts);
-                    continue;
-                }
-                Conclusion::End => false,
-            };
-            return if goes_on { lane.turn(offset) } else { Flow::End };
-        }
-    }
-}
-
-impl<F, Fut> Handler for BatchHandler<F>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            while let Some(rest) = lane.next_chunk().await {
-                if lane.is_stopping() {
-                    return;
-                }
-                match self.rest(lane, &rest).await {
-                    Flow::Next => lane.chunk_done(&rest.chunk),
-                    Flow::Back => {}
-                    Flow::End => return,
-                }
-            }
-        })
-    }
-
-    fn run_by_key<'a>(&'a self, _: &'a mut KeyLane) -> BoxFuture<'a, ()> {
-        unreachable!("start-up refuses a batch listener with another ordering than `partition`")
-    }
-}
-
-impl<F, Fut> BatchHandler<F>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = HandlerResult> + Send + 'static,
-{
-    /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
-    async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
-        let mut part = Part { from: rest.from, to: rest.chunk.records.len(), attempt: 1 };
-        while part.from < rest.chunk.records.len() {
-            match self.part(lane, &rest.chunk, &mut part).await {
-                Flow::Next if lane.is_stopping() => return Flow::End,
-                Flow::Next => {}
-                other => return other,
-            }
-        }
-        Flow::Next
-    }
-
-    /// Makes one attempt at a part of a batch, and moves the part on.
-    async fn part(&self, lane: &mut Lane, chunk: &Arc<Chunk>, part: &mut Part) -> Flow {
-        let offset = |index: usize| chunk.records[index].offset();
-        // Of records that wait for their time, those that are due are handled.
-        let not_before = lane.shared.policy.not_before(&chunk.records[part.from]);
-        part.to = lane.shared.policy.due_together(&chunk.records, part.from..part.to);
-        let (first, last) = (offset(part.from), offset(part.to - 1));
-        let ack = lane.ack_target(chunk, part.from..part.to);
-        if (ack.is_some() || not_before.is_some())
-            && let Some(flow) = lane.until_due(first, last, not_before).await
-        {
-            return flow;
-        }
-        let delivery = lane.shared.policy.delivery(part.attempt, &chunk.records[part.from]);
-        let view = BatchView::new(chunk, part.from..part.to, &delivery, ack.as_ref());
-        let records = part.to - part.from;
-        let outcome = match begin(|| (self.call)(&view)) {
-            Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), records).await,
-            Ok(handler) => lane.attempt(handler, records).await,
-            Err(fault) => Err(fault),
-        };
-        if ack.is_some() && lane.is_answered(&outcome, first, last) {
-            return lane.turn(last);
-        }
-        let named = outcome.as_ref().err().and_then(|fault| fault.index_in(part.to - part.from));
-        match named {
-            Some(index) if index > 0 && matches!(outcome, Err(Fault::Extract(_))) => {
-                // What precedes a record that cannot be read was not handled yet.
-                part.to = part.from + index;
-                return Flow::Next;
-            }
-            Some(index) if index > 0 => {
-                if !lane.preceding_settled(first, offset(part.from + index - 1)).await {
-                    return Flow::End;
-                }
-                part.from += index;
-                part.attempt = 1;
-            }
-            _ => {}
-        }
-        let first = offset(part.from);
-        let at_fault = if named.is_some() { part.from + 1 } else { part.to };
-        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, chunk, part.from..at_fault).await
-        {
-            Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
-            Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
-            Conclusion::Leaves(fault) => {
-                let is_taken = lane.hand_over(chunk, part.from..at_fault, &fault, part.attempt).await;
-                (at_fault, is_taken && lane.skipped(first, offset(at_fault - 1)).await)
-            }
-            Conclusion::Again { counts } => {
-                part.attempt += u32::from(counts);
-                return Flow::Next;
-            }
-            Conclusion::End => return Flow::End,
-        };
-        let passed = offset(done_to - 1);
-        *part = Part { from: done_to, to: chunk.records.len(), attempt: 1 };
-        if goes_on { lane.turn(passed) } else { Flow::End }
-    }
-}
-
-/// The part of a batch that is handled next.
-struct Part {
-    from: usize,
-    to: usize,
-    attempt: u32,
-}
-
-/// Where a lane goes after a record, or a batch.
-enum Flow {
-    /// To what follows.
-    Next,
-    /// Back, to a record that is not done.
-    Back,
-    /// Nowhere.
-    End,
-}
 
 /// What all lanes of one listener share.
 #[derive(Debug)]
@@ -306,6 +67,8 @@ pub(crate) struct LaneShared {
     pub(crate) permits: Permits,
     /// Where plain `fn` handlers run; without order by partition, or with a time limit.
     pub(crate) threads: HandlerThreads,
+    /// Sees records before and after their handler.
+    pub(crate) interception: Interception,
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
     pub(crate) metrics: LaneMetrics,
@@ -417,7 +180,7 @@ impl LaneControl {
 /// One lane, as its handler sees it.
 #[doc(hidden)]
 pub struct Lane {
-    shared: Arc<LaneShared>,
+    pub(super) shared: Arc<LaneShared>,
     control: Arc<LaneControl>,
     pass: Pass,
     slot: Slot,
@@ -436,7 +199,7 @@ pub struct Lane {
     end: EndReport,
 }
 
-enum Conclusion {
+pub(super) enum Conclusion {
     /// The handler succeeded; with manual acknowledgement, the rest is up to its `Ack`.
     Handled,
     /// The policy counts it as done, whether it was acknowledged or not: nobody else would ever do it.
@@ -497,7 +260,7 @@ impl Lane {
         }
     }
 
-    async fn next_chunk(&mut self) -> Option<Rest> {
+    pub(super) async fn next_chunk(&mut self) -> Option<Rest> {
         if self.is_stopping() {
             return None;
         }
@@ -506,7 +269,7 @@ impl Lane {
             Ok(rest) => rest,
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) => {
-                self.report_progress(true);
+                self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
                 self.wait_for_chunk().await?
             }
@@ -567,7 +330,7 @@ impl Lane {
     }
 
     /// Everything up to this offset has been handled: says where the lane goes next.
-    fn turn(&mut self, passed: i64) -> Flow {
+    pub(super) fn turn(&mut self, passed: i64) -> Flow {
         if let Some(redelivery) = &mut self.redelivery {
             redelivery.passed(passed);
             if self.hear() {
@@ -578,7 +341,7 @@ impl Lane {
     }
 
     /// Waits until records may be delivered; tells where the lane goes instead, if it does.
-    async fn until_due(
+    pub(super) async fn until_due(
         &mut self,
         first: i64,
         last: i64,
@@ -629,7 +392,7 @@ impl Lane {
 
     /// Whether the records of a failed attempt are to be delivered again anyway, because their `Ack` says so. If not, the
     /// error policy decides, and an `Ack` that the failure dropped says nothing.
-    fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
+    pub(super) fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
         let Err(fault) = outcome else { return false };
         let is_answered = self.control.answers.failed(first, last);
         if is_answered {
@@ -639,27 +402,42 @@ impl Lane {
         is_answered
     }
 
-    fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.control.is_stopping()
     }
 
-    fn ack_target(&self, chunk: &Arc<Chunk>, records: Range<usize>) -> Option<AckTarget> {
+    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<AckTarget> {
         self.shared.ack.is_manual().then(|| AckTarget {
             settlements: Arc::clone(&self.shared.settlements),
             control: Arc::clone(&self.control),
             slot: self.slot.0,
             chunk: Arc::clone(chunk),
-            from: records.start,
-            to: records.end,
+            places: places.clone(),
+            from: 0,
         })
     }
 
-    fn is_on_threads(&self) -> bool {
+    /// Counts the records of a batch that its function is not given. Where only `Ack`s settle, they are done.
+    pub(super) fn leave_out(&mut self, chunk: &Arc<Chunk>, range: Range<usize>, places: &Places) {
+        if matches!(places, Places::Range(_)) && places.len() > 0 {
+            return;
+        }
+        for index in range.filter(|index| !places.contains(*index)) {
+            self.left_out += 1;
+            self.shared.metrics.filtered.increment(1);
+            if self.shared.ack.is_manual() {
+                let offset = chunk.records[index].offset();
+                self.shared.settlements.acknowledge(self.slot.0, offset, offset);
+            }
+        }
+    }
+
+    pub(super) fn is_on_threads(&self) -> bool {
         self.shared.is_on_threads()
     }
 
     /// A handler on a thread of its own, which goes on there if the lane does not wait for it any more.
-    fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
+    pub(super) fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
     where
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
@@ -667,7 +445,7 @@ impl Lane {
     }
 
     /// Runs the handler once over so many records; a panic is an error like any other.
-    async fn attempt<Fut>(&mut self, handler: Fut, records: usize) -> Result<(), Fault>
+    pub(super) async fn attempt<Fut>(&mut self, handler: Fut, records: usize) -> Result<(), Fault>
     where
         Fut: Future<Output = HandlerResult> + Send,
     {
@@ -699,7 +477,7 @@ impl Lane {
             }
         };
         let outcome = outcome.unwrap_or_else(|payload| Err(HandlerError::from_panic(payload.as_ref())));
-        concluded(ticket, outcome)
+        concluded(&self.shared.policy, ticket, outcome)
     }
 
     /// Waits until the handler may be called; `None` if the lane is to stop instead.
@@ -733,7 +511,7 @@ impl Lane {
 
     /// Decides what follows an attempt, and waits out the backoff if it is another one.
     /// The records are those at fault.
-    async fn conclude(
+    pub(super) async fn conclude(
         &mut self,
         outcome: Result<(), Fault>,
         attempt: u32,
@@ -834,7 +612,7 @@ impl Lane {
     }
 
     /// Notes records as done; `false` if the lane ends instead of going on.
-    async fn settled(&mut self, first: i64, last: i64, acknowledged_by_user: bool) -> bool {
+    pub(super) async fn settled(&mut self, first: i64, last: i64, acknowledged_by_user: bool) -> bool {
         if !acknowledged_by_user {
             self.unreported = Some((self.unreported.map_or(first, |(first, _)| first), last));
         }
@@ -851,7 +629,7 @@ impl Lane {
     }
 
     /// Notes records as done that the policy skipped; `false` if the lane ends instead of going on.
-    async fn skipped(&mut self, first: i64, last: i64) -> bool {
+    pub(super) async fn skipped(&mut self, first: i64, last: i64) -> bool {
         if self.shared.ack.is_manual() {
             // A lane's own runs are merged on their way, which would count what lies between two skipped records as done,
             // although nobody acknowledged it. Acknowledgements stay apart.
@@ -862,7 +640,7 @@ impl Lane {
     }
 
     /// Notes the records of a batch as done that precede one that failed; `false` if the lane ends instead of going on.
-    async fn preceding_settled(&mut self, first: i64, last: i64) -> bool {
+    pub(super) async fn preceding_settled(&mut self, first: i64, last: i64) -> bool {
         if self.shared.ack.is_manual() {
             self.shared.settlements.acknowledge(self.slot.0, first, last);
         } else if !self.settled(first, last, false).await {
@@ -886,7 +664,7 @@ impl Lane {
         }
     }
 
-    fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
+    pub(super) fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
         let is_first_time = self.redelivery.as_mut().is_none_or(|redelivery| redelivery.count(chunk));
         if is_first_time {
             let handled = (chunk.records.len() as u64).saturating_sub(self.left_out);
@@ -916,30 +694,32 @@ impl Lane {
     }
 }
 
-/// Extracts the arguments and makes the handler's future; a panic of that is an error like any other.
-fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
-    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(made) => made.map_err(Fault::Extract),
-        Err(payload) => Err(panicked(payload.as_ref())),
-    }
-}
-
 /// Polls a future that is there until it has ended.
 fn poll_some<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
     future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
 }
 
 /// Tells the gate how a call went, and what that means for its record.
-pub(super) fn concluded(ticket: Option<Ticket>, outcome: HandlerResult) -> Result<(), Fault> {
+pub(super) fn concluded(
+    policy: &ErrorPolicy,
+    ticket: Option<Ticket>,
+    outcome: HandlerResult,
+) -> Result<(), Fault> {
     let Some(ticket) = ticket else { return outcome.map_err(Fault::Handler) };
-    match outcome {
+    let fault = match outcome {
         Ok(()) => {
             ticket.succeeded();
-            Ok(())
+            return Ok(());
         }
-        Err(error) if ticket.failed(|| error.chain()) => Err(Fault::Handler(error)),
-        Err(error) => Err(Fault::Outage(error)),
+        Err(error) => Fault::Handler(error),
+    };
+    if !policy.may_retry(&fault) {
+        // The record is to blame, and not what the handler depends on.
+        ticket.spent();
+        return Err(fault);
     }
+    let is_attempt = ticket.failed(|| fault.to_string());
+    Err(if is_attempt { fault } else { Fault::Outage(fault.into_error()) })
 }
 
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Fault {

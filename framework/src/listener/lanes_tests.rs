@@ -2,14 +2,16 @@
 
 use metrics::{Counter, Histogram};
 
+use super::super::handlers::{batch_handler, filtered_batch_handler, record_handler};
 use super::super::settlements::{Reports, Settled};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
-use crate::handler::Ack;
+use crate::error::ExtractError;
+use crate::handler::{Ack, RecordInterceptor};
 use crate::policy::Recover;
 use crate::policy::fake::Sink;
-use crate::record::Stored;
+use crate::record::{BatchView, RecordView, Stored};
 
 const SLOT: Slot = Slot(1);
 
@@ -52,6 +54,7 @@ fn shared_with(
         handler_timeout: None,
         permits: Permits::new(1),
         threads: HandlerThreads::new(tokio::runtime::Handle::current(), "test".to_owned(), 1),
+        interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics,
     })
@@ -268,9 +271,17 @@ async fn batches_of(
     shared: &Arc<LaneShared>,
     fails: fn(&[i64]) -> HandlerResult,
 ) -> (Vec<(Vec<i64>, u32)>, Reports) {
+    filtered_batches(shared, None, fails).await
+}
+
+async fn filtered_batches(
+    shared: &Arc<LaneShared>,
+    filter: Option<fn(&RecordView<'_>) -> bool>,
+    fails: fn(&[i64]) -> HandlerResult,
+) -> (Vec<(Vec<i64>, u32)>, Reports) {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let handler: Arc<dyn Handler> = batch_handler(move |view| {
+    let call = move |view: &BatchView<'_>| {
         let offsets: Vec<i64> = view.records().map(|record| record.offset()).collect();
         if let Some(index) = offsets.iter().position(|offset| *offset == 101) {
             return Err(ExtractError::new("Batch<String>", "not UTF-8").at_index(index));
@@ -279,8 +290,11 @@ async fn batches_of(
         let attempt = view.records().next().map_or(0, |record| record.attempt());
         log.lock().unwrap().push((offsets, attempt));
         Ok(async { outcome })
-    })
-    .into();
+    };
+    let handler: Arc<dyn Handler> = match filter {
+        Some(filter) => filtered_batch_handler(filter, call).into(),
+        None => batch_handler(call).into(),
+    };
     let (chunks, receiver) = mpsc::channel(1);
     let records = [0, 1, 2, 3, 100, 101, 102].map(Stored::made_at).into();
     chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
@@ -404,5 +418,140 @@ async fn a_lane_that_is_told_to_stop_leaves_a_record_undone_that_no_topic_takes(
         assert!(reports.settled.is_empty());
         assert!(reports.ended[0].failure.is_none());
         assert!(shared.recovery.waiting().is_empty(), "nobody waits any more");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_made_of_the_records_that_its_filter_lets_through() {
+    let no_stock = |offsets: &[i64]| match offsets.iter().position(|offset| *offset == 100) {
+        Some(index) => Err(crate::handler::BatchError::at(index, "no stock").into()),
+        None => Ok(()),
+    };
+    let is_even = |record: &RecordView<'_>| record.offset() % 2 == 0;
+    let policy = shared(AckMode::Batch, 2, Exhausted::Skip);
+    let (seen, reports) = filtered_batches(&policy, Some(is_even), no_stock).await;
+    let expected = [(vec![0, 2, 100, 102], 1), (vec![100, 102], 2), (vec![102], 1)];
+    assert_eq!(seen, expected, "the failed one is named by its place among those that were given");
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102], "what is left out is done as well");
+
+    let is_odd_or_small = |record: &RecordView<'_>| record.offset() % 2 == 1 || record.offset() < 2;
+    let (seen, reports) = filtered_batches(&policy, Some(is_odd_or_small), |_| Ok(())).await;
+    assert_eq!(
+        seen,
+        [(vec![0, 1, 3], 1)],
+        "101 cannot be read: what precedes it is handled, then the policy decides"
+    );
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102]);
+
+    let (seen, reports) = filtered_batches(&policy, Some(|_| false), |_| Ok(())).await;
+    assert!(seen.is_empty(), "a batch of nothing is not handled");
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102]);
+}
+
+#[tokio::test]
+async fn records_of_a_batch_that_are_left_out_need_no_ack() {
+    let policy = shared(AckMode::Manual, 2, Exhausted::Skip);
+    let is_even = |record: &RecordView<'_>| record.offset() % 2 == 0;
+    let (seen, reports) = filtered_batches(&policy, Some(is_even), |_| Ok(())).await;
+    assert_eq!(seen, [(vec![0, 2, 100, 102], 1)]);
+    assert_eq!(settled(&reports), [1, 3, 101], "the others are up to the handler");
+}
+
+/// Each of the offsets 0 to 3 and 100 to 102 that is settled.
+fn settled(reports: &Reports) -> Vec<i64> {
+    let runs = offsets(reports);
+    let is_settled = |offset: &i64| runs.iter().any(|(first, last)| (*first..=*last).contains(offset));
+    [0, 1, 2, 3, 100, 101, 102].into_iter().filter(is_settled).collect()
+}
+
+/// What an interceptor was told, in order.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<String>>);
+
+struct Teller(Arc<Told>);
+
+impl RecordInterceptor for Teller {
+    fn intercept(&self, listener: &str, record: &RecordView<'_>) -> bool {
+        self.tell(format!("{listener} {}", record.offset()));
+        record.offset() != 3
+    }
+
+    fn success(&self, _: &str, record: &RecordView<'_>) {
+        self.tell(format!("{} done", record.offset()));
+        assert!(record.offset() != 0, "a panic here changes nothing");
+    }
+
+    fn failure(&self, _: &str, record: &RecordView<'_>, error: &dyn std::fmt::Display) {
+        self.tell(format!("{} failed: {error}", record.offset()));
+    }
+}
+
+impl Teller {
+    fn tell(&self, text: String) {
+        self.0.0.lock().unwrap().push(text);
+    }
+}
+
+#[tokio::test]
+async fn an_interceptor_sees_each_attempt_and_may_leave_a_record_out() {
+    for is_batch in [false, true] {
+        let told = Arc::new(Told::default());
+        let mut shared = shared(AckMode::Batch, 2, Exhausted::Skip);
+        let interception = Interception::with(Box::new(Teller(Arc::clone(&told))));
+        Arc::get_mut(&mut shared).unwrap().interception = interception;
+        let (chunks, receiver) = mpsc::channel(1);
+        let records = (0..5).map(Stored::made_at).collect();
+        chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
+        drop(chunks);
+        let handler: Arc<dyn Handler> = if is_batch {
+            batch_handler(|view| {
+                let place = view.records().position(|record| record.offset() == 2);
+                let failed = place.map(|place| crate::handler::BatchError::at(place, "no stock"));
+                Ok(async { failed.map_or(Ok(()), |error| Err(error.into())) })
+            })
+        } else {
+            record_handler(|view| {
+                let outcome = (view.offset() != 2).then_some(()).ok_or_else(|| HandlerError::msg("no stock"));
+                Ok(async { outcome })
+            })
+        }
+        .into();
+        let control = Arc::new(LaneControl::default());
+        Lane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+        let told = told.0.lock().unwrap().clone();
+        let expected: &[&str] = if is_batch {
+            &[
+                "test 0",
+                "test 1",
+                "test 2",
+                "test 3",
+                "test 4",
+                "0 done",
+                "1 done",
+                "2 failed: the record at index 2 of the batch failed: no stock",
+                "test 2",
+                "test 3",
+                "test 4",
+                "2 failed: the record at index 0 of the batch failed: no stock",
+                "test 3",
+                "test 4",
+                "4 done",
+            ]
+        } else {
+            &[
+                "test 0",
+                "0 done",
+                "test 1",
+                "1 done",
+                "test 2",
+                "2 failed: no stock",
+                "test 2",
+                "2 failed: no stock",
+                "test 3",
+                "test 4",
+                "4 done",
+            ]
+        };
+        assert_eq!(told, expected);
     }
 }

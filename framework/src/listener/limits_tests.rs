@@ -13,7 +13,9 @@ use crate::config::TimeSpan;
 use crate::config::model::{
     CircuitBreakerProperties, ConsumerProperties, ErrorProperties, Exhausted, RetryBackoff,
 };
+use crate::handler::OnFailure;
 use crate::listener::events::EventBus;
+use crate::listener::handlers::{batch_handler, record_handler};
 use crate::listener::key_lane::KeyLane;
 use crate::listener::settlements::Reports;
 use crate::record::Stored;
@@ -75,6 +77,7 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
         handler_timeout: Some(limit).filter(|limit| !limit.is_zero()),
         permits: Permits::new(4),
         threads: HandlerThreads::new(Handle::current(), "test".to_owned(), 4),
+        interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics: LaneMetrics {
             handled: Counter::noop(),
@@ -299,6 +302,19 @@ async fn an_outage_uses_up_nobodys_attempts_and_everything_is_done_when_it_is_ov
         assert!(made <= 4 + 3 * 3 + 6, "{kind:?}: {made} calls");
         // A batch is one call, which is one of the probes.
         assert_eq!(shared.gate.open_circuit().is_some(), kind.is_batch, "{kind:?}");
+        bench.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_blames_its_record_opens_no_circuit() {
+    for kind in ASYNC {
+        let shared = shared(kind, &with_breaker(), 3, Exhausted::Stop);
+        let bench = Bench::start(kind, &shared, |_, _| async {
+            Err(HandlerError::msg("no such account").with(OnFailure::Skip))
+        });
+        bench.until_all_settled().await;
+        assert_eq!(shared.gate.open_circuit(), None, "{kind:?}");
         bench.stop().await;
     }
 }

@@ -59,10 +59,10 @@ pub struct ListenerInfo {
     pub commit_overdue: bool,
     /// Records that hold up their partitions for longer than `stuck-after`.
     pub stuck: Vec<StuckRecord>,
-    /// Records that could not be handled, and that the topic they are to go to does not take.
-    pub waiting: Vec<WaitingRecord>,
     /// Its circuit breaker's circuit, if it is not closed.
     pub open_circuit: Option<OpenCircuit>,
+    /// Records that could not be handled, and that the topic they are to go to does not take.
+    pub waiting: Vec<WaitingRecord>,
 }
 
 /// There is no listener of that id.
@@ -324,7 +324,7 @@ fn info(container: &Container) -> ListenerInfo {
         disconnected_for: view.disconnected_since.map(|since| since.elapsed()),
         commit_overdue: view.commit_overdue,
         stuck: view.stuck,
-        waiting: view.waiting,
         open_circuit: view.open_circuit,
+        waiting: view.waiting,
     }
 }

@@ -28,7 +28,7 @@ impl Cause {
         let (type_name, is_key) = match fault {
             Fault::Extract(error) => (EXTRACT_TYPE, error.is_key()),
             Fault::Handler(error) | Fault::Outage(error) => (error.type_name(), false),
-            Fault::Interrupted => ("interrupted", false),
+            Fault::Interrupted => (EXTRACT_TYPE, false),
         };
         let texts: Vec<String> = match fault {
             Fault::Extract(error) => vec![error.to_string()],

@@ -202,6 +202,16 @@ impl ErrorPolicy {
         }
     }
 
+    /// Whether another attempt could help, as far as the error and the policy say.
+    pub(crate) fn may_retry(&self, fault: &Fault) -> bool {
+        let Fault::Handler(error) = fault else { return false };
+        match error.on_failure() {
+            OnFailure::Retry | OnFailure::RetryAfter(_) => true,
+            OnFailure::Policy => self.retried.has(fault),
+            OnFailure::DeadLetter | OnFailure::Skip | OnFailure::Stop => false,
+        }
+    }
+
     fn exhausted(&self) -> Decision {
         match self.exhausted {
             Exhausted::DeadLetter => Decision::Leave(Destination::DeadLetters),

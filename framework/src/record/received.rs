@@ -98,7 +98,7 @@ impl<T> Record<T> {
     /// # Errors
     /// The bytes are not such a value.
     pub fn decode<U: FromPayload>(&self) -> Result<U, PayloadError> {
-        U::from_payload(self.payload())
+        U::from_record(&self.view())
     }
 
     /// The record's timestamp and who set it.

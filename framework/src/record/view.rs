@@ -1,5 +1,6 @@
 //! What arguments are extracted from: one record, or one batch, borrowed from its chunk.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Timestamp;
@@ -110,13 +111,49 @@ impl<'a> RecordView<'a> {
     }
 }
 
+/// The places in a chunk of the records that a batch holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// All of these.
+    Range(Range<usize>),
+    /// These, in order: others between them are left out.
+    These(Arc<[usize]>),
+}
+
+impl Places {
+    /// The wanted ones of a range.
+    pub(crate) fn of(range: Range<usize>, wanted: Vec<usize>) -> Self {
+        if wanted.len() == range.len() { Self::Range(range) } else { Self::These(wanted.into()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::These(places) => places.len(),
+        }
+    }
+
+    /// The place of a record, by its index in the batch.
+    pub(crate) fn get(&self, index: usize) -> usize {
+        match self {
+            Self::Range(range) => range.start + index,
+            Self::These(places) => places[index],
+        }
+    }
+
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        match self {
+            Self::Range(range) => range.contains(&place),
+            Self::These(places) => places.binary_search(&place).is_ok(),
+        }
+    }
+}
+
 /// One batch, as an argument's extractor sees it.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchView<'a> {
     chunk: &'a Arc<Chunk>,
-    /// The place of the first record, and that behind the last one.
-    from: usize,
-    to: usize,
+    places: &'a Places,
     delivery: &'a Delivery,
     ack: Option<&'a AckTarget>,
 }
@@ -124,12 +161,11 @@ pub struct BatchView<'a> {
 impl<'a> BatchView<'a> {
     pub(crate) fn new(
         chunk: &'a Arc<Chunk>,
-        records: std::ops::Range<usize>,
+        places: &'a Places,
         delivery: &'a Delivery,
         ack: Option<&'a AckTarget>,
     ) -> Self {
-        debug_assert!(records.end <= chunk.records.len(), "view: records inside the chunk");
-        Self { chunk, from: records.start, to: records.end, delivery, ack }
+        Self { chunk, places, delivery, ack }
     }
 
     pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
@@ -138,18 +174,18 @@ impl<'a> BatchView<'a> {
 
     /// How many records the batch holds; at least one.
     pub fn len(&self) -> usize {
-        self.to - self.from
+        self.places.len()
     }
 
     /// Whether the batch is empty: never, when the framework made it.
     pub fn is_empty(&self) -> bool {
-        self.from == self.to
+        self.places.len() == 0
     }
 
     /// The records, in the order of their offsets.
     pub fn records(&self) -> impl Iterator<Item = RecordView<'a>> + use<'a> {
-        let (chunk, delivery) = (self.chunk, self.delivery);
-        (self.from..self.to).map(move |index| RecordView::new(chunk, index, delivery, None))
+        let Self { chunk, places, delivery, .. } = *self;
+        (0..places.len()).map(move |index| RecordView::new(chunk, places.get(index), delivery, None))
     }
 
     /// Which attempt at this batch, or at what is left of it, this is, from 1.

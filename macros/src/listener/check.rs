@@ -23,7 +23,6 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
     }
     check_modes(context, listener);
     check_ordering(context, listener);
-    check_filter(context, listener);
     check_thresholds(context, listener);
 }
 
@@ -138,17 +137,6 @@ fn check_ordering(context: &Context, listener: &Listener) {
             format!(
                 "a batch listener handles the records of a partition together, so `ordering` cannot be `{ordering}`; take one record at a time"
             ),
-        );
-    }
-}
-
-fn check_filter(context: &Context, listener: &Listener) {
-    if let Some(entry) = listener.entries.get("filter")
-        && listener.is_batch()
-    {
-        context.error_on(
-            &entry.value,
-            "a batch listener is given whole batches, so it has no `filter`; leave records out in the function, or take one record at a time",
         );
     }
 }

@@ -58,14 +58,19 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
         if is_used { Ident::new(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
     let has_arguments = !arguments.is_empty();
-    let (context, view) =
-        (parameter("context", has_arguments), parameter("view", has_arguments || filter.is_some()));
-    // Before anything is decoded.
-    let filter = filter.map(|path| {
-        let at = span_at(path.span());
-        let private = emit::private(at);
-        quote_spanned!(at=> #private::pass(#path, #view)?;)
-    });
+    let (context, view) = (
+        parameter("context", has_arguments),
+        parameter("view", has_arguments || (filter.is_some() && !listener.is_batch())),
+    );
+    // Before anything is decoded. A batch is made of the records that are left.
+    let (filter, of_batch) = match filter.map(|path| (path, span_at(path.span()))) {
+        Some((path, at)) if listener.is_batch() => (None, Some(quote_spanned!(at=> #path,))),
+        Some((path, at)) => {
+            let private = emit::private(at);
+            (Some(quote_spanned!(at=> #private::pass(#path, #view)?;)), None)
+        }
+        None => (None, None),
+    };
     let plans = function.arguments.iter().zip(&extractors).map(|(argument, extractor)| {
         let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
         let private = emit::private(at);
@@ -74,11 +79,12 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
     });
     let call = emit::call(function, &arguments);
     let outcome = emit::outcome(function, &call);
-    let handler = Ident::new(glue.handler, span);
+    let handler = if of_batch.is_some() { "filtered_batch_handler" } else { glue.handler };
+    let handler = Ident::new(handler, span);
     quote_spanned! {span=>
         |#context| {
             #(#plans)*
-            ::core::result::Result::Ok(#private::#handler(move |#view| {
+            ::core::result::Result::Ok(#private::#handler(#of_batch move |#view| {
                 #filter
                 #(let #arguments = #extractors(#view)?;)*
                 ::core::result::Result::Ok(async move { #outcome })

@@ -6,11 +6,12 @@ use clap::Args;
 use futures_util::future::try_join_all;
 use kafka_boot::OffsetMap;
 use kafka_boot_client::{
-    Admin, ErrorKind, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
+    Admin, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
 };
 use serde_json::json;
 
-use super::{Offsets, REQUEST, members};
+use super::{REQUEST, members};
+use crate::commands::positions::{Offsets, offsets};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -213,25 +214,6 @@ pub(super) async fn committed(
         result?;
         if offset.offset >= 0 {
             found.insert(offset.partition.clone(), offset);
-        }
-    }
-    Ok(found)
-}
-
-/// An offset of each of `partitions`; those of deleted topics have none.
-pub(super) async fn offsets(
-    partitions: &[TopicPartition],
-    spec: OffsetSpec,
-    admin: &Admin,
-) -> Result<Offsets, CliError> {
-    let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let listed = admin.list_offsets(&wanted, REQUEST).await?;
-    let mut found = Offsets::new();
-    for (partition, outcome) in listed {
-        match outcome {
-            Ok(listed) => found.extend(listed.offset.map(|offset| (partition, offset))),
-            Err(error) if *error.kind() == ErrorKind::UnknownTopic => {}
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(found)

@@ -1,13 +1,16 @@
 //! `groups reset-offsets`: sets where a group without members goes on.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::Utc;
 use clap::Args;
 use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
 use serde_json::json;
 
-use super::{OPERATION, Offsets, REQUEST, Selection, describe, resolve, selection, time};
+use super::{OPERATION, REQUEST, Selection, describe, offset_file, resolve, selection};
+use crate::commands::positions::{Offsets, offsets};
+use crate::commands::time::{self, Since};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -20,7 +23,7 @@ pub(crate) struct Reset {
         long = "topic",
         value_name = "TOPIC[:PARTITIONS]",
         value_parser = selection,
-        required_unless_present = "all_topics"
+        required_unless_present_any = ["all_topics", "from_file"]
     )]
     topics: Vec<Selection>,
     /// Every partition for which the group has an offset
@@ -31,6 +34,9 @@ pub(crate) struct Reset {
     /// Set the offsets; without, they are only shown
     #[arg(long)]
     execute: bool,
+    /// Write the offsets as lines of `topic,partition,offset`, which `--from-file` takes
+    #[arg(long)]
+    export: bool,
 }
 
 /// Where the group goes on: one of these.
@@ -58,59 +64,48 @@ struct Target {
     /// With the first record that is at most this old, as `PnDTnHnMnS`
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     by_duration: Option<Duration>,
+    /// With the offsets of a file, whose lines are `topic,partition,offset` or `group,topic,partition,offset`, as Kafka's own
+    /// tool and `--export` write them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topics", "all_topics"])]
+    from_file: Option<PathBuf>,
 }
 
 impl Target {
     /// The time from which on records are wanted, in milliseconds since the Unix epoch.
     fn time(&self) -> Option<i64> {
-        let ago = |ago: Duration| {
-            Utc::now().timestamp_millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
-        };
-        self.to_datetime.or(self.by_duration.map(ago)).map(|time| time.max(0))
+        let since = self.to_datetime.map(Since::At).or(self.by_duration.map(Since::Ago));
+        since.map(Since::millis)
     }
 }
 
 pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let group = reset.group.as_str();
+    let listed = match &reset.target.from_file {
+        Some(file) => Some(offset_file::read(file, group)?),
+        None => None,
+    };
     check_inactive(group, admin).await?;
     let committed = describe::committed(group, admin).await?;
-    let mut partitions: Vec<TopicPartition> = if reset.all_topics {
-        committed.keys().cloned().collect()
-    } else {
-        resolve(&reset.topics, admin).await?
+    let mut partitions: Vec<TopicPartition> = match &listed {
+        Some(listed) => resolve(&offset_file::selections(listed), admin).await?,
+        None if reset.all_topics => committed.keys().cloned().collect(),
+        None => resolve(&reset.topics, admin).await?,
     };
     partitions.sort_unstable();
-    let first = describe::offsets(&partitions, OffsetSpec::Earliest, admin).await?;
-    let end = describe::offsets(&partitions, OffsetSpec::Latest, admin).await?;
-    let at_time = match reset.target.time() {
-        Some(time) => describe::offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
-        None => Offsets::new(),
+    let known = Known {
+        group,
+        committed,
+        listed: listed.unwrap_or_default(),
+        first: offsets(&partitions, OffsetSpec::Earliest, admin).await?,
+        end: offsets(&partitions, OffsetSpec::Latest, admin).await?,
+        at_time: match reset.target.time() {
+            Some(time) => offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
+            None => Offsets::new(),
+        },
     };
     let mut wanted = Vec::new();
     for partition in partitions {
-        let (Some(&first), Some(&end)) = (first.get(&partition), end.get(&partition)) else {
-            let name = format!("{}:{}", partition.topic, partition.partition);
-            return Err(CliError::failed(format!("the cluster does not tell where {name} begins and ends")));
-        };
-        let current = committed.get(&partition).map(|committed| committed.offset);
-        let name = format!("{}-{}", partition.topic, partition.partition);
-        let offset = match &reset.target {
-            Target { to_earliest: true, .. } => first,
-            Target { to_latest: true, .. } => end,
-            Target { to_offset: Some(offset), .. } => within(*offset, first, end, &name, output)?,
-            Target { shift_by: Some(shift), .. } => {
-                let Some(current) = current else {
-                    return Err(CliError::failed(format!("{group} has no offset for {name} to shift"))
-                        .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
-                };
-                within(current.saturating_add(*shift), first, end, &name, output)?
-            }
-            // Where no record is that young, the group goes on with the next one to come.
-            Target { to_datetime: Some(_), .. } | Target { by_duration: Some(_), .. } => {
-                at_time.get(&partition).copied().unwrap_or(end)
-            }
-            Target { .. } => current.unwrap_or(end),
-        };
+        let offset = known.target(&reset.target, &partition, output)?;
         wanted.push(PartitionOffset::new(partition, offset));
     }
     if reset.execute {
@@ -118,11 +113,70 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
             result?;
         }
     }
+    if reset.export {
+        return Ok(output.sink.write_all(offset_file::write(&wanted).as_bytes())?);
+    }
     show(group, &wanted, reset.execute, output)
 }
 
+/// What is known of the partitions.
+struct Known<'a> {
+    group: &'a str,
+    committed: HashMap<TopicPartition, PartitionOffset>,
+    /// What the file says.
+    listed: Offsets,
+    first: Offsets,
+    end: Offsets,
+    at_time: Offsets,
+}
+
+impl Known<'_> {
+    /// Where the group is to go on.
+    fn target(
+        &self,
+        target: &Target,
+        partition: &TopicPartition,
+        output: &mut Output<'_>,
+    ) -> Result<i64, CliError> {
+        let (Some(&first), Some(&end)) = (self.first.get(partition), self.end.get(partition)) else {
+            let name = format!("{}:{}", partition.topic, partition.partition);
+            return Err(CliError::failed(format!("the cluster does not tell where {name} begins and ends")));
+        };
+        let current = self.committed.get(partition).map(|committed| committed.offset);
+        match target {
+            Target { to_earliest: true, .. } => Ok(first),
+            Target { to_latest: true, .. } => Ok(end),
+            Target { to_offset: Some(offset), .. } => within(*offset, first, end, partition, output),
+            Target { from_file: Some(_), .. } => {
+                within(self.listed.get(partition).copied().unwrap_or(end), first, end, partition, output)
+            }
+            Target { shift_by: Some(shift), .. } => {
+                let Some(current) = current else {
+                    return Err(CliError::failed(format!(
+                        "{} has no offset for {partition} to shift",
+                        self.group
+                    ))
+                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
+                };
+                within(current.saturating_add(*shift), first, end, partition, output)
+            }
+            // Where no record is that young, the group goes on with the next one to come.
+            Target { to_datetime: Some(_), .. } | Target { by_duration: Some(_), .. } => {
+                Ok(self.at_time.get(partition).copied().unwrap_or(end))
+            }
+            Target { .. } => Ok(current.unwrap_or(end)),
+        }
+    }
+}
+
 /// An offset of the partition's, told of if it is not the one that was asked for.
-fn within(wanted: i64, first: i64, end: i64, name: &str, output: &mut Output<'_>) -> Result<i64, CliError> {
+fn within(
+    wanted: i64,
+    first: i64,
+    end: i64,
+    partition: &TopicPartition,
+    output: &mut Output<'_>,
+) -> Result<i64, CliError> {
     let (bound, side) = if wanted > end {
         (end, "higher than latest")
     } else if wanted < first {
@@ -132,7 +186,7 @@ fn within(wanted: i64, first: i64, end: i64, name: &str, output: &mut Output<'_>
     };
     writeln!(
         output.errors,
-        "New offset ({wanted}) is {side} offset for topic partition {name}. Value will be set to {bound}"
+        "New offset ({wanted}) is {side} offset for topic partition {partition}. Value will be set to {bound}"
     )?;
     Ok(bound)
 }

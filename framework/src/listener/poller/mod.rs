@@ -33,7 +33,7 @@ use super::events::ListenerEventKind;
 use super::idle::Idle;
 use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
-use super::settlements::{LaneFailure, Reports, Settled, SettledBy};
+use super::settlements::{LaneFailure, PollWaits, Reports, Settled, SettledBy};
 use super::statistics::Statistics;
 use super::tracker::{Slot, Tracker};
 use super::watch::Watch;
@@ -168,10 +168,10 @@ impl Poller {
                 self.shared.settlements.wait(STALL_GRACE / 5);
                 continue;
             };
-            self.shared.settlements.set_poll_waits(true);
+            self.shared.settlements.set_poll_waits(self.waits());
             let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
             let polled = self.consumer.poll(self.poll_max(), timeout, &mut records, &mut events);
-            self.shared.settlements.set_poll_waits(false);
+            self.shared.settlements.set_poll_waits(PollWaits::No);
             if let Err(error) = polled {
                 self.fail(PollExit::Client(error));
             }
@@ -412,6 +412,16 @@ impl Poller {
         if !free.is_empty() {
             free.retain(|partition| !self.is_held(partition));
             self.pause_or_resume(&free, false);
+        }
+    }
+
+    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
+    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    fn waits(&self) -> PollWaits {
+        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+            PollWaits::ForAllButSettled
+        } else {
+            PollWaits::ForAll
         }
     }
 
