@@ -4,6 +4,7 @@
 //! each record.
 
 use std::future::Future;
+use std::iter;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -134,7 +135,7 @@ where
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
                 Conclusion::Leaves(fault) => {
-                    lane.hand_over(chunk, index..index + 1, &fault, attempt).await
+                    lane.hand_over(chunk, iter::once(index), &fault, attempt).await
                         && lane.skipped(offset, offset).await
                 }
                 Conclusion::Again { counts } => {
