@@ -157,7 +157,7 @@ impl Cluster {
     }
 
     fn tail(&self) -> String {
-        let lines = self.brokers.iter().flat_map(|broker| broker.lines());
+        let lines = self.brokers.iter().flat_map(Process::lines);
         let lines: Vec<_> = lines.map(|line| line.text.clone()).collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
