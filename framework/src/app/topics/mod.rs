@@ -249,7 +249,7 @@ fn tell(steps: &[(&TopicProperties, Vec<Step>)]) {
                     configs = ?topic.configs, plan = %step, "declared topic"
                 ),
                 Step::Grow { .. } | Step::Alter(_) => {
-                    info!(topic = %topic.name, plan = %step, "declared topic")
+                    info!(topic = %topic.name, plan = %step, "declared topic");
                 }
                 Step::Leave(_) => warn!(topic = %topic.name, plan = %step, "declared topic"),
             }
