@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cluster, config, configs, consume, dev, groups, new, offsets, produce, records, shell, topics,
+    cluster, config, configs, consume, dev, dlt, groups, new, offsets, produce, records, shell, topics,
 };
 
 /// Topics, settings and the state of a Kafka cluster.
@@ -92,6 +92,9 @@ pub(crate) enum OnCluster {
     /// Records that are there
     #[command(subcommand)]
     Records(records::Command),
+    /// Dead letters: what nobody could handle
+    #[command(subcommand)]
+    Dlt(dlt::Command),
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),

@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod configs;
 pub(crate) mod consume;
 pub(crate) mod dev;
+pub(crate) mod dlt;
 pub(crate) mod groups;
 pub(crate) mod new;
 pub(crate) mod offsets;
@@ -17,6 +18,7 @@ pub(crate) mod topics;
 
 use std::time::Duration;
 
+use kafka_boot::DeadLetters;
 use kafka_boot_client::Admin;
 
 use crate::arguments::{Cli, Command, OnCluster};
@@ -65,6 +67,10 @@ async fn on_cluster(
         OnCluster::Consume(command) => consume::execute(command, connected, &admin, output).await,
         OnCluster::Offsets(command) => offsets::execute(command, &admin, output).await,
         OnCluster::Records(command) => records::execute(command, &admin, output).await,
+        OnCluster::Dlt(command) => {
+            let letters = DeadLetters::new(connected.admin(), connected.producer());
+            dlt::execute(command, &letters, output).await
+        }
         OnCluster::Cluster(command) => cluster::execute(command, &admin, output).await,
     }
 }

@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-use crate::app::App;
+use crate::app::{App, dead_letters};
 use crate::config::model::{JobSettings, ListenerSettings, Ordering, Trigger};
 use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::{
     Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
 };
+use crate::listener::HANDLER_THREADS_MAX;
 use crate::schedule::CronPlan;
-
-/// How many threads a listener's plain `fn` may be run on at once.
-const HANDLER_THREADS_MAX: u32 = 1024;
 
 /// One listener with its settings.
 pub(super) struct PlannedListener {
@@ -50,10 +48,14 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     refuse_same_id("job", "scheduled", jobs.iter().map(|job| (job.id, job.at)))?;
 
     let mut errors: Vec<ConfigError> = Vec::new();
-    let mut planned_listeners = Vec::new();
-    for descriptor in listeners {
+    let mut planned_listeners: Vec<PlannedListener> = Vec::new();
+    // Those that read the dead letters of others come behind the others.
+    let (of_topics, of_letters): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|descriptor| descriptor.dead_letters_of.is_none());
+    for descriptor in of_topics.into_iter().chain(of_letters) {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
-        match settings.listener(descriptor.id, &attributes) {
+        let inherited = dead_letters::inherited(descriptor, &planned_listeners, &app.seams.group_suffix)?;
+        match settings.listener_from(descriptor.id, &attributes, &inherited) {
             Ok(mut settings) => {
                 let group = format!("{}{}", settings.group_id(), app.seams.group_suffix);
                 settings.consumer.group_id = Some(group);
@@ -62,6 +64,7 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
             Err(error) => errors.extend(error),
         }
     }
+    planned_listeners.sort_by_key(|planned| (planned.descriptor.id, planned.descriptor.at));
     let mut planned_jobs = Vec::new();
     for descriptor in jobs {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);

@@ -7,9 +7,10 @@
 //!   commit what the tracker offers ◄── settlements: one box, emptied in one go ──────────┘
 //! ```
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
-//! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run handlers in order and [`key_lane`] by key,
-//! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
-//! consumer, [`container`] owns the poll threads, and [`events`] tells of them.
+//! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run [`handlers`] in order and [`key_lane`] by key,
+//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`recovery`] is the way out
+//! of both; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads and
+//! takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
 mod committer;
@@ -17,7 +18,10 @@ mod consumer_state;
 mod container;
 mod control;
 mod events;
+mod gate;
+mod hand_overs;
 mod handler_threads;
+mod handlers;
 mod idle;
 mod kept;
 mod key_lane;
@@ -28,6 +32,7 @@ mod offset_map;
 mod paused;
 mod poller;
 mod rebalance;
+mod recovery;
 mod redelivery;
 mod registry;
 mod requests;
@@ -35,7 +40,10 @@ mod room;
 mod running;
 mod settlements;
 mod statistics;
+mod subscription;
+mod time_limits;
 mod tracker;
+mod tuning;
 mod watch;
 
 pub(crate) use answers::Answer;
@@ -44,8 +52,11 @@ pub use container::ListenerState;
 pub(crate) use container::{Container, ListenerSpec};
 pub use control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 pub use events::{ListenerEvent, ListenerEventKind, ListenerEvents, MissedEvents};
+pub use gate::OpenCircuit;
+pub use handlers::{Handler, batch_handler, filtered_batch_handler, record_handler};
 pub(crate) use lanes::LaneControl;
-pub use lanes::{Handler, batch_handler, record_handler};
 pub use offset_map::{OffsetMap, OffsetMapError};
+pub use recovery::WaitingRecord;
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;
+pub(crate) use tuning::HANDLER_THREADS_MAX;

@@ -20,7 +20,8 @@ pub enum HealthStatus {
     Up,
     /// Not working by intent: starting, or shutting down.
     OutOfService,
-    /// A listener failed, waits to be started again, cannot reach a broker, or has a record that is stuck.
+    /// A listener failed, waits to be started again, cannot reach a broker, has a record that is stuck, one that the topic of
+    /// its dead letters does not take, or an open circuit.
     Down,
 }
 
@@ -135,10 +136,15 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
             (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
         }
         _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
+        ListenerState::Running | ListenerState::Retrying if let Some(first) = info.waiting.first() => {
+            (HealthStatus::Down, Some(with_others(first, info.waiting.len())))
+        }
         ListenerState::Running | ListenerState::Retrying if let Some(first) = info.stuck.first() => {
-            let others = info.stuck.len() - 1;
-            let more = if others > 0 { format!(", and {others} more") } else { String::new() };
-            (HealthStatus::Down, Some(format!("{first}{more}")))
+            (HealthStatus::Down, Some(with_others(first, info.stuck.len())))
+        }
+        ListenerState::CircuitOpen => {
+            let circuit = info.open_circuit.as_ref();
+            (HealthStatus::Down, Some(circuit.map_or_else(|| "circuit open".to_owned(), ToString::to_string)))
         }
         ListenerState::Starting => {
             (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))
@@ -158,6 +164,14 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
         ListenerState::Running => (HealthStatus::Up, None),
     };
     ListenerHealth { id: info.id.clone(), status, detail }
+}
+
+/// The first of so many, and how many others there are.
+fn with_others(first: &impl fmt::Display, count: usize) -> String {
+    match count - 1 {
+        0 => first.to_string(),
+        others => format!("{first}, and {others} more"),
+    }
 }
 
 /// Logs each change of health until told to stop.

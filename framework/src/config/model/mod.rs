@@ -6,7 +6,9 @@
 
 mod admin;
 mod application;
+mod circuit_breaker;
 mod consumer;
+mod dead_letter;
 mod error;
 mod kafka;
 mod listener;
@@ -20,10 +22,12 @@ pub use application::{
     AnsiMode, ApplicationProperties, LifecycleProperties, LogFormat, LogLevel, LoggingProperties,
     ProfileProperties,
 };
+pub use circuit_breaker::CircuitBreakerProperties;
 pub use consumer::{
     AckMode, AssignmentStrategy, AutoOffsetReset, CommitMode, ConsumerProperties, GroupProtocol,
     IsolationLevel,
 };
+pub use dead_letter::{DeadLetterPartition, DeadLetterProperties};
 pub use error::{
     ErrorProperties, Escalation, Exhausted, RestartBackoff, RetryBackoff, SupervisionProperties,
 };

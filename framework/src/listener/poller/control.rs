@@ -53,6 +53,7 @@ impl Poller {
                     answer(reply, self.resume_partition(&partition));
                 }
                 Request::Seek { partition, to, reply } => self.begin_seek(partition, to, reply),
+                Request::Resize(room) => self.lanes.resize(room),
             }
         }
     }

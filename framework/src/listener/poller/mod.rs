@@ -10,6 +10,7 @@
 //!    the committed offset.
 //! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
 
+mod by_hand;
 mod commit;
 mod control;
 mod deliver;
@@ -32,7 +33,7 @@ use super::events::ListenerEventKind;
 use super::idle::Idle;
 use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
-use super::settlements::{LaneFailure, Reports, Settled, SettledBy};
+use super::settlements::{LaneFailure, PollWaits, Reports, Settled, SettledBy};
 use super::statistics::Statistics;
 use super::tracker::{Slot, Tracker};
 use super::watch::Watch;
@@ -101,6 +102,8 @@ pub(crate) struct Poller {
     is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
+    /// Where no group gives it partitions.
+    by_hand: Option<by_hand::ByHand>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -134,6 +137,7 @@ impl Poller {
             is_losing: false,
             stalled_since: None,
             paused_by_user: false,
+            by_hand: None,
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -150,6 +154,7 @@ impl Poller {
         let mut events = Vec::new();
         while !self.drained {
             self.obey();
+            self.assign_by_hand();
             self.absorb();
             self.lanes.dispatch(&self.tracker);
             self.act_on_time();
@@ -163,10 +168,10 @@ impl Poller {
                 self.shared.settlements.wait(STALL_GRACE / 5);
                 continue;
             };
-            self.shared.settlements.set_poll_waits(true);
+            self.shared.settlements.set_poll_waits(self.waits());
             let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
             let polled = self.consumer.poll(self.poll_max(), timeout, &mut records, &mut events);
-            self.shared.settlements.set_poll_waits(false);
+            self.shared.settlements.set_poll_waits(PollWaits::No);
             if let Err(error) = polled {
                 self.fail(PollExit::Client(error));
             }
@@ -405,6 +410,16 @@ impl Poller {
         }
     }
 
+    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
+    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    fn waits(&self) -> PollWaits {
+        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+            PollWaits::ForAllButSettled
+        } else {
+            PollWaits::ForAll
+        }
+    }
+
     /// How many records to take: fewer where the bytes that may be in flight are nearly used up.
     fn poll_max(&self) -> usize {
         let fitting = self.lanes.bytes_left() / self.record_bytes.max(1);
@@ -422,6 +437,7 @@ impl Poller {
             self.committer.next_deadline(),
             Some(self.next_look),
             self.next_seek_deadline(),
+            self.by_hand.as_ref().and_then(by_hand::ByHand::next_deadline),
         ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
         Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))

@@ -1,6 +1,7 @@
 //! Reads topics, in no group that anybody else is in.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use kafka_boot_client::{
 };
 use serde::Deserialize;
 
-use crate::record::{Chunk, FromPayload, Record, RecordView, Stored};
+use crate::record::{Chunk, Delivery, FromPayload, Record, RecordView, Stored};
 
 /// How long one poll waits.
 const POLL_TIMEOUT: Duration = Duration::from_millis(20);
@@ -19,16 +20,16 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is to be read of one partition: the offsets from `start` up to, but without, `end`.
 #[derive(Debug, Clone)]
-pub(super) struct Span {
-    pub(super) partition: TopicPartition,
-    pub(super) start: i64,
+pub(crate) struct Span {
+    pub(crate) partition: TopicPartition,
+    pub(crate) start: i64,
     /// `None` is as far as committed records go now.
-    pub(super) end: Option<i64>,
+    pub(crate) end: Option<i64>,
 }
 
 /// Why not everything was read.
 #[derive(Debug)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     Client(ClientError),
     /// The deadline came first; how many records had been read.
     Late(usize),
@@ -37,11 +38,27 @@ pub(super) enum ReadError {
 /// Every committed record of the spans, partition by partition, by offset. Blocks, at most until the deadline.
 ///
 /// Each call has a consumer of its own: what an earlier assignment left behind can be taken for nothing else.
-pub(super) fn read(
-    mut config: ClientConfig,
+pub(crate) fn read(
+    config: ClientConfig,
     spans: &[Span],
     deadline: Instant,
 ) -> Result<Vec<Record<Option<Bytes>>>, ReadError> {
+    let mut records = Vec::new();
+    read_each(config, spans, deadline, |record| {
+        records.push(record);
+        ControlFlow::Continue(())
+    })?;
+    records.sort_by_key(|record| (record.partition(), record.offset()));
+    Ok(records)
+}
+
+/// The same, one by one as they come: each partition's in the order of their offsets. Ends early where `take` says so.
+pub(crate) fn read_each(
+    mut config: ClientConfig,
+    spans: &[Span],
+    deadline: Instant,
+    mut take: impl FnMut(Record<Option<Bytes>>) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
     for (name, value) in [
         ("enable.auto.commit", "false"),
         ("auto.offset.reset", "earliest"),
@@ -55,11 +72,14 @@ pub(super) fn read(
     }
     let consumer = Consumer::new(&config).map_err(ReadError::Client)?;
     let mut reader = Reader { consumer, deadline };
-    let read = reader.read(spans);
+    let read = reader.read(spans, &mut take);
     // Nobody waits for it, and its records may be kept after it is closed.
     drop(reader.consumer.close(CLOSE_TIMEOUT, |_, _| {}));
     read
 }
+
+/// What is done with a record; a break ends the reading.
+type Take<'a> = &'a mut dyn FnMut(Record<Option<Bytes>>) -> ControlFlow<()>;
 
 /// A consumer that is in no group, and when it must be done.
 struct Reader {
@@ -68,7 +88,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn read(&mut self, spans: &[Span]) -> Result<Vec<Record<Option<Bytes>>>, ReadError> {
+    fn read(&mut self, spans: &[Span], take: Take<'_>) -> Result<(), ReadError> {
         let mut open: HashMap<TopicPartition, i64> = HashMap::new();
         let mut assigned = Vec::new();
         for span in spans {
@@ -82,12 +102,10 @@ impl Reader {
             }
         }
         if open.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         self.consumer.assign(&assigned).map_err(ReadError::Client)?;
-        let mut records = self.read_open(open)?;
-        records.sort_by_key(|record| (record.partition(), record.offset()));
-        Ok(records)
+        self.read_open(open, take)
     }
 
     fn end(&self, partition: &TopicPartition) -> Result<i64, ReadError> {
@@ -95,15 +113,12 @@ impl Reader {
         self.consumer.watermarks(partition, left).map(|(_, end)| end).map_err(ReadError::Client)
     }
 
-    fn read_open(
-        &mut self,
-        mut open: HashMap<TopicPartition, i64>,
-    ) -> Result<Vec<Record<Option<Bytes>>>, ReadError> {
-        let mut records = Vec::new();
+    fn read_open(&mut self, mut open: HashMap<TopicPartition, i64>, take: Take<'_>) -> Result<(), ReadError> {
+        let mut count = 0;
         let (mut polled, mut events) = (Vec::new(), Vec::new());
         while !open.is_empty() {
             if Instant::now() >= self.deadline {
-                return Err(ReadError::Late(records.len()));
+                return Err(ReadError::Late(count));
             }
             self.consumer
                 .poll(POLL_RECORDS_MAX, POLL_TIMEOUT, &mut polled, &mut events)
@@ -115,8 +130,13 @@ impl Reader {
                 if record.offset() + 1 >= end {
                     open.remove(&partition);
                 }
-                if record.offset() < end {
-                    records.extend(owned(&partition, record));
+                if record.offset() < end
+                    && let Some(record) = owned(&partition, record)
+                {
+                    count += 1;
+                    if take(record).is_break() {
+                        return Ok(());
+                    }
                 }
             }
             for event in events.drain(..) {
@@ -130,7 +150,7 @@ impl Reader {
                 }
             }
         }
-        Ok(records)
+        Ok(())
     }
 }
 
@@ -139,7 +159,7 @@ fn owned(partition: &TopicPartition, record: RawRecord) -> Option<Record<Option<
     let records = vec![Stored::Raw(record)];
     let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
     let chunk = Arc::new(Chunk { topic, partition, records, bytes: 0 });
-    let view = RecordView::new(&chunk, 0, 1, None);
+    let view = RecordView::new(&chunk, 0, &Delivery::FIRST, None);
     let value = Option::<Bytes>::from_payload(view.payload()).ok()?;
     Some(Record::from_view(&view, value))
 }

@@ -1,0 +1,134 @@
+//! Dead letters: the record as it was, with what it failed with.
+//!
+//! # Invariants
+//! 1. Key, value and headers of a dead letter are those of the record, byte for byte; what is added comes behind them.
+//! 2. A record never goes to a topic that its listener reads.
+//! 3. A record that the broker has not confirmed is not handed over.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use kafka_boot_client::{ErrorKind, ProducerRecord};
+
+use super::classify::Classes;
+use super::headers::{self, Names};
+use super::recover::{HandOver, Recover, RecoverError};
+use super::{ErrorType, Fault, Outbox};
+use crate::config::model::{DeadLetterPartition, DeadLetterProperties};
+use crate::record::Stored;
+
+/// Where one listener's dead letters go.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadLetterPublisher {
+    outbox: Arc<Outbox>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    group: String,
+    properties: DeadLetterProperties,
+    routes: Vec<(Arc<str>, Classes)>,
+    failure_bytes_max: usize,
+    names: &'static Names,
+}
+
+impl DeadLetterPublisher {
+    pub(crate) fn new(
+        outbox: Arc<Outbox>,
+        group: &str,
+        properties: &DeadLetterProperties,
+        types: &[ErrorType],
+    ) -> Self {
+        let routes = properties.routes.iter();
+        let shared = Shared {
+            group: group.to_owned(),
+            routes: routes
+                .map(|(route, names)| (route.as_str().into(), Classes::new(names, types)))
+                .collect(),
+            failure_bytes_max: usize::try_from(properties.max_failure_bytes.as_bytes()).unwrap_or(usize::MAX),
+            properties: properties.clone(),
+            names: &headers::DEAD_LETTER,
+        };
+        Self { outbox, shared: Arc::new(shared) }
+    }
+}
+
+impl Recover for DeadLetterPublisher {
+    fn route(&self, fault: &Fault) -> Option<Arc<str>> {
+        let found = self.shared.routes.iter().find(|(_, classes)| classes.has(fault));
+        found.map(|(route, _)| Arc::clone(route))
+    }
+
+    fn target(&self, record: &HandOver) -> String {
+        self.shared.topic_of(record)
+    }
+
+    fn hand_over(&self, record: HandOver) -> BoxFuture<'static, Result<String, RecoverError>> {
+        let (outbox, shared) = (Arc::clone(&self.outbox), Arc::clone(&self.shared));
+        Box::pin(async move {
+            let topic: Arc<str> = shared.topic_of(&record).into();
+            let failed = |error| RecoverError { topic: topic.to_string(), error };
+            let model = shared.properties.create_topic.then_some(&*record.chunk.topic);
+            let partitions = outbox.partitions(&topic, model).await.map_err(failed)?;
+            let letter = |is_slim| shared.letter(&record, &topic, partitions, is_slim);
+            let mut sent = outbox.send(letter(false)).await;
+            if sent.as_ref().is_err_and(|error| error.kind() == &ErrorKind::MessageTooLarge) {
+                // The record itself was not too large for its own topic.
+                sent = outbox.send(letter(true)).await;
+            }
+            match sent {
+                Ok((partition, offset)) => Ok(format!("{topic}-{partition}@{offset}")),
+                Err(error) => Err(failed(error.error().clone())),
+            }
+        })
+    }
+}
+
+impl Shared {
+    fn topic_of(&self, record: &HandOver) -> String {
+        match &record.route {
+            Some(route) => self.properties.routed_topic_of(&record.chunk.topic, route),
+            None => self.properties.topic_of(&record.chunk.topic),
+        }
+    }
+
+    fn letter(
+        &self,
+        record: &HandOver,
+        topic: &Arc<str>,
+        partitions: usize,
+        is_slim: bool,
+    ) -> ProducerRecord {
+        let mut letter = copy(record.stored(), topic);
+        let partition = record.chunk.partition;
+        let is_there = usize::try_from(partition).is_ok_and(|partition| partition < partitions);
+        letter.partition =
+            (is_there && self.properties.partition == DeadLetterPartition::Same).then_some(partition);
+        if is_slim {
+            record.cause.add_slim_to(&mut letter, self.names);
+        } else {
+            record.cause.add_to(&mut letter, self.names, self.failure_bytes_max);
+        }
+        headers::add_origin(
+            &mut letter,
+            self.names,
+            &record.chunk.topic,
+            partition,
+            record.stored(),
+            &self.group,
+        );
+        letter
+    }
+}
+
+/// A record with the same key, value and headers. Its time is that of its writing.
+fn copy(stored: &Stored, topic: &Arc<str>) -> ProducerRecord {
+    let mut copy = ProducerRecord::new(Arc::clone(topic));
+    copy.key = stored.key().map(Bytes::copy_from_slice);
+    copy.payload = stored.payload().map(Bytes::copy_from_slice);
+    copy.headers =
+        stored.headers().map(|(name, value)| (name.to_owned(), value.map(Bytes::copy_from_slice))).collect();
+    copy
+}
