@@ -61,6 +61,10 @@ fn each_example_passes_its_tests_and_does_what_it_is_for() {
     test("manual-ack", &kafka);
     let own = "--kafka.consumer.auto-offset-reset=latest";
     run("manual-ack", &of("manual-ack"), &kafka, &[&ledger, own], "written ");
+    test("orders", &kafka);
+    let database = format!("--database.file={}", folder.path().join("orders.db").display());
+    let arguments = [&database, "--profile=dev", "--kafka.embedded.port=0", own];
+    run("orders", &of("orders"), &kafka, &arguments, "an event could not be applied ");
     test("admin-tasks", &kafka);
     run(
         "admin-tasks",
