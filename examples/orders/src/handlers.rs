@@ -7,7 +7,7 @@ use kafka_boot::prelude::*;
 use crate::event::{OrderEvent, What};
 use crate::repository::OrderRepository;
 
-/// Orders wait for one another only within one order: `ordering: key`. A plain function, because SQLite blocks: it runs on a
+/// Orders wait for one another only within one order: `ordering: key`. A plain function, because `SQLite` blocks: it runs on a
 /// thread of its own. What it refuses is tried again and then becomes a dead letter, as `kafka.error` says.
 #[kafka_listener(topic = "orders", ordering = "key", max_in_flight = 16)]
 fn keep(event: Json<OrderEvent>, record: RecordMeta, orders: Bean<OrderRepository>) -> Result<()> {

@@ -1,4 +1,4 @@
-//! The database: SQLite, in a file.
+//! The database: `SQLite`, in a file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
