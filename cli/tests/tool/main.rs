@@ -6,4 +6,5 @@ mod commands;
 mod local;
 mod new;
 mod records;
+mod seed_session;
 mod support;
