@@ -4,6 +4,7 @@
 
 mod commands;
 mod local;
+mod many_groups;
 mod new;
 mod records;
 mod seed_session;
