@@ -16,10 +16,10 @@ pub(crate) mod shell;
 mod time;
 pub(crate) mod topics;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kafka_boot::DeadLetters;
-use kafka_boot_client::Admin;
+use kafka_boot_client::{Admin, ClientError};
 
 use crate::arguments::{Cli, Command, OnCluster};
 use crate::connection::Connected;
@@ -74,6 +74,31 @@ async fn on_cluster(
         OnCluster::Cluster(command) => cluster::execute(command, &admin, output).await,
     }
 }
+
+/// How long a cluster may not be ready: it elects a leader, or its coordinator loads its groups.
+const NOT_READY: Duration = Duration::from_secs(10);
+/// The pause before it is asked again.
+const NOT_READY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The answer for each item, asked again while it is that the cluster is only not ready yet. What is asked must bear being
+/// asked twice.
+async fn answered<K, T, F>(ask: impl Fn() -> F) -> Result<Answers<K, T>, ClientError>
+where
+    F: Future<Output = Result<Answers<K, T>, ClientError>>,
+{
+    let deadline = Instant::now() + NOT_READY;
+    loop {
+        let answers = ask().await?;
+        let is_not_ready =
+            answers.iter().any(|(_, answer)| answer.as_ref().is_err_and(ClientError::is_retriable));
+        if !is_not_ready || Instant::now() >= deadline {
+            return Ok(answers);
+        }
+        tokio::time::sleep(NOT_READY_PAUSE).await;
+    }
+}
+
+type Answers<K, T> = Vec<(K, Result<T, ClientError>)>;
 
 /// `name=value`, as an argument.
 fn setting(text: &str) -> Result<(String, String), String> {

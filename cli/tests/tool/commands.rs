@@ -19,7 +19,7 @@ fn a_topic_lives_and_dies() {
     let story: Vec<String> = [
         "topics create test --partitions 3 --replication-factor 1 --config retention.ms=60000",
         "topics list",
-        "topics list --output json",
+        "topics list --exclude-internal --output json",
         "topics describe test",
         "topics describe orders --output json",
         "topics alter test --set cleanup.policy=compact --delete retention.ms",

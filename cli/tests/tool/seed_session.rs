@@ -44,7 +44,7 @@ impl Session<'_> {
         let errors = output.stderr.lines().filter(|line| {
             line.starts_with("Processed") || line.starts_with("New offset") || line.contains("has no active")
         });
-        let errors: String = errors.map(|line| format!("{line}\n")).collect();
+        let errors = errors.collect::<Vec<_>>().join("\n");
         let said = Said { output: output.stdout, errors };
         self.write(&format!("{script} {}", arguments.join(" ")), &said);
         said
@@ -112,8 +112,8 @@ fn the_tutorials_session_gives_what_kafkas_own_tools_give() {
 
     // Row 3: a line a record; twelve in each partition, so that what follows is the same each time.
     for partition in 0..3 {
-        let input: String = (1..=12).map(|number| format!("{partition}-{number}\n")).collect();
-        session.ours(&format!("produce test --partition {partition}"), &input);
+        let input: Vec<_> = (1..=12).map(|number| format!("{partition}-{number}")).collect();
+        session.ours(&format!("produce test --partition {partition}"), &input.join("\n"));
     }
 
     // Row 4: all of them, whatever group there may be.

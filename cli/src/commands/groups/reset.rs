@@ -9,6 +9,7 @@ use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPar
 use serde_json::json;
 
 use super::{OPERATION, REQUEST, Selection, describe, offset_file, resolve, selection};
+use crate::commands::answered;
 use crate::commands::positions::{Offsets, offsets};
 use crate::commands::time::{self, Since};
 use crate::error::CliError;
@@ -109,7 +110,7 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
         wanted.push(PartitionOffset::new(partition, offset));
     }
     if reset.execute {
-        for (_, result) in admin.alter_group_offsets(group, &wanted, OPERATION).await? {
+        for (_, result) in answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await? {
             result?;
         }
     }
@@ -192,7 +193,8 @@ fn within(
 }
 
 async fn check_inactive(group: &str, admin: &Admin) -> Result<(), CliError> {
-    for (_, result) in admin.describe_groups(&[group], REQUEST).await? {
+    let groups = [group];
+    for (_, result) in answered(|| admin.describe_groups(&groups, REQUEST)).await? {
         let state = result?.state;
         if !matches!(state, GroupState::Empty | GroupState::Dead) {
             return Err(CliError::failed(format!(
