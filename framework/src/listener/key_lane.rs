@@ -34,7 +34,7 @@ use super::hand_overs::HandOvers;
 use super::handlers::Handler;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
-use super::lanes::{EndReport, LaneControl, LaneShared, concluded, panicked};
+use super::lanes::{EndReport, HOLD_MIN, LaneControl, LaneShared, concluded, panicked};
 use super::running::{Panic, Running, Started};
 use super::settlements::LaneFailure;
 use super::time_limits::{AttemptId, TimeLimits};
@@ -388,7 +388,7 @@ impl KeyLane {
         }
         for (index, record) in chunk.records.iter().enumerate() {
             let entry = self.queues.push(self.key_of(record), Item { chunk: place, index });
-            self.set_attempt(entry, None);
+            self.set_attempt(entry, self.shared.policy.not_before(record));
         }
         self.open[place] = Some(OpenChunk { chunk, left, is_again: false });
     }
@@ -601,7 +601,7 @@ impl KeyLane {
             places: Places::Range(index..index + 1),
             from: 0,
         });
-        let delivery = self.shared.policy.delivery(number);
+        let delivery = self.shared.policy.delivery(number, &chunk.records[index]);
         let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
         catch_unwind(AssertUnwindSafe(|| {
             if self.shared.interception.lets_through(&view) {
@@ -630,7 +630,7 @@ impl KeyLane {
         self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
         if self.shared.interception.is_there() {
             let (chunk, index) = self.record(entry);
-            let delivery = self.shared.policy.delivery(attempt.number);
+            let delivery = self.shared.policy.delivery(attempt.number, &chunk.records[index]);
             self.shared.interception.ended(&RecordView::new(chunk, index, &delivery, None), &outcome);
         }
         if self.manual.is_some() && self.is_nacked(entry, &outcome) {
@@ -665,7 +665,7 @@ impl KeyLane {
             // It goes first as soon as the circuit lets it.
             return self.queues.again(entry);
         }
-        match self.shared.policy.decide(&fault, attempt) {
+        match self.shared.policy.decide(&fault, attempt, &chunk.records[index]) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
@@ -677,8 +677,8 @@ impl KeyLane {
                 self.shared.metrics.skipped.increment(1);
                 self.done(entry, false);
             }
-            Decision::DeadLetter if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
-            Decision::Stop | Decision::DeadLetter => {
+            Decision::Leave(_) if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
             }
@@ -688,7 +688,7 @@ impl KeyLane {
     /// Begins to give a record away.
     fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
         let (chunk, index) = self.record(entry);
-        let leaving = self.shared.recovery.leave(chunk, index..index + 1, fault, attempts);
+        let leaving = self.shared.recovery.leave(&self.shared, chunk, index..index + 1, fault, attempts);
         let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
         for leaving in leaving {
             hand_overs.take(entry, leaving);
@@ -825,6 +825,11 @@ impl KeyLane {
         let is_ending = self.is_ending();
         let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
         let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
+        if self.shared.policy.is_delayed() {
+            let is_idle = self.at_work == 0 && self.is_starving();
+            let holds = is_idle && next_retry.is_some_and(|due| due > self.now + HOLD_MIN);
+            self.control.hold(holds, &self.shared.settlements, self.slot);
+        }
         let Guarded { limits, at_work, until, .. } = &mut self.guarded;
         let limit = limits.next_due(|entry, id| is_at_work(at_work, entry, id));
         let until = until.filter(|_| !is_ending);

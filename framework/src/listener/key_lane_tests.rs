@@ -71,12 +71,13 @@ impl Setup {
                 ..ErrorProperties::default()
             },
             &[],
+            None,
         );
         Arc::new(LaneShared {
             listener: "test".to_owned(),
             settlements: Settlements::new(),
             policy,
-            recovery: Recovery::new(self.recover.clone(), Counter::noop()),
+            recovery: Recovery::new("test", self.recover.clone()),
             ordering: self.ordering,
             ack: self.ack,
             wait_for_commit: self.wait_for_commit,

@@ -66,8 +66,9 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
         policy: ErrorPolicy::new(
             &ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() },
             &[],
+            None,
         ),
-        recovery: Recovery::new(None, Counter::noop()),
+        recovery: Recovery::new("test", None),
         ordering: kind.ordering,
         ack: AckMode::Batch,
         wait_for_commit: false,
