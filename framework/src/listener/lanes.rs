@@ -29,7 +29,7 @@ use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::handlers::{Flow, Handler};
 use super::kept::Rest;
-use super::key_lane::Permits;
+use super::permits::Permits;
 use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
