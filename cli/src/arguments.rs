@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cluster, config, configs, consume, dev, dlt, groups, offsets, produce, records, shell, topics,
+    cluster, config, configs, consume, dev, dlt, groups, new, offsets, produce, records, shell, topics,
 };
 
 /// Topics, settings and the state of a Kafka cluster.
@@ -58,6 +58,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     #[command(flatten)]
     OnCluster(Box<OnCluster>),
+    /// Makes a service that compiles, tests and runs at once
+    New(new::Command),
     /// A broker for development, on port 9092, until Ctrl-C
     Dev(dev::Command),
     /// A service's configuration, without running the service
@@ -96,4 +98,14 @@ pub(crate) enum OnCluster {
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_contradict_nothing() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -95,7 +95,8 @@ pub mod admin {
         BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
         ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
         ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
-        PartitionResults, TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
+        PartitionResults, ResourceResults, TopicDescription, TopicMetadata, TopicPartition,
+        TopicPartitionDescription,
     };
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod consume;
 pub(crate) mod dev;
 pub(crate) mod dlt;
 pub(crate) mod groups;
+pub(crate) mod new;
 pub(crate) mod offsets;
 mod positions;
 pub(crate) mod produce;
@@ -44,6 +45,7 @@ pub(crate) fn execute(
                 .map_err(|error| CliError::failed(format!("the tool's runtime does not start: {error}")))?;
             runtime.block_on(on_cluster(command, &connected, output))
         }
+        Command::New(command) => new::execute(command, output),
         Command::Dev(command) => dev::execute(command, output),
         Command::Config(command) => config::execute(command, &cli.connection, environment, output),
         Command::Completions(command) => shell::completions(command, output),

@@ -4,5 +4,6 @@
 
 mod commands;
 mod local;
+mod new;
 mod records;
 mod support;
