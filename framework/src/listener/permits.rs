@@ -73,6 +73,12 @@ impl Permits {
         self.semaphore.add_permits(left);
     }
 
+    /// How many nobody has taken.
+    #[cfg(test)]
+    pub(super) fn left(&self) -> usize {
+        self.semaphore.available_permits()
+    }
+
     pub(super) fn is_wanted(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
