@@ -90,9 +90,9 @@ pub(crate) fn keys(plan: &Plan, servers: &str) -> Result<String> {
             let median = results.median(name, |measured| measured.get("seconds"))?;
             Ok(median.map_or_else(String::new, |seconds| format!("{seconds:.2}")))
         };
-        let (plain, asynchronous, bare) =
+        let (on_threads, in_tasks, bare) =
             (seconds("keys-threads")?, seconds("keys-framework")?, seconds("keys-bare")?);
-        table.row(&[name.to_owned(), published.to_owned(), plain, asynchronous, bare]);
+        table.row(&[name.to_owned(), published.to_owned(), on_threads, in_tasks, bare]);
     }
     Ok(text + &table.into_markdown())
 }

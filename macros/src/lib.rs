@@ -75,6 +75,7 @@ use proc_macro::TokenStream;
 /// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
 /// | `on_failure` | `dead-letter`, `stop` or `skip`: what follows the last attempt | `error.then` |
 /// | `retry` | `retry(attempts = 5, backoff = "100ms..10s x2", jitter = 0.2, on(Type), not_on(Type), attempt_header = true)` | `error` |
+/// | `retry_topics` | `retry_topics(attempts = 4, backoff = "1s..1m x5", jitter = 0.1, suffix = "-retry", naming = "delay", same_interval = "single", timeout = "1h", create_topics = true, concurrency = 1)` | `error.retry-topics` |
 /// | `dead_letter` | `dead_letter(topic = "failed", suffix = "-dlt", routes("-invalid" = "ValidationError"), partition = "same", create_topic = true)` | `error.dead-letter` |
 /// | `filter` | a function `fn(&RecordView<'_>) -> bool`: records that it refuses are done without a call | |
 /// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |

@@ -5,6 +5,7 @@
 //! | module | is |
 //! |---|---|
 //! | [`kafka`] | one or three real brokers as child processes, with faults, and Kafka's own command-line tools |
+//! | [`java`] | programs in Java, compiled when they have changed |
 //! | [`process`] | a service under test as a child process: its output lines, signals, exit status, memory |
 //! | [`service`] | an application inside the test process, and the gate that holds its handlers |
 //! | [`produce`] | topics, and fast seeding with an acknowledged-records ledger |
@@ -21,6 +22,7 @@
 
 pub mod consume;
 pub mod error;
+pub mod java;
 pub mod kafka;
 pub mod ledger;
 pub mod observer;

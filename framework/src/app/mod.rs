@@ -12,6 +12,7 @@ mod entry;
 mod outboxes;
 mod plan;
 mod report;
+mod retry_topics;
 mod running;
 mod seams;
 mod signals;

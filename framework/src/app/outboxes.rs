@@ -7,7 +7,7 @@ use crate::app::clients::Clients;
 use crate::beans::{Admin, Beans};
 use crate::config::model::ListenerSettings;
 use crate::error::StartError;
-use crate::policy::{DeadLetterPublisher, ErrorType, Outbox, Recover};
+use crate::policy::{DeadLetterPublisher, ErrorType, Outbox, Recover, RetryTopics};
 
 /// Makes each outbox once.
 pub(super) struct Outboxes<'a> {
@@ -26,13 +26,15 @@ impl<'a> Outboxes<'a> {
         &mut self,
         settings: &ListenerSettings,
         types: &[ErrorType],
+        retry_topics: Option<RetryTopics>,
     ) -> Result<Arc<dyn Recover>, StartError> {
         let outbox = self.outbox(settings.cluster.as_deref())?;
         Ok(Arc::new(DeadLetterPublisher::new(
             outbox,
             settings.group_id(),
-            &settings.error.dead_letter,
+            &settings.error,
             types,
+            retry_topics,
         )))
     }
 

@@ -2,20 +2,23 @@
 
 use std::collections::HashMap;
 
-use crate::app::{App, dead_letters};
-use crate::config::model::{JobSettings, ListenerSettings, Ordering, Trigger};
+use crate::app::{App, dead_letters, retry_topics};
+use crate::config::model::{Exhausted, JobSettings, ListenerSettings, Ordering, Trigger};
 use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::{
     Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
 };
 use crate::listener::HANDLER_THREADS_MAX;
+use crate::policy::RetryTopics;
 use crate::schedule::CronPlan;
 
 /// One listener with its settings.
 pub(super) struct PlannedListener {
     pub(super) descriptor: &'static ListenerDescriptor,
     pub(super) settings: ListenerSettings,
+    /// Its retry topics, seen from the topics that it reads.
+    pub(super) retry_topics: Option<RetryTopics>,
 }
 
 /// One job with its settings.
@@ -59,7 +62,8 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
             Ok(mut settings) => {
                 let group = format!("{}{}", settings.group_id(), app.seams.group_suffix);
                 settings.consumer.group_id = Some(group);
-                planned_listeners.push(PlannedListener { descriptor, settings });
+                let retry_topics = RetryTopics::new(&settings.error.retry_topics);
+                planned_listeners.push(PlannedListener { descriptor, settings, retry_topics });
             }
             Err(error) => errors.extend(error),
         }
@@ -98,6 +102,7 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     for listener in &planned_listeners {
         refuse_contradictions(listener)?;
     }
+    retry_topics::add_listeners(&mut planned_listeners, &app.seams.group_suffix)?;
     let jobs =
         planned_jobs.into_iter().map(|planned| with_cron(planned, settings)).collect::<Result<_, _>>()?;
     Ok(Plan { listeners: planned_listeners, jobs })
@@ -137,7 +142,7 @@ fn refuse_same_id(
 
 /// What only the function and the settings together show.
 fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
-    let PlannedListener { descriptor, settings } = listener;
+    let PlannedListener { descriptor, settings, .. } = listener;
     let manual = settings.consumer.ack_mode.is_manual();
     let contradiction = if descriptor.takes_ack && !manual {
         "its function takes an `Ack`, and its ack mode is not manual: set `ack-mode` to `manual` or `manual-immediate`, or \
@@ -157,6 +162,12 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
     {
         "its function is a plain `fn`, and its `max-in-flight` is above 1024: each handler at work needs a thread; make it an \
          `async fn`, or lower `max-in-flight`"
+    } else if descriptor.kind == HandlerKind::Batch
+        && settings.error.retry_topics.is_any()
+        && settings.error.then == Exhausted::Stop
+    {
+        "its function takes a batch, it has retry topics, and `error.then` is `stop`: of records that fail together some may have \
+         deliveries left; use `dead-letter` or `skip`"
     } else {
         return Ok(());
     };

@@ -16,7 +16,7 @@ use crate::app::running::RunningApp;
 use crate::app::seams::Prepared;
 use crate::app::signals::Signals;
 use crate::app::topics;
-use crate::app::{App, dead_letters};
+use crate::app::{App, dead_letters, retry_topics};
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
@@ -81,6 +81,7 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let mut outboxes = Outboxes::new(&clients, &beans);
     dead_letters::declare(&plan.listeners, &mut outboxes).await?;
+    retry_topics::declare(&plan.listeners, &mut outboxes).await?;
     let makers =
         Makers { listeners: &listeners, beans: &beans, clients: &clients, log: app.seams.log.as_ref() };
     let containers = make_containers(plan.listeners, &makers, &mut outboxes, &escalate)?;
@@ -169,7 +170,7 @@ fn make_containers(
 ) -> Result<Vec<Arc<Container>>, StartError> {
     let Makers { listeners, beans, clients, log } = makers;
     let mut containers = Vec::new();
-    for PlannedListener { descriptor, settings } in planned {
+    for PlannedListener { descriptor, settings, retry_topics } in planned {
         let context = PlanContext::new(beans, descriptor.id);
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
@@ -177,14 +178,14 @@ fn make_containers(
             at: descriptor.at,
             blocking: descriptor.blocking,
             handler: handler.into(),
-            policy: ErrorPolicy::new(&settings.error, descriptor.error_types),
-            recover: Some(outboxes.dead_letters(&settings, descriptor.error_types)?),
+            policy: ErrorPolicy::new(&settings.error, descriptor.error_types, retry_topics.clone()),
+            recover: Some(outboxes.dead_letters(&settings, descriptor.error_types, retry_topics)?),
             client: clients.consumer(&settings),
+            events: listeners.event_bus().of(&settings.id),
+            interception: Interception::of(beans, &settings.id),
             settings,
             runtime: Handle::current(),
             log: log.cloned(),
-            events: listeners.event_bus().of(descriptor.id),
-            interception: Interception::of(beans, descriptor.id),
         };
         containers.push(Arc::new(Container::new(spec, escalate.clone())));
     }

@@ -125,7 +125,7 @@ impl Settings {
         check::check(&effective, schema, &path, &mut errors);
         errors.into_result(())?;
 
-        let (mut consumer, listener) = split(&effective, &path)?;
+        let (mut consumer, mut listener) = split(&effective, &path)?;
         let section = Section::new(Some(&effective), &path);
         if consumer.commit == CommitMode::Manual && !section.is_set("ack-mode") {
             consumer.ack_mode = AckMode::Manual;
@@ -133,11 +133,15 @@ impl Settings {
         if listener.ordering != Ordering::Partition && !section.is_set("max-in-flight") {
             consumer.max_in_flight = AT_WORK_DEFAULT;
         }
+        if listener.error.retry_topics.is_any() && !section.child("error").is_set("attempts") {
+            listener.error.attempts = 1;
+        }
         let mut errors = ConfigErrors::default();
         validate::consumer(&section, &Section::new(Some(&own), &path), &consumer, &mut errors);
         validate::backoff(&section.child("error"), &mut errors);
         validate::backoff(&section.child("supervision"), &mut errors);
         validate::dead_letter(&section.child("error"), &listener, &mut errors);
+        validate::retry_topics(&section, &Section::new(Some(&own), &path), &listener, &mut errors);
         validate::ordering(&section, &Section::new(Some(&own), &path), &listener, &consumer, &mut errors);
         validate::listener(&section, &listener, &consumer, attributes.first(), &mut errors);
         errors.into_result(ListenerSettings {

@@ -25,9 +25,9 @@ use super::events::{EventSender, ListenerEventKind};
 use super::gate::{Gate, OpenCircuit};
 use super::handler_threads::HandlerThreads;
 use super::handlers::Handler;
-use super::key_lane::Permits;
 use super::lanes::{LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
+use super::permits::Permits;
 use super::poller::{PollExit, Poller};
 use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
@@ -493,10 +493,7 @@ impl Worker {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
             policy: self.spec.policy.clone(),
-            recovery: Recovery::new(
-                self.spec.recover.clone(),
-                metrics::counter!(names::LISTENER_DEAD_LETTERS, names::LABEL_LISTENER => settings.id.clone()),
-            ),
+            recovery: Recovery::new(&settings.id, self.spec.recover.clone()),
             ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,

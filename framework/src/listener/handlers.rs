@@ -111,14 +111,15 @@ where
     async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
         let offset = chunk.records[index].offset();
         let ack = lane.ack_target(chunk, &Places::Range(index..index + 1));
-        if ack.is_some()
-            && let Some(flow) = lane.until_due(offset, offset).await
+        let not_before = lane.shared.policy.not_before(&chunk.records[index]);
+        if (ack.is_some() || not_before.is_some())
+            && let Some(flow) = lane.until_due(offset, offset, not_before).await
         {
             return flow;
         }
         let mut attempt = 1;
         loop {
-            let delivery = lane.shared.policy.delivery(attempt);
+            let delivery = lane.shared.policy.delivery(attempt, &chunk.records[index]);
             let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
             let outcome = match begin(|| lane.shared.interception.call(&view, &self.call)) {
                 Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
@@ -129,7 +130,7 @@ where
             if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
                 return lane.turn(offset);
             }
-            let goes_on = match lane.conclude(outcome, attempt, offset).await {
+            let goes_on = match lane.conclude(outcome, attempt, chunk, index..index + 1).await {
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
                 Conclusion::Leaves(fault) => {
@@ -211,11 +212,14 @@ where
     /// Makes one attempt at a part of a batch, and moves the part on.
     async fn part(&self, lane: &mut Lane, chunk: &Arc<Chunk>, part: &mut Part) -> Flow {
         let offset = |index: usize| chunk.records[index].offset();
+        // Of records that wait for their time, those that are due are handled.
+        let not_before = lane.shared.policy.not_before(&chunk.records[part.from]);
+        part.to = lane.shared.policy.due_together(&chunk.records, part.from..part.to);
         let (first, last) = (offset(part.from), offset(part.to - 1));
-        let delivery = lane.shared.policy.delivery(part.attempt);
+        let delivery = lane.shared.policy.delivery(part.attempt, &chunk.records[part.from]);
         let places = self.wanted(lane, chunk, part.from..part.to, delivery);
-        if lane.shared.ack.is_manual()
-            && let Some(flow) = lane.until_due(first, last).await
+        if (lane.shared.ack.is_manual() || not_before.is_some())
+            && let Some(flow) = lane.until_due(first, last, not_before).await
         {
             return flow;
         }
@@ -258,7 +262,8 @@ where
         }
         let first = offset(part.from);
         let at_fault = if named.is_some() { part.from + 1 } else { part.to };
-        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
+        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, chunk, part.from..at_fault).await
+        {
             Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
             Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
             Conclusion::Leaves(fault) => {

@@ -19,12 +19,12 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -34,7 +34,7 @@ use super::hand_overs::HandOvers;
 use super::handlers::Handler;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
-use super::lanes::{EndReport, LaneControl, LaneShared, concluded, panicked};
+use super::lanes::{EndReport, HOLD_MIN, LaneControl, LaneShared, concluded, panicked};
 use super::running::{Panic, Running, Started};
 use super::settlements::LaneFailure;
 use super::time_limits::{AttemptId, TimeLimits};
@@ -54,95 +54,6 @@ const ANNOUNCE_MIN: usize = 256;
 const BOUNDARY_INTERVAL: Duration = Duration::from_millis(100);
 /// The hash under which records without a key follow one another.
 const NO_KEY: u64 = 0;
-
-/// How many handlers of a consumer are at work at once.
-#[derive(Debug)]
-pub(crate) struct Permits {
-    semaphore: Semaphore,
-    max: Mutex<usize>,
-    /// How many are to be kept back when they are given back.
-    owed: AtomicUsize,
-    /// How many lanes wait for one.
-    waiting: AtomicUsize,
-}
-
-impl Permits {
-    pub(crate) fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            semaphore: Semaphore::new(max),
-            max: Mutex::new(max),
-            owed: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-        }
-    }
-
-    /// Changes how many there are. Where there are fewer then, those that are taken are kept back as they are given back.
-    pub(crate) fn resize(&self, max: usize) {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        let mut current = self.max.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, max);
-        if max >= before {
-            self.give_back(max - before);
-        } else {
-            let too_many = before - max;
-            let kept_back = self.semaphore.forget_permits(too_many);
-            self.owed.fetch_add(too_many - kept_back, Ordering::AcqRel);
-        }
-    }
-
-    pub(super) fn try_take(&self) -> bool {
-        match self.semaphore.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => false,
-        }
-    }
-
-    async fn take(&self) {
-        let waiting = Waiting::new(&self.waiting);
-        // The semaphore is never closed.
-        if let Ok(permit) = self.semaphore.acquire().await {
-            permit.forget();
-        }
-        drop(waiting);
-    }
-
-    pub(super) fn give_back(&self, count: usize) {
-        if count == 0 {
-            return;
-        }
-        let mut left = count;
-        if self.owed.load(Ordering::Relaxed) > 0 {
-            let pay = |owed: usize| Some(owed - owed.min(count));
-            let owed = self.owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).unwrap_or_default();
-            left -= owed.min(count);
-        }
-        self.semaphore.add_permits(left);
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// Counts a lane that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy)]
@@ -388,7 +299,7 @@ impl KeyLane {
         }
         for (index, record) in chunk.records.iter().enumerate() {
             let entry = self.queues.push(self.key_of(record), Item { chunk: place, index });
-            self.set_attempt(entry, None);
+            self.set_attempt(entry, self.shared.policy.not_before(record));
         }
         self.open[place] = Some(OpenChunk { chunk, left, is_again: false });
     }
@@ -601,7 +512,7 @@ impl KeyLane {
             places: Places::Range(index..index + 1),
             from: 0,
         });
-        let delivery = self.shared.policy.delivery(number);
+        let delivery = self.shared.policy.delivery(number, &chunk.records[index]);
         let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
         catch_unwind(AssertUnwindSafe(|| {
             if self.shared.interception.lets_through(&view) {
@@ -630,7 +541,7 @@ impl KeyLane {
         self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
         if self.shared.interception.is_there() {
             let (chunk, index) = self.record(entry);
-            let delivery = self.shared.policy.delivery(attempt.number);
+            let delivery = self.shared.policy.delivery(attempt.number, &chunk.records[index]);
             self.shared.interception.ended(&RecordView::new(chunk, index, &delivery, None), &outcome);
         }
         if self.manual.is_some() && self.is_nacked(entry, &outcome) {
@@ -665,7 +576,7 @@ impl KeyLane {
             // It goes first as soon as the circuit lets it.
             return self.queues.again(entry);
         }
-        match self.shared.policy.decide(&fault, attempt) {
+        match self.shared.policy.decide(&fault, attempt, &chunk.records[index]) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
@@ -677,8 +588,8 @@ impl KeyLane {
                 self.shared.metrics.skipped.increment(1);
                 self.done(entry, false);
             }
-            Decision::DeadLetter if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
-            Decision::Stop | Decision::DeadLetter => {
+            Decision::Leave(_) if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
             }
@@ -688,7 +599,7 @@ impl KeyLane {
     /// Begins to give a record away.
     fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
         let (chunk, index) = self.record(entry);
-        let leaving = self.shared.recovery.leave(chunk, index..index + 1, fault, attempts);
+        let leaving = self.shared.recovery.leave(&self.shared, chunk, index..index + 1, fault, attempts);
         let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
         for leaving in leaving {
             hand_overs.take(entry, leaving);
@@ -825,6 +736,11 @@ impl KeyLane {
         let is_ending = self.is_ending();
         let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
         let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
+        if self.shared.policy.is_delayed() {
+            let is_idle = self.at_work == 0 && self.is_starving();
+            let holds = is_idle && next_retry.is_some_and(|due| due > self.now + HOLD_MIN);
+            self.control.hold(holds, &self.shared.settlements, self.slot);
+        }
         let Guarded { limits, at_work, until, .. } = &mut self.guarded;
         let limit = limits.next_due(|entry, id| is_at_work(at_work, entry, id));
         let until = until.filter(|_| !is_ending);

@@ -228,12 +228,30 @@ impl LaneSet {
         .collect()
     }
 
+    /// The partitions whose lanes wait for their next record's time and that are not paused; they count as paused from now on.
+    pub(crate) fn take_held(&mut self) -> Vec<TopicPartition> {
+        if !self.shared.policy.is_delayed() {
+            return Vec::new();
+        }
+        let held = self
+            .lanes
+            .values_mut()
+            .filter(|lane| lane.control.is_holding() && !lane.paused && !lane.stopping);
+        held.map(|lane| {
+            lane.paused = true;
+            lane.partition.clone()
+        })
+        .collect()
+    }
+
     /// The paused partitions whose lanes are at most half full; they count as running from now on.
     pub(crate) fn take_to_resume(&mut self, tracker: &Tracker) -> Vec<TopicPartition> {
         let (all, count, room) = (self.load, self.lanes.len(), self.room);
         let paused = self.lanes.iter_mut().filter(|(_, lane)| lane.paused && !lane.stopping);
         let free = paused.filter(|(slot, lane)| {
-            lane.parked.is_empty() && room.has_half(&lane.view(**slot, all, count), tracker)
+            lane.parked.is_empty()
+                && !lane.control.is_holding()
+                && room.has_half(&lane.view(**slot, all, count), tracker)
         });
         free.map(|(_, lane)| {
             lane.paused = false;

@@ -29,7 +29,7 @@ use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::handlers::{Flow, Handler};
 use super::kept::Rest;
-use super::key_lane::Permits;
+use super::permits::Permits;
 use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
@@ -42,6 +42,9 @@ use crate::record::{Chunk, Places};
 
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How far ahead its next record's time must be for a lane to have its partition paused.
+pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
 
 /// What all lanes of one listener share.
 #[derive(Debug)]
@@ -112,6 +115,8 @@ pub(crate) struct LaneControl {
     settled_to: AtomicI64,
     /// What `Ack`s say.
     answers: Answers,
+    /// Whether the lane waits for its next record's time, and has no use for more.
+    is_holding: AtomicBool,
     changed: Notify,
 }
 
@@ -132,6 +137,19 @@ impl LaneControl {
 
     pub(super) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// The lane has no use for more records for a while, or has again.
+    pub(super) fn hold(&self, holds: bool, settlements: &Settlements, slot: Slot) {
+        if self.is_holding.load(Ordering::Relaxed) != holds {
+            self.is_holding.store(holds, Ordering::Release);
+            // Told at once, so that the poll thread pauses or resumes the partition.
+            settlements.boundary(slot, 0, true);
+        }
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        self.is_holding.load(Ordering::Acquire)
     }
 
     pub(crate) fn settled_to(&self, offset: i64) {
@@ -323,10 +341,35 @@ impl Lane {
     }
 
     /// Waits until records may be delivered; tells where the lane goes instead, if it does.
-    pub(super) async fn until_due(&mut self, first: i64, last: i64) -> Option<Flow> {
-        while let Some(due) = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last)) {
-            if due <= tokio::time::Instant::now() {
+    pub(super) async fn until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        let flow = self.wait_until_due(first, last, not_before).await;
+        self.control.hold(false, &self.shared.settlements, self.slot);
+        flow
+    }
+
+    async fn wait_until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        if not_before.is_some() {
+            self.report_progress(true);
+        }
+        loop {
+            let due = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last));
+            let Some(due) = due.max(not_before) else { break };
+            let now = tokio::time::Instant::now();
+            if due <= now {
                 break;
+            }
+            if not_before.is_some_and(|due| due > now + HOLD_MIN) {
+                self.control.hold(true, &self.shared.settlements, self.slot);
             }
             self.shared.retrying.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
@@ -467,12 +510,16 @@ impl Lane {
     }
 
     /// Decides what follows an attempt, and waits out the backoff if it is another one.
+    /// The records are those at fault.
     pub(super) async fn conclude(
         &mut self,
         outcome: Result<(), Fault>,
         attempt: u32,
-        offset: i64,
+        chunk: &Chunk,
+        records: Range<usize>,
     ) -> Conclusion {
+        let record = &chunk.records[records.start];
+        let offset = record.offset();
         let Err(fault) = outcome else {
             self.measured += 1;
             return Conclusion::Handled;
@@ -501,7 +548,7 @@ impl Lane {
             self.shared.metrics.retried.increment(1);
             return Conclusion::Again { counts: false };
         }
-        match self.shared.policy.decide(&fault, attempt) {
+        match self.shared.policy.decide(&fault, attempt, record) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
@@ -511,13 +558,17 @@ impl Lane {
                     Conclusion::End
                 }
             }
-            Decision::DeadLetter if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
+            Decision::Leave(_) if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
+            // Those that failed with it may have deliveries left.
+            Decision::Skip if records.len() > 1 && self.shared.policy.has_retry_topics() => {
+                Conclusion::Leaves(fault)
+            }
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
                 Conclusion::Skipped
             }
-            Decision::Stop | Decision::DeadLetter => {
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.end.failure = Some(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
                 Conclusion::End

@@ -26,8 +26,11 @@ fn shared_with(
     recover: Option<Arc<dyn Recover>>,
 ) -> Arc<LaneShared> {
     let backoff = RetryBackoff { initial: TimeSpan::default(), ..RetryBackoff::default() };
-    let policy =
-        ErrorPolicy::new(&ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() }, &[]);
+    let policy = ErrorPolicy::new(
+        &ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() },
+        &[],
+        None,
+    );
     let metrics = LaneMetrics {
         handled: Counter::noop(),
         failed: Counter::noop(),
@@ -42,7 +45,7 @@ fn shared_with(
         listener: "test".to_owned(),
         settlements: Settlements::new(),
         policy,
-        recovery: Recovery::new(recover, Counter::noop()),
+        recovery: Recovery::new("test", recover),
         ordering: RecordOrder::Partition,
         ack,
         wait_for_commit: false,

@@ -30,6 +30,7 @@ mod lane_set;
 mod lanes;
 mod offset_map;
 mod paused;
+mod permits;
 mod poller;
 mod rebalance;
 mod recovery;

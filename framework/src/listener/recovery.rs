@@ -16,8 +16,9 @@ use metrics::Counter;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
-use super::lanes::Lane;
-use crate::policy::{Backoff, Cause, Fault, HandOver, Recover, RecoverError};
+use super::lanes::{Lane, LaneShared};
+use crate::observe::names;
+use crate::policy::{Backoff, Cause, Decision, Destination, Fault, HandOver, Recover, RecoverError};
 use crate::record::Chunk;
 
 /// The waits while a topic takes no records.
@@ -64,7 +65,8 @@ pub(crate) struct Recovery {
     recover: Option<Arc<dyn Recover>>,
     backoff: Backoff,
     board: Arc<Board>,
-    taken: Counter,
+    to_retry_topics: Counter,
+    to_dead_letters: Counter,
 }
 
 /// Which records wait, by where they are.
@@ -106,12 +108,15 @@ pub(super) struct Leaving {
 }
 
 impl Recovery {
-    pub(crate) fn new(recover: Option<Arc<dyn Recover>>, taken: Counter) -> Self {
+    pub(crate) fn new(listener: &str, recover: Option<Arc<dyn Recover>>) -> Self {
+        let counter =
+            |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
             recover,
             backoff: Backoff::new(INITIAL_WAIT, 2.0, LONGEST_WAIT, 0.2),
             board: Arc::default(),
-            taken,
+            to_retry_topics: counter(names::LISTENER_RETRY_TOPICS),
+            to_dead_letters: counter(names::LISTENER_DEAD_LETTERS),
         }
     }
 
@@ -137,9 +142,10 @@ impl Recovery {
         self.recover.is_some()
     }
 
-    /// Begins to give records away that failed together.
+    /// Begins to give records away that failed together. Those that the policy skips are done.
     pub(super) fn leave(
         &self,
+        lanes: &LaneShared,
         chunk: &Arc<Chunk>,
         records: Range<usize>,
         fault: &Fault,
@@ -147,14 +153,31 @@ impl Recovery {
     ) -> Vec<Leaving> {
         let Some(recover) = &self.recover else { return Vec::new() };
         let (cause, route) = (Arc::new(Cause::of(fault)), recover.route(fault));
-        let leaving = records.map(|index| {
-            let record =
-                HandOver { chunk: Arc::clone(chunk), index, cause: Arc::clone(&cause), route: route.clone() };
+        let leaving = records.filter_map(|index| {
+            let stored = &chunk.records[index];
+            // The attempts in place are over.
+            let to = match lanes.policy.decide(fault, u32::MAX, stored) {
+                Decision::Leave(to) => to,
+                Decision::Skip => {
+                    lanes.metrics.skipped.increment(1);
+                    error!(listener = lanes.listener, offset = stored.offset(), attempts, error = %fault, "record skipped: its attempts are used up");
+                    return None;
+                }
+                // Start-up refuses what would come here; nothing is lost that way.
+                Decision::Stop | Decision::Retry(_) => Destination::DeadLetters,
+            };
+            let record = HandOver {
+                chunk: Arc::clone(chunk),
+                index,
+                cause: Arc::clone(&cause),
+                to,
+                route: route.clone(),
+            };
             let place = (Arc::clone(&chunk.topic), chunk.partition, record.offset());
             let waiting = Waiting { target: recover.target(&record), since: Instant::now(), error: None };
             lock(&self.board.waiting).insert(place.clone(), waiting);
             let ticket = Ticket { board: Arc::clone(&self.board), place };
-            Leaving { record, attempts, failures: 0, ticket }
+            Some(Leaving { record, attempts, failures: 0, ticket })
         });
         leaving.collect()
     }
@@ -172,13 +195,19 @@ impl Recovery {
 
     /// A record has been taken.
     pub(super) fn taken(&self, listener: &str, leaving: &Leaving, to: &str) {
-        let Leaving { record: HandOver { cause, .. }, attempts, ticket, .. } = leaving;
+        let Leaving { record: HandOver { cause, to: destination, .. }, attempts, ticket, .. } = leaving;
         let (topic, partition, offset) = &ticket.place;
-        self.taken.increment(1);
-        error!(
-            listener, partition = %format_args!("{topic}-{partition}"), offset, attempts, error = %cause.message, to,
-            "record written to its dead letters"
-        );
+        let partition = format_args!("{topic}-{partition}");
+        match destination {
+            Destination::RetryTopic(_) => {
+                self.to_retry_topics.increment(1);
+                warn!(listener, %partition, offset, attempts, error = %cause.message, to, "record written to a retry topic");
+            }
+            Destination::DeadLetters => {
+                self.to_dead_letters.increment(1);
+                error!(listener, %partition, offset, attempts, error = %cause.message, to, "record written to its dead letters");
+            }
+        }
     }
 
     /// A record was not taken; says when to try again.
@@ -193,7 +222,7 @@ impl Recovery {
             *complained_at = Some(Instant::now());
             warn!(
                 listener, partition = %format_args!("{topic}-{partition}"), offset, error = %refusal,
-                "a record cannot be written to its dead letters: it waits, and what is behind it in its lane"
+                "a record cannot be written where it is to go: it waits, and what is behind it in its lane"
             );
         }
         self.backoff.delay(leaving.failures)
@@ -210,7 +239,7 @@ impl Lane {
         attempts: u32,
     ) -> bool {
         let shared = self.shared();
-        let mut leaving = shared.recovery.leave(chunk, records, fault, attempts);
+        let mut leaving = shared.recovery.leave(&shared, chunk, records, fault, attempts);
         while !leaving.is_empty() {
             let answers = join_all(leaving.iter().map(|leaving| shared.recovery.attempt(leaving)));
             let answers = tokio::select! {

@@ -11,7 +11,9 @@ pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_
 pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
 /// Records that the listener's filter left out: done without their handler being called. Counter; label `listener`.
 pub const LISTENER_RECORDS_FILTERED: &str = "kafka_boot_listener_records_filtered_total";
-/// Records written to another topic because they could not be handled. Counter; label `listener`.
+/// Records written to a retry topic, to be delivered again. Counter; label `listener`.
+pub const LISTENER_RETRY_TOPICS: &str = "kafka_boot_listener_retry_topic_records_total";
+/// Records written to their dead letters because nobody could handle them. Counter; label `listener`.
 pub const LISTENER_DEAD_LETTERS: &str = "kafka_boot_listener_dead_letters_total";
 /// Records, or batches, to be delivered again because their `Ack` said so. Counter; label `listener`.
 pub const LISTENER_NACKS: &str = "kafka_boot_listener_nacks_total";

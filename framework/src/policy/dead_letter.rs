@@ -1,4 +1,5 @@
-//! Dead letters: the record as it was, with what it failed with.
+//! What leaves a listener because it failed, for a retry topic or as a dead letter: the record as it was, with what it failed
+//! with.
 //!
 //! # Invariants
 //! 1. Key, value and headers of a dead letter are those of the record, byte for byte; what is added comes behind them.
@@ -12,10 +13,10 @@ use futures_util::future::BoxFuture;
 use kafka_boot_client::{ErrorKind, ProducerRecord};
 
 use super::classify::Classes;
-use super::headers::{self, Names};
+use super::headers::{self, Names, Origin};
 use super::recover::{HandOver, Recover, RecoverError};
-use super::{ErrorType, Fault, Outbox};
-use crate::config::model::{DeadLetterPartition, DeadLetterProperties};
+use super::{Destination, ErrorType, Fault, Outbox, RetryTopics, now_ms};
+use crate::config::model::{DeadLetterPartition, DeadLetterProperties, ErrorProperties};
 use crate::record::Stored;
 
 /// Where one listener's dead letters go.
@@ -32,15 +33,19 @@ struct Shared {
     routes: Vec<(Arc<str>, Classes)>,
     failure_bytes_max: usize,
     names: &'static Names,
+    retry_topics: Option<RetryTopics>,
+    creates_retry_topics: bool,
 }
 
 impl DeadLetterPublisher {
     pub(crate) fn new(
         outbox: Arc<Outbox>,
         group: &str,
-        properties: &DeadLetterProperties,
+        error: &ErrorProperties,
         types: &[ErrorType],
+        retry_topics: Option<RetryTopics>,
     ) -> Self {
+        let properties = &error.dead_letter;
         let routes = properties.routes.iter();
         let shared = Shared {
             group: group.to_owned(),
@@ -49,7 +54,10 @@ impl DeadLetterPublisher {
                 .collect(),
             failure_bytes_max: usize::try_from(properties.max_failure_bytes.as_bytes()).unwrap_or(usize::MAX),
             properties: properties.clone(),
-            names: &headers::DEAD_LETTER,
+            // As Spring does it: behind retry topics, dead letters have the headers of these.
+            names: if retry_topics.is_some() { &headers::RETRY_TOPIC } else { &headers::DEAD_LETTER },
+            retry_topics,
+            creates_retry_topics: error.retry_topics.create_topics,
         };
         Self { outbox, shared: Arc::new(shared) }
     }
@@ -70,7 +78,7 @@ impl Recover for DeadLetterPublisher {
         Box::pin(async move {
             let topic: Arc<str> = shared.topic_of(&record).into();
             let failed = |error| RecoverError { topic: topic.to_string(), error };
-            let model = shared.properties.create_topic.then_some(&*record.chunk.topic);
+            let model = shared.creates(record.to).then_some(shared.main_topic(&record));
             let partitions = outbox.partitions(&topic, model).await.map_err(failed)?;
             let letter = |is_slim| shared.letter(&record, &topic, partitions, is_slim);
             let mut sent = outbox.send(letter(false)).await;
@@ -87,10 +95,27 @@ impl Recover for DeadLetterPublisher {
 }
 
 impl Shared {
+    /// The topic that the record was in before any retry topic.
+    fn main_topic<'a>(&self, record: &'a HandOver) -> &'a str {
+        let topic = &*record.chunk.topic;
+        self.retry_topics.as_ref().map_or(topic, |topics| topics.main_topic(topic))
+    }
+
+    fn creates(&self, destination: Destination) -> bool {
+        match destination {
+            Destination::RetryTopic(_) => self.creates_retry_topics,
+            Destination::DeadLetters => self.properties.create_topic,
+        }
+    }
+
     fn topic_of(&self, record: &HandOver) -> String {
-        match &record.route {
-            Some(route) => self.properties.routed_topic_of(&record.chunk.topic, route),
-            None => self.properties.topic_of(&record.chunk.topic),
+        let main = self.main_topic(record);
+        match (record.to, &self.retry_topics, &record.route) {
+            (Destination::RetryTopic(index), Some(topics), _) => {
+                format!("{main}{}", topics.stage(index).suffix)
+            }
+            (_, _, Some(route)) => self.properties.routed_topic_of(main, route),
+            (_, _, None) => self.properties.topic_of(main),
         }
     }
 
@@ -101,24 +126,30 @@ impl Shared {
         partitions: usize,
         is_slim: bool,
     ) -> ProducerRecord {
-        let mut letter = copy(record.stored(), topic);
+        let stored = record.stored();
+        let mut letter = copy(stored, topic);
         let partition = record.chunk.partition;
         let is_there = usize::try_from(partition).is_ok_and(|partition| partition < partitions);
-        letter.partition =
-            (is_there && self.properties.partition == DeadLetterPartition::Same).then_some(partition);
+        let is_same = self.properties.partition == DeadLetterPartition::Same
+            || matches!(record.to, Destination::RetryTopic(_));
+        letter.partition = (is_there && is_same).then_some(partition);
         if is_slim {
             record.cause.add_slim_to(&mut letter, self.names);
         } else {
             record.cause.add_to(&mut letter, self.names, self.failure_bytes_max);
         }
-        headers::add_origin(
-            &mut letter,
-            self.names,
-            &record.chunk.topic,
-            partition,
-            record.stored(),
-            &self.group,
-        );
+        let origin = Origin { topic: &record.chunk.topic, partition, group: &self.group };
+        match &self.retry_topics {
+            None => origin.append_to(&mut letter, self.names, stored),
+            Some(topics) => {
+                origin.add_missing_to(&mut letter, self.names, stored);
+                let stage = match record.to {
+                    Destination::RetryTopic(index) => Some(index),
+                    Destination::DeadLetters => None,
+                };
+                topics.add_to(&mut letter, stored, stage, now_ms());
+            }
+        }
         letter
     }
 }

@@ -92,22 +92,42 @@ pub(crate) fn millis(timestamp: Timestamp) -> i64 {
     timestamp.millis().unwrap_or(-1)
 }
 
-/// Says where a record came from.
-pub(crate) fn add_origin(
-    record: &mut ProducerRecord,
-    names: &Names,
-    topic: &str,
-    partition: i32,
-    stored: &Stored,
-    group: &str,
-) {
-    let timestamp = stored.timestamp();
-    append(record, names.topic, topic.to_owned());
-    append(record, names.partition, int(partition));
-    append(record, names.offset, long(stored.offset()));
-    append(record, names.timestamp, long(millis(timestamp)));
-    append(record, names.timestamp_type, timestamp_type(timestamp));
-    append(record, names.group, group.to_owned());
+/// Where a record was read from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) partition: i32,
+    pub(crate) group: &'a str,
+}
+
+impl Origin<'_> {
+    /// Says it behind all that was said before.
+    pub(crate) fn append_to(&self, record: &mut ProducerRecord, names: &Names, stored: &Stored) {
+        for (name, value) in self.headers(names, stored) {
+            append(record, name, value);
+        }
+    }
+
+    /// Says it as far as nobody said it before.
+    pub(crate) fn add_missing_to(&self, record: &mut ProducerRecord, names: &Names, stored: &Stored) {
+        for (name, value) in self.headers(names, stored) {
+            if record.headers.iter().all(|(other, _)| other != name) {
+                append(record, name, value);
+            }
+        }
+    }
+
+    fn headers(&self, names: &Names, stored: &Stored) -> [(&'static str, Bytes); 6] {
+        let timestamp = stored.timestamp();
+        [
+            (names.topic, self.topic.to_owned().into()),
+            (names.partition, int(self.partition)),
+            (names.offset, long(stored.offset())),
+            (names.timestamp, long(millis(timestamp))),
+            (names.timestamp_type, timestamp_type(timestamp).into()),
+            (names.group, self.group.to_owned().into()),
+        ]
+    }
 }
 
 #[cfg(test)]

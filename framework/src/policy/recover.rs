@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use kafka_boot_client::ClientError;
 
-use super::{Cause, Fault};
+use super::{Cause, Destination, Fault};
 use crate::record::{Chunk, Stored};
 
 /// A record that its lane gives away, with what it failed with.
@@ -15,7 +15,8 @@ pub(crate) struct HandOver {
     pub(crate) chunk: Arc<Chunk>,
     pub(crate) index: usize,
     pub(crate) cause: Arc<Cause>,
-    /// The route of its error, if it has one of its own.
+    pub(crate) to: Destination,
+    /// The route of its error, if that has dead letters of its own.
     pub(crate) route: Option<Arc<str>>,
 }
 

@@ -41,7 +41,7 @@ impl Backoff {
 }
 
 /// A number from 0 to 1. Jitter needs no more randomness than the standard library's hasher keys have.
-fn random_fraction() -> f64 {
+pub(super) fn random_fraction() -> f64 {
     let bits = RandomState::new().build_hasher().finish() >> 11;
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
     let fraction = bits as f64 / (1u64 << 53) as f64;

@@ -134,6 +134,12 @@ const KEYS: &[Key] = &[
         example: "retry(attempts = 5, backoff = \"100ms..10s x2\")",
     },
     Key {
+        name: "retry_topics",
+        yaml: "error.retry-topics",
+        kind: Kind::Group(RETRY_TOPICS),
+        example: "retry_topics(attempts = 4, backoff = \"1s..1m x5\")",
+    },
+    Key {
         name: "dead_letter",
         yaml: "error.dead-letter",
         kind: Kind::Group(DEAD_LETTER),
@@ -175,6 +181,64 @@ const RETRY: &[Key] = &[
         yaml: "error.delivery-attempt-header",
         kind: Kind::Switch,
         example: "attempt_header = true",
+    },
+];
+
+/// The keys of `retry_topics(…)`.
+const RETRY_TOPICS: &[Key] = &[
+    Key {
+        name: "attempts",
+        yaml: "error.retry-topics.attempts",
+        kind: Kind::Count { max: 100 },
+        example: "attempts = 4",
+    },
+    Key {
+        name: "backoff",
+        yaml: "error.retry-topics.backoff",
+        kind: Kind::Backoff,
+        example: "backoff = \"1s..1m x5\"",
+    },
+    Key {
+        name: "jitter",
+        yaml: "error.retry-topics.backoff.jitter",
+        kind: Kind::Fraction,
+        example: "jitter = 0.1",
+    },
+    Key {
+        name: "suffix",
+        yaml: "error.retry-topics.suffix",
+        kind: Kind::TopicName,
+        example: "suffix = \"-retry\"",
+    },
+    Key {
+        name: "naming",
+        yaml: "error.retry-topics.naming",
+        kind: Kind::OneOf(&["delay", "index"]),
+        example: "naming = \"index\"",
+    },
+    Key {
+        name: "same_interval",
+        yaml: "error.retry-topics.same-interval",
+        kind: Kind::OneOf(&["single", "multiple"]),
+        example: "same_interval = \"multiple\"",
+    },
+    Key {
+        name: "timeout",
+        yaml: "error.retry-topics.timeout",
+        kind: Kind::Duration { zero: true },
+        example: "timeout = \"1h\"",
+    },
+    Key {
+        name: "create_topics",
+        yaml: "error.retry-topics.create-topics",
+        kind: Kind::Switch,
+        example: "create_topics = false",
+    },
+    Key {
+        name: "concurrency",
+        yaml: "error.retry-topics.concurrency",
+        kind: Kind::Count { max: 1_024 },
+        example: "concurrency = 1",
     },
 ];
 

@@ -40,7 +40,7 @@ pub struct ConsumerProperties {
     /// 500.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_poll_records: u32,
-    /// How long one poll waits for records. Default 100 ms.
+    /// How long one poll waits for records, unless something else is to be done. Default 1 s.
     #[schemars(extend("x-minimum" = "1ms"))]
     pub poll_timeout: TimeSpan,
     /// How long the poll loop may stand still before the group takes the partitions away. Handlers do not run
@@ -138,7 +138,7 @@ impl Default for ConsumerProperties {
             commit_timeout: TimeSpan::from_secs(10),
             auto_commit_interval: TimeSpan::from_secs(5),
             max_poll_records: 500,
-            poll_timeout: TimeSpan::from_millis(100),
+            poll_timeout: TimeSpan::from_secs(1),
             max_poll_interval: TimeSpan::from_secs(300),
             session_timeout: TimeSpan::from_secs(45),
             heartbeat_interval: TimeSpan::from_secs(3),

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::DeadLetterProperties;
+use super::{DeadLetterProperties, RetryTopicProperties};
 use crate::config::TimeSpan;
 
 /// `kafka.error`: what happens to a record that its handler refuses.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ErrorProperties {
-    /// How often a record is given to its handler, the first time included. Default 3.
+    /// How often a record is given to its handler, the first time included. Default 3; 1 where there are retry topics.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub attempts: u32,
     /// How long to wait between the attempts.
@@ -20,6 +20,8 @@ pub struct ErrorProperties {
     pub retry_on: Vec<String>,
     /// The types of errors that are not tried again. Default: none. A record that cannot be read never is.
     pub retry_not_on: Vec<String>,
+    /// Further deliveries, each by way of a topic in which the record waits. Default: none.
+    pub retry_topics: RetryTopicProperties,
     /// What happens after the last attempt. Default `dead-letter`.
     pub then: Exhausted,
     /// Where and how `then: dead-letter` writes.
@@ -36,6 +38,7 @@ impl Default for ErrorProperties {
             backoff: RetryBackoff::default(),
             retry_on: Vec::new(),
             retry_not_on: Vec::new(),
+            retry_topics: RetryTopicProperties::default(),
             then: Exhausted::DeadLetter,
             dead_letter: DeadLetterProperties::default(),
             delivery_attempt_header: false,

@@ -14,6 +14,7 @@ mod kafka;
 mod listener;
 mod producer;
 mod properties;
+mod retry_topics;
 mod scheduling;
 mod security;
 
@@ -35,6 +36,7 @@ pub use kafka::{BootstrapServers, ClusterProperties, EmbeddedProperties, KafkaPr
 pub use listener::{ListenerOverrides, ListenerSettings, Ordering};
 pub use producer::{Acks, Compression, Partitioner, ProducerProperties};
 pub use properties::RawProperties;
+pub use retry_topics::{RetryTopicBackoff, RetryTopicNaming, RetryTopicProperties, SameInterval};
 pub use scheduling::{JobProperties, JobSettings, SchedulingProperties, Trigger};
 pub use security::{
     EndpointIdentification, KerberosProperties, OauthBearerMethod, OauthBearerProperties, SaslMechanism,

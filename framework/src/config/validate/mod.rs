@@ -6,6 +6,7 @@ mod consumer;
 mod dead_letter;
 mod ordering;
 mod producer;
+mod retry_topics;
 mod security;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use super::tree::{Kind, Node, Origin, Place, join};
 pub(crate) use consumer::consumer;
 pub(crate) use dead_letter::dead_letter;
 pub(crate) use ordering::ordering;
+pub(crate) use retry_topics::retry_topics;
 
 /// A section of the tree, with its dotted path.
 #[derive(Clone, Debug)]
@@ -135,7 +137,11 @@ fn topics(section: &Section<'_>, errors: &mut ConfigErrors) {
 pub(crate) fn backoff(section: &Section<'_>, errors: &mut ConfigErrors) {
     let backoff = section.child("backoff");
     let span = |key: &str| backoff.text(key).and_then(|text| text.parse::<TimeSpan>().ok());
-    let defaults = if section.path.ends_with("supervision") { ("500ms", "30s") } else { ("100ms", "10s") };
+    let defaults = match section.path.rsplit('.').next() {
+        Some("supervision") => ("500ms", "30s"),
+        Some("retry-topics") => ("1s", "30s"),
+        _ => ("100ms", "10s"),
+    };
     let default = |text: &str| text.parse::<TimeSpan>().unwrap_or_default();
     let initial = span("initial").unwrap_or_else(|| default(defaults.0));
     let max = span("max").unwrap_or_else(|| default(defaults.1));

@@ -396,6 +396,11 @@ impl Poller {
 
     /// Frees what full lanes hold back: after a grace, pauses their partitions; resumes those that have room again.
     fn relieve(&mut self) {
+        let held = self.lanes.take_held();
+        if !held.is_empty() {
+            debug!(listener = %self.shared.listener, partitions = held.len(), "records wait for their time: partitions paused");
+            self.pause_or_resume(&held, true);
+        }
         if !self.lanes.is_any_parked() {
             self.stalled_since = None;
         } else if self.stalled_since.get_or_insert_with(Instant::now).elapsed() >= STALL_GRACE {

@@ -73,7 +73,7 @@ async fn rate() {}
 fn main() {
     let [orders, others, by_pattern] = kafka_boot::listeners![literals, placeholders, pattern] else { panic!() };
     assert_eq!(orders.id, "shop.orders");
-    assert_eq!(orders.attributes.len(), 32);
+    assert_eq!(orders.attributes.len(), 43);
     assert_eq!(orders.error_types.len(), 3);
     assert!((orders.error_types[1].is)(&std::fmt::Error) && !(orders.error_types[0].is)(&std::fmt::Error));
     assert_eq!(others.id, "placeholders");
