@@ -120,6 +120,9 @@ impl Reading<'_> {
             if self.buffer.len() >= BUFFER_BYTES || polled < POLL_RECORDS {
                 self.write_out(output)?;
             }
+            if polled == 0 && (output.is_reader_gone)() {
+                return Err(CliError::Output(std::io::ErrorKind::BrokenPipe.into()));
+            }
             for event in std::mem::take(&mut self.events) {
                 self.handle(event, polled == 0, output).await?;
             }
