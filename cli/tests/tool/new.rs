@@ -74,7 +74,7 @@ fn a_service_may_depend_on_a_repository() {
         "new_git_manifest",
         fs::read_to_string(folder.path().join("shop/Cargo.toml")).unwrap()
     );
-    assert!(!folder.path().join("shop/Cargo.lock").exists());
+    assert!(folder.path().join("shop/Cargo.lock").exists(), "the versions that this checkout is tested with");
     let told = new(folder.path(), "other --git https://example.com/fork --rev v1 --output json");
     assert!(told.contains("\"git\": \"https://example.com/fork\""), "{told}");
     let manifest = fs::read_to_string(folder.path().join("other/Cargo.toml")).unwrap();

@@ -81,7 +81,14 @@ pub(super) fn execute(command: &Command, output: &mut Output<'_>) -> Result<(), 
         fs::create_dir_all(parent).map_err(|error| failed(parent, &error))?;
         fs::write(&path, fill(text, &name, &dependency)).map_err(|error| failed(&path, &error))?;
     }
-    if let Dependency::Checkout(checkout) = &dependency {
+    let tested_with = match &dependency {
+        Dependency::Checkout(checkout) => Some(checkout.clone()),
+        Dependency::Git { .. } => match checkout_at(Path::new(CHECKOUT)) {
+            Some(Dependency::Checkout(checkout)) => Some(checkout),
+            _ => None,
+        },
+    };
+    if let Some(checkout) = tested_with {
         // The versions with which kafka-boot was built and tested, and which are there without a network.
         let lock = folder.join("Cargo.lock");
         match fs::copy(checkout.join("Cargo.lock"), &lock) {
