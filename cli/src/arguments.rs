@@ -8,17 +8,17 @@ use crate::commands::{
     cluster, config, configs, consume, dev, dlt, groups, new, offsets, produce, records, shell, topics,
 };
 
-/// Topics, settings and the state of a Kafka cluster.
+/// Kafka from a terminal: topics, groups and records, a broker for development, new services.
 #[derive(Debug, Parser)]
 #[command(name = "kafka-boot", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// How results are written
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Everywhere")]
     pub(crate) output: Format,
     /// Answer every question with yes
-    #[arg(long, short = 'y', global = true)]
+    #[arg(long, short = 'y', global = true, help_heading = "Everywhere")]
     pub(crate) yes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,

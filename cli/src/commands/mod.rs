@@ -19,11 +19,12 @@ pub(crate) mod topics;
 use std::time::{Duration, Instant};
 
 use kafka_boot::DeadLetters;
-use kafka_boot_client::{Admin, ClientError};
+use kafka_boot_client::{Admin, ClientError, ClientEvent, ErrorKind};
+use tokio::sync::watch;
 
 use crate::arguments::{Cli, Command, OnCluster};
 use crate::connection::Connected;
-use crate::error::CliError;
+use crate::error::{CliError, is_unreachable};
 use crate::output::Output;
 
 /// How long a question to the cluster may take.
@@ -58,20 +59,57 @@ async fn on_cluster(
     connected: &Connected,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let admin = Admin::new(&connected.admin())?;
+    // A request only fails with that no connection came about in time. Why not is told beside it, and soon.
+    let (tell, mut refused) = watch::channel(None);
+    let admin = Admin::with_events(&connected.admin(), move |event| {
+        if let ClientEvent::Error(error) = event
+            && *error.kind() == ErrorKind::Authentication
+        {
+            tell.send_replace(Some(error));
+        }
+    })?;
+    // Who goes on for long outlives a refusal, such as that of a token that was not renewed in time.
+    let goes_on = matches!(command, OnCluster::Consume(_) | OnCluster::Produce(_));
+    let mut told = refused.clone();
+    let outcome = tokio::select! {
+        outcome = with_admin(command, connected, &admin, output) => outcome,
+        reason = refusal(&mut told), if !goes_on => Err(reason.into()),
+    };
+    match (outcome, refused.borrow_and_update().clone()) {
+        (Err(CliError::Client(error)), Some(reason)) if is_unreachable(&error) => Err(reason.into()),
+        (outcome, _) => outcome,
+    }
+}
+
+/// Waits until the brokers refuse this client.
+async fn refusal(told: &mut watch::Receiver<Option<ClientError>>) -> ClientError {
+    let refused = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
+    match refused {
+        Some(reason) => reason,
+        // Nobody is left to tell.
+        None => std::future::pending().await,
+    }
+}
+
+async fn with_admin(
+    command: &OnCluster,
+    connected: &Connected,
+    admin: &Admin,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
     match command {
-        OnCluster::Topics(command) => topics::execute(command, &admin, output).await,
-        OnCluster::Configs(command) => configs::execute(command, &admin, output).await,
-        OnCluster::Groups(command) => groups::execute(command, &admin, output).await,
-        OnCluster::Produce(command) => produce::execute(command, connected, &admin, output).await,
-        OnCluster::Consume(command) => consume::execute(command, connected, &admin, output).await,
-        OnCluster::Offsets(command) => offsets::execute(command, &admin, output).await,
-        OnCluster::Records(command) => records::execute(command, &admin, output).await,
+        OnCluster::Topics(command) => topics::execute(command, admin, output).await,
+        OnCluster::Configs(command) => configs::execute(command, admin, output).await,
+        OnCluster::Groups(command) => groups::execute(command, admin, output).await,
+        OnCluster::Produce(command) => produce::execute(command, connected, admin, output).await,
+        OnCluster::Consume(command) => consume::execute(command, connected, admin, output).await,
+        OnCluster::Offsets(command) => offsets::execute(command, admin, output).await,
+        OnCluster::Records(command) => records::execute(command, admin, output).await,
         OnCluster::Dlt(command) => {
             let letters = DeadLetters::new(connected.admin(), connected.producer());
             dlt::execute(command, &letters, output).await
         }
-        OnCluster::Cluster(command) => cluster::execute(command, &admin, output).await,
+        OnCluster::Cluster(command) => cluster::execute(command, admin, output).await,
     }
 }
 
