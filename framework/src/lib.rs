@@ -100,6 +100,11 @@ pub mod admin {
     };
 }
 
+/// Lanes alone, for the benchmark that counts what a record costs. Not for use by hand, and free to change.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use listener::bench;
+
 /// What the attributes' expansions name. Not for use by hand, and free to change.
 #[doc(hidden)]
 pub mod __private {

@@ -721,7 +721,7 @@ fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) 
 }
 
 impl LaneMetrics {
-    fn of(listener: &str) -> Self {
+    pub(super) fn of(listener: &str) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {

@@ -436,8 +436,9 @@ impl KeyLane {
             }
             match self.begin(entry, make) {
                 Ok(future) => {
-                    let ticket = self.guarded.ticket.take();
-                    self.guarded.tickets.extend(ticket.map(|ticket| (entry, ticket)));
+                    if let Some(ticket) = self.guarded.ticket.take() {
+                        self.guarded.tickets.insert(entry, ticket);
+                    }
                     match running.start(entry, future) {
                         Started::Finished(outcome) => self.ended(entry, outcome),
                         Started::At(place) => self.limit(entry, place),

@@ -13,6 +13,8 @@
 //! takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod committer;
 mod consumer_state;
 mod container;
