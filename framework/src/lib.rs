@@ -94,9 +94,9 @@ pub mod admin {
     pub use kafka_boot_client::{
         BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
         ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
-        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
-        PartitionResults, ResourceResults, TopicDescription, TopicMetadata, TopicPartition,
-        TopicPartitionDescription,
+        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetPlan, OffsetReset, OffsetSpec,
+        PartitionMetadata, PartitionOffset, PartitionResults, PlannedOffset, ResourceResults,
+        TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
     };
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use kafka_boot_client::{
     Admin as ClientAdmin, ClientConfig, ClientError, ClusterDescription, ConfigChange, ConfigEntry,
     ConfigResource, GroupDescription, GroupListings, ItemResults, ListedOffset, NewPartitions, NewTopic,
-    OffsetSpec, PartitionOffset, PartitionResults, ResourceResults, TopicDescription, TopicMetadata,
-    TopicPartition,
+    OffsetPlan, OffsetReset, OffsetSpec, PartitionOffset, PartitionResults, ResourceResults,
+    TopicDescription, TopicMetadata, TopicPartition,
 };
 
 use crate::config::model::AdminProperties;
@@ -185,6 +185,31 @@ impl Admin {
         offsets: &[PartitionOffset],
     ) -> Result<PartitionResults, ClientError> {
         self.client.alter_group_offsets(group, offsets, self.request_timeout).await
+    }
+
+    /// Looks up where a group would go on, for [`alter_group_offsets`](Self::alter_group_offsets) to set; changes nothing.
+    ///
+    /// ```no_run
+    /// use kafka_boot::admin::{OffsetReset, PartitionOffset, TopicPartition};
+    /// use kafka_boot::prelude::*;
+    ///
+    /// # async fn run(admin: Bean<Admin>) -> Result<()> {
+    /// let an_hour_ago = OffsetReset::AtOrAfter(1_772_368_200_000);
+    /// let wanted = [(TopicPartition::new("orders", 0), an_hour_ago)];
+    /// let mut offsets = Vec::new();
+    /// for (partition, planned) in admin.plan_group_offsets("billing", &wanted).await? {
+    ///     offsets.push(PartitionOffset::new(partition, planned?.to));
+    /// }
+    /// admin.alter_group_offsets("billing", &offsets).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn plan_group_offsets(
+        &self,
+        group: &str,
+        wanted: &[(TopicPartition, OffsetReset)],
+    ) -> Result<OffsetPlan, ClientError> {
+        self.client.plan_group_offsets(group, wanted, self.request_timeout).await
     }
 
     /// Forgets a group's committed offsets of these partitions.
