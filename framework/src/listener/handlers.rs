@@ -4,6 +4,7 @@
 //! each record.
 
 use std::future::{Future, poll_fn};
+use std::iter;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -195,7 +196,7 @@ where
                 Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
                 Conclusion::Skipped => lane.skipped(offset, offset).await,
                 Conclusion::Leaves(fault) => {
-                    lane.hand_over(chunk, index..index + 1, &fault, attempt).await
+                    lane.hand_over(chunk, iter::once(index), &fault, attempt).await
                         && lane.skipped(offset, offset).await
                 }
                 Conclusion::Again { counts } => {
@@ -323,12 +324,15 @@ where
         }
         let first = offset(part.from);
         let at_fault = if named.is_some() { part.from + 1 } else { part.to };
-        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, chunk, part.from..at_fault).await
-        {
+        // What the function was not given cannot be at fault.
+        let failed = if named.is_some() { part.from } else { places.get(0) }..at_fault;
+        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, chunk, failed.clone()).await {
             Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
             Conclusion::Skipped => (at_fault, lane.skipped(first, offset(at_fault - 1)).await),
             Conclusion::Leaves(fault) => {
-                let is_taken = lane.hand_over(chunk, part.from..at_fault, &fault, part.attempt).await;
+                let is_taken = lane
+                    .hand_over(chunk, failed.filter(|index| places.contains(*index)), &fault, part.attempt)
+                    .await;
                 (at_fault, is_taken && lane.skipped(first, offset(at_fault - 1)).await)
             }
             Conclusion::Again { counts } => {

@@ -600,7 +600,8 @@ impl KeyLane {
     /// Begins to give a record away.
     fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
         let (chunk, index) = self.record(entry);
-        let leaving = self.shared.recovery.leave(&self.shared, chunk, index..index + 1, fault, attempts);
+        let leaving =
+            self.shared.recovery.leave(&self.shared, chunk, std::iter::once(index), fault, attempts);
         let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
         for leaving in leaving {
             hand_overs.take(entry, leaving);

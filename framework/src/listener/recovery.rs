@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -147,7 +146,7 @@ impl Recovery {
         &self,
         lanes: &LaneShared,
         chunk: &Arc<Chunk>,
-        records: Range<usize>,
+        records: impl Iterator<Item = usize>,
         fault: &Fault,
         attempts: u32,
     ) -> Vec<Leaving> {
@@ -234,7 +233,7 @@ impl Lane {
     pub(super) async fn hand_over(
         &mut self,
         chunk: &Arc<Chunk>,
-        records: Range<usize>,
+        records: impl Iterator<Item = usize> + Send,
         fault: &Fault,
         attempts: u32,
     ) -> bool {

@@ -75,7 +75,7 @@ impl Recover for DeadLetterPublisher {
 
     fn hand_over(&self, record: HandOver) -> BoxFuture<'static, Result<String, RecoverError>> {
         let (outbox, shared) = (Arc::clone(&self.outbox), Arc::clone(&self.shared));
-        Box::pin(async move {
+        let sending = async move {
             let topic: Arc<str> = shared.topic_of(&record).into();
             let failed = |error| RecoverError { topic: topic.to_string(), error };
             let model = shared.creates(record.to).then_some(shared.main_topic(&record));
@@ -90,7 +90,13 @@ impl Recover for DeadLetterPublisher {
                 Ok((partition, offset)) => Ok(format!("{topic}-{partition}@{offset}")),
                 Err(error) => Err(failed(error.error().clone())),
             }
-        })
+        };
+        #[cfg(feature = "seeded-bugs")]
+        if crate::seeded::is(crate::seeded::Bug::LetterIsNotAwaited) {
+            tokio::spawn(sending);
+            return Box::pin(std::future::ready(Ok("somewhere".to_owned())));
+        }
+        Box::pin(sending)
     }
 }
 

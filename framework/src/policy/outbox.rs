@@ -23,6 +23,11 @@ const KNOWN_MAX: usize = 4096;
 /// What the client lets pass, so that the broker decides: it had the record before.
 const MESSAGE_BYTES_MAX: &str = "1000000000";
 
+/// A topic's setting.
+const LARGEST_RECORD: &str = "max.message.bytes";
+/// By how much a letter may be larger than its record: `max-failure-bytes` at its largest, and the names of the headers.
+const FAILURE_BYTES: u32 = 576 * 1024;
+
 /// What the application's own records may be sent with, and these are not.
 const UNWANTED: [&str; 7] = [
     "request.required.acks",
@@ -98,13 +103,17 @@ impl Outbox {
         Ok(partitions)
     }
 
-    /// Creates a topic with the partitions and the copies of another, and nothing else of it.
+    /// Creates a topic with the partitions and the copies of another, and room for its largest record with what is said of a
+    /// failure.
     async fn create(&self, topic: &str, model: &str) -> Result<usize, ClientError> {
         let model = self.admin.describe_topic(model).await?;
         let partitions = model.partitions.len();
-        let new = NewTopic::new(topic)
+        let mut new = NewTopic::new(topic)
             .partitions(i32::try_from(partitions).unwrap_or(i32::MAX))
             .replication_factor(i32::try_from(copies(&model)).unwrap_or(1));
+        if let Some(largest) = self.largest_record(&model.name).await {
+            new = new.config(LARGEST_RECORD, largest.saturating_add(FAILURE_BYTES).to_string());
+        }
         match self.admin.create_topic(new).await {
             Ok(()) => info!(topic, partitions, like = %model.name, "topic created"),
             Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {
@@ -113,6 +122,12 @@ impl Outbox {
             Err(error) => return Err(error),
         }
         Ok(partitions)
+    }
+
+    /// How large a batch of the topic may be; `None` where that may not be asked.
+    async fn largest_record(&self, topic: &str) -> Option<u32> {
+        let entries = self.admin.describe_topic_configs(topic).await.ok()?;
+        entries.into_iter().find(|entry| entry.name == LARGEST_RECORD)?.value?.parse().ok()
     }
 
     /// Sends a record, and waits until the broker has it.
