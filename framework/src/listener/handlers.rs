@@ -79,30 +79,12 @@ where
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             let mut waiting = pin!(None);
-            'chunks: while let Some(Rest { chunk, from: mut index }) = lane.next_chunk().await {
-                while index < chunk.records.len() {
-                    if lane.is_stopping() {
-                        return;
-                    }
-                    let first = if lane.is_direct() {
-                        let direct = poll_fn(|context| {
-                            Poll::Ready(self.go_through(lane, &chunk, &mut index, waiting.as_mut(), context))
-                        });
-                        match direct.await {
-                            Came::AsFarAsItMay => continue,
-                            Came::ToOneThatFailed(fault) => Some(Err(fault)),
-                            Came::ToOneThatWaits => Some(lane.rest_of_attempt(waiting.as_mut()).await),
-                        }
-                    } else {
-                        None
-                    };
-                    match self.one(lane, &chunk, index, first).await {
-                        Flow::Next => index += 1,
-                        Flow::Back => continue 'chunks,
-                        Flow::End => return,
-                    }
+            while let Some(rest) = lane.next_chunk().await {
+                match self.rest(lane, &rest, waiting.as_mut()).await {
+                    Flow::Next => lane.chunk_done(&rest.chunk),
+                    Flow::Back => {}
+                    Flow::End => return,
                 }
-                lane.chunk_done(&chunk);
             }
         })
     }
@@ -123,6 +105,32 @@ where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
+    /// Handles a chunk, or the rest of one, to its end. `waiting` is a place for the future of a handler that waits.
+    async fn rest(&self, lane: &mut Lane, rest: &Rest, mut waiting: Pin<&mut Option<Fut>>) -> Flow {
+        let (chunk, mut index) = (&rest.chunk, rest.from);
+        while index < chunk.records.len() {
+            if lane.is_stopping() {
+                return Flow::End;
+            }
+            let mut first = None;
+            if lane.is_direct() {
+                let came = poll_fn(|context| {
+                    Poll::Ready(self.go_through(lane, chunk, &mut index, waiting.as_mut(), context))
+                });
+                first = match came.await {
+                    Came::AsFarAsItMay => continue,
+                    Came::ToOneThatFailed(fault) => Some(Err(fault)),
+                    Came::ToOneThatWaits => Some(lane.rest_of_attempt(waiting.as_mut()).await),
+                };
+            }
+            match self.one(lane, chunk, index, first).await {
+                Flow::Next => index += 1,
+                other => return other,
+            }
+        }
+        Flow::Next
+    }
+
     /// Handles records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is that
     /// of the record at `index`.
     fn go_through(
