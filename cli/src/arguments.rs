@@ -5,20 +5,20 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    cluster, config, configs, consume, dev, dlt, groups, offsets, produce, records, shell, topics,
+    cluster, config, configs, consume, dev, dlt, groups, new, offsets, produce, records, shell, topics,
 };
 
-/// Topics, settings and the state of a Kafka cluster.
+/// Kafka from a terminal: topics, groups and records, a broker for development, new services.
 #[derive(Debug, Parser)]
 #[command(name = "kafka-boot", version, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) connection: Connection,
     /// How results are written
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, help_heading = "Everywhere")]
     pub(crate) output: Format,
     /// Answer every question with yes
-    #[arg(long, short = 'y', global = true)]
+    #[arg(long, short = 'y', global = true, help_heading = "Everywhere")]
     pub(crate) yes: bool,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -58,6 +58,8 @@ pub(crate) enum Format {
 pub(crate) enum Command {
     #[command(flatten)]
     OnCluster(Box<OnCluster>),
+    /// Makes a service that compiles, tests and runs at once
+    New(new::Command),
     /// A broker for development, on port 9092, until Ctrl-C
     Dev(dev::Command),
     /// A service's configuration, without running the service
@@ -96,4 +98,14 @@ pub(crate) enum OnCluster {
     /// The cluster as a whole
     #[command(subcommand)]
     Cluster(cluster::Command),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_contradict_nothing() {
+        super::Cli::command().debug_assert();
+    }
 }

@@ -15,6 +15,8 @@ use crate::error::CliError;
 /// The variable that names the active profiles.
 const PROFILES: &str = "APP_PROFILES_ACTIVE";
 
+const RECONNECT_BACKOFF: &str = "reconnect.backoff.ms";
+
 /// What the tool calls itself where it needs a group or a client id of its own.
 const TOOL: &str = "kafka-boot-cli";
 
@@ -54,7 +56,7 @@ impl Connected {
     /// The settings of an admin client.
     pub(crate) fn admin(&self) -> ClientConfig {
         let client = self.settings.admin_client(self.cluster.as_deref()).unwrap_or_default();
-        client.iter().collect()
+        prompt(client.iter().collect())
     }
 
     /// The settings of the service's producer, but for what would get in the way of the service itself.
@@ -63,7 +65,7 @@ impl Connected {
         let mut config: ClientConfig = client.iter().collect();
         // Two producers of one transactional id fence each other.
         config.remove("transactional.id");
-        config
+        prompt(config)
     }
 
     /// The settings of a consumer of the service, but for its group and what would get in the way of the service itself.
@@ -87,8 +89,17 @@ impl Connected {
         config.set("enable.auto.commit", "false");
         // Two consumers of one instance id fence each other.
         config.remove("group.instance.id");
-        Ok(config)
+        Ok(prompt(config))
     }
+}
+
+/// Has a client look for a broker at once. librdkafka waits half of its reconnect backoff, 50 ms, between its first attempts,
+/// which is longer than most commands take; the backoff still grows while no broker answers.
+fn prompt(mut config: ClientConfig) -> ClientConfig {
+    if config.get(RECONNECT_BACKOFF).is_none() {
+        config.set(RECONNECT_BACKOFF, "10");
+    }
+    config
 }
 
 /// The service's whole configuration, whether or not it tells of brokers.

@@ -59,7 +59,8 @@ impl CliError {
     }
 }
 
-fn is_unreachable(error: &ClientError) -> bool {
+/// Whether no broker answers.
+pub(crate) fn is_unreachable(error: &ClientError) -> bool {
     matches!(error.kind(), ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout)
 }
 

@@ -35,6 +35,9 @@ pub struct Process<'a> {
     pub input: Box<dyn BufRead + Send>,
     /// Where results go.
     pub output: &'a mut dyn Write,
+    /// Whether whoever read the results is gone, as `head` is when it has seen enough: a command that waits for more to write
+    /// then ends, which a write would tell it of only when there is more.
+    pub is_reader_gone: fn() -> bool,
     /// Where questions and errors go.
     pub errors: &'a mut dyn Write,
 }
@@ -73,6 +76,7 @@ impl std::fmt::Debug for Process<'_> {
 ///     interrupt: Interrupt::new(),
 ///     input: Box::new(std::io::empty()),
 ///     output: &mut output,
+///     is_reader_gone: || false,
 ///     errors: &mut errors,
 /// };
 /// assert_eq!(run(["kafka-boot", "--version"], &mut process), 0);
@@ -113,6 +117,7 @@ fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
         yes: cli.yes,
         input: &mut process.input,
         sink: process.output,
+        is_reader_gone: process.is_reader_gone,
         errors: process.errors,
     };
     commands::execute(cli, &process.environment, &mut output)?;

@@ -21,7 +21,24 @@ fn main() -> ExitCode {
         interrupt: Interrupt::of_process(),
         input: Box::new(BufReader::new(io::stdin())),
         output: &mut io::stdout().lock(),
+        is_reader_gone,
         errors: &mut io::stderr().lock(),
     };
     ExitCode::from(run(std::env::args_os(), &mut process))
+}
+
+/// Whether the pipe that the output goes to has nobody at its other end.
+#[cfg(unix)]
+fn is_reader_gone() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    // Nothing is asked for: that the other end is gone is told all the same.
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok_and(|_| fds[0].revents().contains(PollFlags::ERR))
+}
+
+#[cfg(not(unix))]
+fn is_reader_gone() -> bool {
+    false
 }

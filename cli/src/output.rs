@@ -18,6 +18,7 @@ pub(crate) struct Output<'a> {
     pub(crate) yes: bool,
     pub(crate) input: &'a mut Box<dyn BufRead + Send>,
     pub(crate) sink: &'a mut dyn Write,
+    pub(crate) is_reader_gone: fn() -> bool,
     pub(crate) errors: &'a mut dyn Write,
 }
 

@@ -19,20 +19,33 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Of work of which `total` is known, and only where somebody looks.
-    pub(crate) fn new(total: Option<u64>, output: &Output<'_>) -> Self {
-        let enabled = output.terminals.errors && !output.terminals.input;
+    /// Of work of which `total` is known, and only where somebody looks and sees nothing else meanwhile.
+    pub(crate) fn new(total: Option<u64>, sees_else: bool, output: &Output<'_>) -> Self {
+        let enabled = output.terminals.errors && !sees_else;
         Self { began: Instant::now(), shown: None, total: total.filter(|total| *total > 0), enabled }
     }
 
-    /// Shows it, unless it was shown just now: `done` of the total, and how many records that were.
-    pub(crate) fn show(&mut self, done: u64, records: u64, output: &mut Output<'_>) -> Result<(), CliError> {
+    /// The work turns out to be so much.
+    pub(crate) fn set_total(&mut self, total: u64) {
+        self.total = Some(total).filter(|total| *total > 0);
+    }
+
+    /// Shows it, unless it was shown just now: how much of the total is done, and how many records that were.
+    pub(crate) fn show(
+        &mut self,
+        done: impl FnOnce() -> u64,
+        records: u64,
+        output: &mut Output<'_>,
+    ) -> Result<(), CliError> {
+        if !self.enabled {
+            return Ok(());
+        }
         let now = Instant::now();
-        if !self.enabled || now - self.shown.unwrap_or(self.began) < INTERVAL {
+        if now - self.shown.unwrap_or(self.began) < INTERVAL {
             return Ok(());
         }
         self.shown = Some(now);
-        let line = line(done, self.total, records, now - self.began);
+        let line = line(done(), self.total, records, now - self.began);
         write!(output.errors, "\r\x1b[K{line}")?;
         Ok(output.errors.flush()?)
     }

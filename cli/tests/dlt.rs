@@ -64,6 +64,7 @@ impl Stage {
                 interrupt: Interrupt::new(),
                 input: Box::new(std::io::empty()),
                 output: &mut output,
+                is_reader_gone: || false,
                 errors: &mut errors,
             },
         );

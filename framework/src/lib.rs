@@ -94,10 +94,16 @@ pub mod admin {
     pub use kafka_boot_client::{
         BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
         ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
-        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
-        PartitionResults, TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
+        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetPlan, OffsetReset, OffsetSpec,
+        PartitionMetadata, PartitionOffset, PartitionResults, PlannedOffset, ResourceResults,
+        TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
     };
 }
+
+/// Lanes alone, for the benchmark that counts what a record costs. Not for use by hand, and free to change.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use listener::bench;
 
 /// What the attributes' expansions name. Not for use by hand, and free to change.
 #[doc(hidden)]

@@ -22,9 +22,9 @@ pub(super) fn listeners(task: &Task) -> Result<()> {
     let count = task.records;
     let embedded = Task { servers: "embedded".to_owned(), ..task.clone() };
     let mut options = settings::sender_options(&embedded);
-    options.arguments.push(format!("--kafka.topics[0].name={}", task.topic).into());
+    options.arguments.push(format!("--kafka.topics[0].name={}", task.topic));
     for number in 0..count {
-        options.arguments.push(format!("--kafka.listeners.listener-{number}.group-id=group-{number}").into());
+        options.arguments.push(format!("--kafka.listeners.listener-{number}.group-id=group-{number}"));
     }
     let began = Instant::now();
     super::runtime()?.block_on(async {

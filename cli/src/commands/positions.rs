@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kafka_boot_client::{Admin, ErrorKind, OffsetSpec, TopicPartition};
 
-use super::REQUEST;
+use super::{REQUEST, answered};
 use crate::error::CliError;
 
 /// Offsets by partition.
@@ -34,7 +34,7 @@ pub(super) async fn offsets(
     admin: &Admin,
 ) -> Result<Offsets, CliError> {
     let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let listed = admin.list_offsets(&wanted, REQUEST).await?;
+    let listed = answered(|| admin.list_offsets(&wanted, REQUEST)).await?;
     let mut found = Offsets::new();
     for (partition, outcome) in listed {
         match outcome {

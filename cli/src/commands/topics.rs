@@ -15,10 +15,18 @@ use crate::output::{Output, Table};
 /// How often the brokers are asked whether they know of a change.
 const KNOWN_INTERVAL: Duration = Duration::from_millis(20);
 
+/// The topics that Kafka keeps for itself.
+const INTERNAL: [&str; 4] =
+    ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the topics' names
-    List,
+    List {
+        /// Leave out those that Kafka keeps for itself
+        #[arg(long)]
+        exclude_internal: bool,
+    },
     /// Shows each partition's leader and replicas
     Describe {
         /// The topics
@@ -71,7 +79,7 @@ pub(crate) async fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::List => list(admin, output).await,
+        Command::List { exclude_internal } => list(*exclude_internal, admin, output).await,
         Command::Describe { topics } => describe(topics, admin, output).await,
         Command::Create { topic, partitions, replication_factor, config, if_not_exists } => {
             let mut new = NewTopic::new(topic);
@@ -102,9 +110,10 @@ async fn until(topic: &str, admin: &Admin, is_so: impl Fn(Found) -> bool) -> Res
     Ok(())
 }
 
-async fn list(admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
+async fn list(exclude_internal: bool, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let topics = admin.list_topics(REQUEST).await?;
     let mut names: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
+    names.retain(|name| !exclude_internal || !INTERNAL.contains(&name.as_str()));
     names.sort_unstable();
     if output.json {
         return output.json(&json!(names));

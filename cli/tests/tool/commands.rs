@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use kafka_boot::OffsetMap;
 use kafka_boot_client::{Admin, ClientConfig, Consumer, ConsumerEvent, PartitionOffset, TopicPartition};
+use kafka_boot_embedded::EmbeddedBroker;
+use kafka_boot_embedded::control::{ApiKey, ResponseError};
 
 use crate::support::{self, Stage};
 
@@ -19,7 +21,7 @@ fn a_topic_lives_and_dies() {
     let story: Vec<String> = [
         "topics create test --partitions 3 --replication-factor 1 --config retention.ms=60000",
         "topics list",
-        "topics list --output json",
+        "topics list --exclude-internal --output json",
         "topics describe test",
         "topics describe orders --output json",
         "topics alter test --set cleanup.policy=compact --delete retention.ms",
@@ -262,6 +264,69 @@ fn misuse_is_told_with_a_remedy() {
     .map(|command| format!("$ kafka-boot {command}\n{}", stage.says(command)))
     .collect();
     insta::assert_snapshot!(story.join("\n"));
+}
+
+#[test]
+fn what_is_denied_is_told_with_whom_to_ask() {
+    let stage = Stage::new();
+    let control = stage.broker.control();
+    let told = [
+        (ApiKey::CreateTopics, ResponseError::TopicAuthorizationFailed, "topics create secret"),
+        (ApiKey::DeleteTopics, ResponseError::TopicAuthorizationFailed, "topics delete orders --yes"),
+        (
+            ApiKey::IncrementalAlterConfigs,
+            ResponseError::TopicAuthorizationFailed,
+            "topics alter orders --set retention.ms=1",
+        ),
+        (ApiKey::DescribeConfigs, ResponseError::ClusterAuthorizationFailed, "configs describe --broker 1"),
+        (
+            ApiKey::OffsetCommit,
+            ResponseError::GroupAuthorizationFailed,
+            "groups reset-offsets g --topic orders --to-latest --execute",
+        ),
+        (ApiKey::DeleteGroups, ResponseError::GroupAuthorizationFailed, "groups delete g --yes"),
+        (
+            ApiKey::FindCoordinator,
+            ResponseError::GroupAuthorizationFailed,
+            "consume orders --group g --until-end",
+        ),
+        (ApiKey::Produce, ResponseError::TopicAuthorizationFailed, "produce orders"),
+    ]
+    .map(|(api, error, command)| {
+        let denied = control.on(api).fail(error);
+        let told = stage.answers(command, "a record\n");
+        assert!(denied.hits() > 0, "{command}");
+        format!("$ kafka-boot {command}\n{told}")
+    });
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn who_cannot_prove_who_it_is_is_told_so() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let broker =
+        runtime.block_on(EmbeddedBroker::builder().user("alice", "wonder").topic("t", 1).start()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client.properties");
+    let list = |password: &str| {
+        let settings = [
+            format!("bootstrap.servers={}", broker.bootstrap_servers()),
+            "security.protocol=SASL_PLAINTEXT".to_owned(),
+            "sasl.mechanism=PLAIN".to_owned(),
+            "sasl.username=alice".to_owned(),
+            format!("sasl.password={password}"),
+        ];
+        fs::write(&file, settings.join("\n")).unwrap();
+        tool(&format!("topics list --command-config {}", file.display()), &[], "")
+    };
+    assert_eq!(list("wonder"), "exit code 0\n--- output\nt\n--- errors\n");
+    let told = list("looking-glass");
+    assert!(!told.contains("looking-glass"), "{told}");
+    let port = broker.bootstrap_servers().rsplit(':').next().unwrap().to_owned();
+    // How long it took differs from run to run.
+    let (before, after) = told.split_once(" (after ").unwrap();
+    let (_, after) = after.split_once(')').unwrap();
+    insta::assert_snapshot!("wrong_password", format!("{before}{after}").replace(&port, "<port>"));
 }
 
 #[test]

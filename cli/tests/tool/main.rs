@@ -4,5 +4,9 @@
 
 mod commands;
 mod local;
+mod many_groups;
+mod new;
+mod process;
 mod records;
+mod seed_session;
 mod support;

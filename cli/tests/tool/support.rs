@@ -78,6 +78,7 @@ pub(crate) fn begin(arguments: &[String]) -> Begun {
                 interrupt: told,
                 input: Box::new(std::io::empty()),
                 output: &mut output,
+                is_reader_gone: || false,
                 errors: &mut errors,
             },
         );
@@ -161,6 +162,7 @@ pub(crate) fn tool(arguments: &[String], environment: &[(&str, &str)], input: &s
             interrupt: Interrupt::new(),
             input: Box::new(Cursor::new(input.to_owned())),
             output: &mut output,
+            is_reader_gone: || false,
             errors: &mut errors,
         },
     );

@@ -25,9 +25,9 @@ use super::events::{EventSender, ListenerEventKind};
 use super::gate::{Gate, OpenCircuit};
 use super::handler_threads::HandlerThreads;
 use super::handlers::Handler;
-use super::key_lane::Permits;
 use super::lanes::{LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
+use super::permits::Permits;
 use super::poller::{PollExit, Poller};
 use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
@@ -721,7 +721,7 @@ fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) 
 }
 
 impl LaneMetrics {
-    fn of(listener: &str) -> Self {
+    pub(super) fn of(listener: &str) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {

@@ -3,17 +3,19 @@
 //! They are generic over the function that the attribute generated, so each listener has its own, without a boxed future for
 //! each record.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::iter;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 
 use super::kept::Rest;
 use super::key_lane::KeyLane;
-use super::lanes::{Conclusion, Lane, panicked};
+use super::lanes::{Conclusion, Lane, panicked, poll_some};
 use crate::error::ExtractError;
 use crate::handler::HandlerResult;
 use crate::policy::Fault;
@@ -76,18 +78,13 @@ where
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
         Box::pin(async move {
-            'chunks: while let Some(Rest { chunk, from }) = lane.next_chunk().await {
-                for index in from..chunk.records.len() {
-                    if lane.is_stopping() {
-                        return;
-                    }
-                    match self.one(lane, &chunk, index).await {
-                        Flow::Next => {}
-                        Flow::Back => continue 'chunks,
-                        Flow::End => return,
-                    }
+            let mut waiting = pin!(None);
+            while let Some(rest) = lane.next_chunk().await {
+                match self.rest(lane, &rest, waiting.as_mut()).await {
+                    Flow::Next => lane.chunk_done(&rest.chunk),
+                    Flow::Back => {}
+                    Flow::End => return,
                 }
-                lane.chunk_done(&chunk);
             }
         })
     }
@@ -108,8 +105,77 @@ where
     F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
-    /// Handles one record to its end.
-    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
+    /// Handles a chunk, or the rest of one, to its end. `waiting` is a place for the future of a handler that waits.
+    async fn rest(&self, lane: &mut Lane, rest: &Rest, mut waiting: Pin<&mut Option<Fut>>) -> Flow {
+        let (chunk, mut index) = (&rest.chunk, rest.from);
+        while index < chunk.records.len() {
+            if lane.is_stopping() {
+                return Flow::End;
+            }
+            let mut first = None;
+            if lane.is_direct() {
+                let came = poll_fn(|context| {
+                    Poll::Ready(self.go_through(lane, chunk, &mut index, waiting.as_mut(), context))
+                });
+                first = match came.await {
+                    Came::AsFarAsItMay => continue,
+                    Came::ToOneThatFailed(fault) => Some(Err(fault)),
+                    Came::ToOneThatWaits => Some(lane.rest_of_attempt(waiting.as_mut()).await),
+                };
+            }
+            match self.one(lane, chunk, index, first).await {
+                Flow::Next => index += 1,
+                other => return other,
+            }
+        }
+        Flow::Next
+    }
+
+    /// Handles records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is that
+    /// of the record at `index`.
+    fn go_through(
+        &self,
+        lane: &mut Lane,
+        chunk: &Arc<Chunk>,
+        index: &mut usize,
+        mut waiting: Pin<&mut Option<Fut>>,
+        context: &mut Context<'_>,
+    ) -> Came {
+        let gone = catch_unwind(AssertUnwindSafe(|| {
+            while let Some(record) = chunk.records.get(*index) {
+                if !lane.is_direct() || lane.is_stopping() {
+                    return Came::AsFarAsItMay;
+                }
+                let delivery = lane.shared.policy.delivery(1, record);
+                match (self.call)(&RecordView::new(chunk, *index, &delivery, None)) {
+                    Ok(handler) => waiting.set(Some(handler)),
+                    Err(error) if error.is_filtered() => {
+                        lane.left_out_directly(record.offset());
+                        *index += 1;
+                        continue;
+                    }
+                    Err(error) => return Came::ToOneThatFailed(Fault::Extract(error)),
+                }
+                match poll_some(waiting.as_mut(), context) {
+                    Poll::Pending => return Came::ToOneThatWaits,
+                    Poll::Ready(Ok(())) => lane.handled_directly(record.offset()),
+                    Poll::Ready(Err(error)) => return Came::ToOneThatFailed(Fault::Handler(error)),
+                }
+                *index += 1;
+            }
+            Came::AsFarAsItMay
+        }));
+        gone.unwrap_or_else(|panic| Came::ToOneThatFailed(panicked(panic.as_ref())))
+    }
+
+    /// Handles one record to its end. `first` is what came of its first attempt, if that has been made.
+    async fn one(
+        &self,
+        lane: &mut Lane,
+        chunk: &Arc<Chunk>,
+        index: usize,
+        mut first: Option<Result<(), Fault>>,
+    ) -> Flow {
         let offset = chunk.records[index].offset();
         let ack = lane.ack_target(chunk, &Places::Range(index..index + 1));
         let not_before = lane.shared.policy.not_before(&chunk.records[index]);
@@ -122,10 +188,13 @@ where
         loop {
             let delivery = lane.shared.policy.delivery(attempt, &chunk.records[index]);
             let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
-            let outcome = match begin(|| lane.shared.interception.call(&view, &self.call)) {
-                Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
-                Ok(handler) => lane.attempt(handler, 1).await,
-                Err(fault) => Err(fault),
+            let outcome = match first.take() {
+                Some(outcome) => outcome,
+                None => match begin(|| lane.shared.interception.call(&view, &self.call)) {
+                    Ok(handler) if lane.is_on_threads() => lane.attempt(lane.on_a_thread(handler), 1).await,
+                    Ok(handler) => lane.attempt(handler, 1).await,
+                    Err(fault) => Err(fault),
+                },
             };
             lane.shared.interception.ended(&view, &outcome);
             if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
@@ -205,7 +274,7 @@ where
                 lane.shared.interception.lets_through(&view)
                     && self.filter.is_none_or(|is_wanted| is_wanted(&view))
             };
-            std::panic::catch_unwind(AssertUnwindSafe(judge)).unwrap_or(true)
+            catch_unwind(AssertUnwindSafe(judge)).unwrap_or(true)
         };
         Places::of(range.clone(), range.filter(is_wanted).collect())
     }
@@ -304,6 +373,16 @@ impl Part {
     }
 }
 
+/// How far a lane came without having to wait.
+enum Came {
+    /// To the end of the chunk, or to where something has to be asked first.
+    AsFarAsItMay,
+    /// To a record whose handler waits.
+    ToOneThatWaits,
+    /// To a record whose attempt failed.
+    ToOneThatFailed(Fault),
+}
+
 /// Where a lane goes after a record, or a batch.
 pub(super) enum Flow {
     /// To what follows.
@@ -316,7 +395,7 @@ pub(super) enum Flow {
 
 /// Extracts the arguments and makes the handler's future; a panic of that is an error like any other.
 fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
-    match std::panic::catch_unwind(AssertUnwindSafe(call)) {
+    match catch_unwind(AssertUnwindSafe(call)) {
         Ok(made) => made.map_err(Fault::Extract),
         Err(payload) => Err(panicked(payload.as_ref())),
     }

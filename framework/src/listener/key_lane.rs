@@ -19,12 +19,12 @@ use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -54,95 +54,6 @@ const ANNOUNCE_MIN: usize = 256;
 const BOUNDARY_INTERVAL: Duration = Duration::from_millis(100);
 /// The hash under which records without a key follow one another.
 const NO_KEY: u64 = 0;
-
-/// How many handlers of a consumer are at work at once.
-#[derive(Debug)]
-pub(crate) struct Permits {
-    semaphore: Semaphore,
-    max: Mutex<usize>,
-    /// How many are to be kept back when they are given back.
-    owed: AtomicUsize,
-    /// How many lanes wait for one.
-    waiting: AtomicUsize,
-}
-
-impl Permits {
-    pub(crate) fn new(max: usize) -> Self {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self {
-            semaphore: Semaphore::new(max),
-            max: Mutex::new(max),
-            owed: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
-        }
-    }
-
-    /// Changes how many there are. Where there are fewer then, those that are taken are kept back as they are given back.
-    pub(crate) fn resize(&self, max: usize) {
-        let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        let mut current = self.max.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *current, max);
-        if max >= before {
-            self.give_back(max - before);
-        } else {
-            let too_many = before - max;
-            let kept_back = self.semaphore.forget_permits(too_many);
-            self.owed.fetch_add(too_many - kept_back, Ordering::AcqRel);
-        }
-    }
-
-    pub(super) fn try_take(&self) -> bool {
-        match self.semaphore.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => false,
-        }
-    }
-
-    async fn take(&self) {
-        let waiting = Waiting::new(&self.waiting);
-        // The semaphore is never closed.
-        if let Ok(permit) = self.semaphore.acquire().await {
-            permit.forget();
-        }
-        drop(waiting);
-    }
-
-    pub(super) fn give_back(&self, count: usize) {
-        if count == 0 {
-            return;
-        }
-        let mut left = count;
-        if self.owed.load(Ordering::Relaxed) > 0 {
-            let pay = |owed: usize| Some(owed - owed.min(count));
-            let owed = self.owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, pay).unwrap_or_default();
-            left -= owed.min(count);
-        }
-        self.semaphore.add_permits(left);
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// Counts a lane that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy)]
@@ -525,8 +436,9 @@ impl KeyLane {
             }
             match self.begin(entry, make) {
                 Ok(future) => {
-                    let ticket = self.guarded.ticket.take();
-                    self.guarded.tickets.extend(ticket.map(|ticket| (entry, ticket)));
+                    if let Some(ticket) = self.guarded.ticket.take() {
+                        self.guarded.tickets.insert(entry, ticket);
+                    }
                     match running.start(entry, future) {
                         Started::Finished(outcome) => self.ended(entry, outcome),
                         Started::At(place) => self.limit(entry, place),

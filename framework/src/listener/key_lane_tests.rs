@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
@@ -12,6 +13,7 @@ use super::super::gate::Gate;
 use super::super::handler_threads::HandlerThreads;
 use super::super::handlers::record_handler;
 use super::super::lanes::LaneMetrics;
+use super::super::permits::Permits;
 use super::super::recovery::Recovery;
 use super::super::settlements::{Reports, Settlements};
 use super::*;
@@ -339,7 +341,7 @@ async fn a_lane_told_to_stop_finishes_what_is_at_work() {
     bench.look();
     assert_eq!(bench.settled, every(0..2));
     assert!(bench.failed.is_empty());
-    assert_eq!(bench.shared.permits.semaphore.available_permits(), 2);
+    assert_eq!(bench.shared.permits.left(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,7 +350,7 @@ async fn an_aborted_lane_gives_its_permits_back() {
     let mut hung = Bench::start(&shared, |_, _| std::future::pending::<HandlerResult>());
     hung.give(&[Some("a"), Some("b"), Some("c")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(shared.permits.semaphore.available_permits(), 0);
+    assert_eq!(shared.permits.left(), 0);
     let waiting = Bench::start(&shared, |_, _| async { Ok(()) });
     waiting.give(&[Some("a"), Some("b")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -358,7 +360,7 @@ async fn an_aborted_lane_gives_its_permits_back() {
     hung.until_settled(2).await;
     assert_eq!((hung.settled, hung.ends), (every(0..2), 1));
     waiting.finish().await;
-    assert_eq!(shared.permits.semaphore.available_permits(), 2);
+    assert_eq!(shared.permits.left(), 2);
 }
 
 /// The clock stands still while a permit goes round: the test would never end.
@@ -382,7 +384,7 @@ async fn lanes_that_share_one_permit_take_turns() {
         lane.task.await.unwrap();
     }
     assert!(began.elapsed() >= Duration::from_millis(60), "one at a time");
-    assert_eq!(shared.permits.semaphore.available_permits(), 1);
+    assert_eq!(shared.permits.left(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -537,7 +539,7 @@ fn judge(
     if skips {
         assert!(bench.failed.is_empty());
     }
-    assert_eq!(bench.shared.permits.semaphore.available_permits(), at_work_max);
+    assert_eq!(bench.shared.permits.left(), at_work_max);
     assert_eq!(bench.shared.retrying.load(Ordering::Relaxed), 0);
 }
 

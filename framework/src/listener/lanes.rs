@@ -11,7 +11,7 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::handlers::{Flow, Handler};
 use super::kept::Rest;
-use super::key_lane::Permits;
+use super::permits::Permits;
 use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
@@ -196,6 +196,8 @@ pub struct Lane {
     measured: usize,
     /// How many records of this chunk the filter left out.
     left_out: u64,
+    /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
+    is_plain: bool,
     end: EndReport,
 }
 
@@ -232,6 +234,11 @@ impl Lane {
     ) -> Self {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         let now = Instant::now();
+        let is_plain = !shared.ack.is_manual()
+            && shared.ack != AckMode::Record
+            && !shared.blocking
+            && !shared.interception.is_there()
+            && !shared.policy.is_delayed();
         Self {
             redelivery: shared.ack.is_manual().then(Redelivery::default),
             pass: Pass::new(&shared.gate),
@@ -245,6 +252,7 @@ impl Lane {
             chunk_started: now,
             measured: 0,
             left_out: 0,
+            is_plain,
             end,
         }
     }
@@ -436,6 +444,28 @@ impl Lane {
         self.shared.is_on_threads()
     }
 
+    /// Whether a record may be handled with nothing to ask before and nothing to tell but that it is done.
+    pub(super) fn is_direct(&self) -> bool {
+        self.is_plain && !self.pass.is_guarded()
+    }
+
+    /// Notes a record as done that was handled without a wait.
+    pub(super) fn handled_directly(&mut self, offset: i64) {
+        self.measured += 1;
+        self.done_directly(offset);
+    }
+
+    /// Notes a record as done that the filter left out.
+    pub(super) fn left_out_directly(&mut self, offset: i64) {
+        self.left_out += 1;
+        self.shared.metrics.filtered.increment(1);
+        self.done_directly(offset);
+    }
+
+    fn done_directly(&mut self, offset: i64) {
+        self.unreported = Some((self.unreported.map_or(offset, |(first, _)| first), offset));
+    }
+
     /// A handler on a thread of its own, which goes on there if the lane does not wait for it any more.
     pub(super) fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
     where
@@ -454,30 +484,48 @@ impl Lane {
         } else {
             None
         };
-        let mut future = pin!(Some(AssertUnwindSafe(handler).catch_unwind()));
-        let at_once = poll_fn(|context| Poll::Ready(poll_some(future.as_mut(), context))).await;
-        let outcome = match at_once {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => {
-                // The handler waits: let the poll thread see what is done, and time this record on its own.
-                self.report_progress(true);
-                self.record_measured();
-                let started = Instant::now();
-                let rest = poll_fn(|context| poll_some(future.as_mut(), context));
-                let outcome = match self.shared.handler_timeout {
-                    None => rest.await,
-                    Some(limit) => match tokio::time::timeout(limit, rest).await {
-                        Ok(outcome) => outcome,
-                        Err(_) => Ok(Err(self.timed_out(limit, || future.set(None)))),
-                    },
-                };
-                self.shared.metrics.seconds.record(started.elapsed());
-                self.chunk_started = Instant::now();
-                outcome
-            }
+        let mut future = pin!(Some(handler));
+        let poll_once = |context: &mut Context<'_>| {
+            let polled = catch_unwind(AssertUnwindSafe(|| poll_some(future.as_mut(), context)));
+            Poll::Ready(
+                polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::from_panic(panic.as_ref())))),
+            )
         };
-        let outcome = outcome.unwrap_or_else(|payload| Err(HandlerError::from_panic(payload.as_ref())));
+        let outcome = match poll_fn(poll_once).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => self.until_ended(future.as_mut()).await,
+        };
         concluded(&self.shared.policy, ticket, outcome)
+    }
+
+    /// Waits for a handler that was called without a permission, for it needs none.
+    pub(super) async fn rest_of_attempt<Fut>(&mut self, future: Pin<&mut Option<Fut>>) -> Result<(), Fault>
+    where
+        Fut: Future<Output = HandlerResult> + Send,
+    {
+        self.until_ended(future).await.map_err(Fault::Handler)
+    }
+
+    /// Waits for the end of a handler that has begun, or for that of its time.
+    async fn until_ended<Fut>(&mut self, mut future: Pin<&mut Option<Fut>>) -> HandlerResult
+    where
+        Fut: Future<Output = HandlerResult> + Send,
+    {
+        // Let the poll thread see what is done, and time this record on its own.
+        self.report_progress(true);
+        self.record_measured();
+        let started = Instant::now();
+        let rest = AssertUnwindSafe(poll_fn(|context| poll_some(future.as_mut(), context))).catch_unwind();
+        let outcome = match self.shared.handler_timeout {
+            None => rest.await,
+            Some(limit) => match tokio::time::timeout(limit, rest).await {
+                Ok(outcome) => outcome,
+                Err(_) => Ok(Err(self.timed_out(limit, || future.set(None)))),
+            },
+        };
+        self.shared.metrics.seconds.record(started.elapsed());
+        self.chunk_started = Instant::now();
+        outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())))
     }
 
     /// Waits until the handler may be called; `None` if the lane is to stop instead.
@@ -505,7 +553,7 @@ impl Lane {
     /// Ends an attempt that takes too long; ending it may panic, which says nothing more.
     fn timed_out(&self, limit: Duration, end: impl FnOnce()) -> HandlerError {
         self.shared.metrics.timed_out.increment(1);
-        drop(std::panic::catch_unwind(AssertUnwindSafe(end)));
+        drop(catch_unwind(AssertUnwindSafe(end)));
         HandlerError::timed_out(limit)
     }
 
@@ -695,7 +743,10 @@ impl Lane {
 }
 
 /// Polls a future that is there until it has ended.
-fn poll_some<F: Future>(future: Pin<&mut Option<F>>, context: &mut Context<'_>) -> Poll<F::Output> {
+pub(super) fn poll_some<F: Future>(
+    future: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<F::Output> {
     future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
 }
 

@@ -334,20 +334,3 @@ async fn a_lane_that_waits_at_the_gate_ends_at_once_when_it_is_told_to() {
         assert!(reports.ended.iter().all(|end| end.failure.is_none()), "{kind:?}: {reports:?}");
     }
 }
-
-#[tokio::test(start_paused = true)]
-async fn fewer_permits_hold_when_those_that_are_taken_have_come_back() {
-    let permits = Permits::new(4);
-    let take = |count: usize| (0..count).filter(|_| permits.try_take()).count();
-    assert_eq!(take(3), 3);
-    permits.resize(2);
-    assert_eq!(take(1), 0);
-    permits.give_back(1);
-    assert_eq!(take(1), 0, "one more than allowed is still taken");
-    permits.give_back(2);
-    assert_eq!(take(5), 2);
-    permits.resize(5);
-    assert_eq!(take(5), 3);
-    permits.give_back(5);
-    assert_eq!(take(9), 5);
-}

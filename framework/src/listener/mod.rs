@@ -13,6 +13,8 @@
 //! takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod committer;
 mod consumer_state;
 mod container;
@@ -30,6 +32,7 @@ mod lane_set;
 mod lanes;
 mod offset_map;
 mod paused;
+mod permits;
 mod poller;
 mod rebalance;
 mod recovery;

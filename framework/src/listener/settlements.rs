@@ -172,7 +172,7 @@ impl Settlements {
     /// A lane has handled this many polled batches since it last said so.
     pub(crate) fn boundary(&self, slot: Slot, batches: u32, urgent: bool) {
         self.report(Urgency::of_settled(urgent), |reports| {
-            push_boundary(&mut reports.boundaries, slot, batches)
+            push_boundary(&mut reports.boundaries, slot, batches);
         });
     }
 

@@ -16,6 +16,7 @@ use super::span::{Span, Start, spans};
 use crate::commands::{OPERATION, REQUEST};
 use crate::error::CliError;
 use crate::output::Output;
+use crate::progress::Progress;
 
 /// How many records a poll hands over at most.
 const POLL_RECORDS: usize = 4096;
@@ -60,6 +61,7 @@ impl Follow<'_> {
             events: Vec::new(),
             committed_at: Instant::now(),
             told: false,
+            progress: Progress::new(None, output.terminals.output, output),
             follow: self,
         };
         let ended = reading.read(output).await;
@@ -78,10 +80,12 @@ struct State {
     /// The offset behind the last record that was written out or passed over.
     next: i64,
     committed: i64,
+    /// Where reading began.
+    start: i64,
 }
 
 const NOT_ASSIGNED: State =
-    State { is_assigned: false, is_open: false, end: i64::MAX, next: -1, committed: -1 };
+    State { is_assigned: false, is_open: false, end: i64::MAX, next: -1, committed: -1, start: -1 };
 
 struct Reading<'a> {
     follow: Follow<'a>,
@@ -98,6 +102,7 @@ struct Reading<'a> {
     committed_at: Instant,
     /// Whether trouble with the brokers has been told since the last record.
     told: bool,
+    progress: Progress,
 }
 
 impl Reading<'_> {
@@ -119,6 +124,11 @@ impl Reading<'_> {
             self.take(&mut records);
             if self.buffer.len() >= BUFFER_BYTES || polled < POLL_RECORDS {
                 self.write_out(output)?;
+            }
+            let states = &self.states;
+            self.progress.show(|| read_so_far(states), self.count, output)?;
+            if polled == 0 && (output.is_reader_gone)() {
+                return Err(CliError::Output(std::io::ErrorKind::BrokenPipe.into()));
             }
             for event in std::mem::take(&mut self.events) {
                 self.handle(event, polled == 0, output).await?;
@@ -226,6 +236,10 @@ impl Reading<'_> {
         for span in &spans {
             self.open(span);
         }
+        if self.follow.until_end {
+            let open = self.states.iter().filter(|state| state.is_assigned);
+            self.progress.set_total(open.map(|state| (state.end - state.start).max(0).unsigned_abs()).sum());
+        }
         self.has_assignment = true;
         let offsets: Vec<_> =
             spans.into_iter().map(|span| PartitionOffset::new(span.partition, span.start)).collect();
@@ -253,6 +267,7 @@ impl Reading<'_> {
             end,
             next: span.start,
             committed: span.start,
+            start: span.start,
         };
     }
 
@@ -342,6 +357,7 @@ impl Reading<'_> {
         let committed = if is_written { self.commit() } else { Ok(()) };
         // Nothing depends on it: who does not leave in time is left out by the group.
         drop(self.consumer.close(OPERATION, |_, _| {}));
+        self.progress.clear(output)?;
         ended?;
         written?;
         if self.follow.max.is_some() || self.follow.until_end || !output.json {
@@ -349,6 +365,12 @@ impl Reading<'_> {
         }
         Ok(committed?)
     }
+}
+
+/// How many offsets have been passed since reading began.
+fn read_so_far(states: &[State]) -> u64 {
+    let assigned = states.iter().filter(|state| state.is_assigned);
+    assigned.map(|state| (state.next - state.start).max(0).unsigned_abs()).sum()
 }
 
 /// The part of the client's statistics that tells how far it has fetched.

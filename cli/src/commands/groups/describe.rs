@@ -11,6 +11,7 @@ use kafka_boot_client::{
 use serde_json::json;
 
 use super::{REQUEST, members};
+use crate::commands::answered;
 use crate::commands::positions::{Offsets, offsets};
 use crate::error::CliError;
 use crate::output::{Output, Table};
@@ -84,7 +85,7 @@ async fn described(names: &[String], listed: bool, admin: &Admin) -> Result<Vec<
         return Ok(described);
     }
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    for (name, result) in admin.describe_groups(&names, REQUEST).await? {
+    for (name, result) in answered(|| admin.describe_groups(&names, REQUEST)).await? {
         let group = result?;
         if group.state != GroupState::Dead {
             described.push(group);
@@ -210,7 +211,7 @@ pub(super) async fn committed(
     admin: &Admin,
 ) -> Result<HashMap<TopicPartition, PartitionOffset>, CliError> {
     let mut found = HashMap::new();
-    for (offset, result) in admin.list_group_offsets(group, None, REQUEST).await? {
+    for (offset, result) in answered(|| admin.list_group_offsets(group, None, REQUEST)).await? {
         result?;
         if offset.offset >= 0 {
             found.insert(offset.partition.clone(), offset);

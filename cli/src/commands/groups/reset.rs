@@ -1,15 +1,17 @@
 //! `groups reset-offsets`: sets where a group without members goes on.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
+use kafka_boot_client::{
+    Admin, ErrorKind, GroupState, OffsetReset, PartitionOffset, PlannedOffset, TopicPartition,
+};
 use serde_json::json;
 
 use super::{OPERATION, REQUEST, Selection, describe, offset_file, resolve, selection};
-use crate::commands::positions::{Offsets, offsets};
+use crate::commands::answered;
+use crate::commands::positions::Offsets;
 use crate::commands::time::{self, Since};
 use crate::error::CliError;
 use crate::output::{Output, Table};
@@ -71,10 +73,20 @@ struct Target {
 }
 
 impl Target {
-    /// The time from which on records are wanted, in milliseconds since the Unix epoch.
-    fn time(&self) -> Option<i64> {
+    /// What is wanted of a partition; `listed` is what the file says.
+    fn reset(&self, partition: &TopicPartition, listed: &Offsets) -> OffsetReset {
         let since = self.to_datetime.map(Since::At).or(self.by_duration.map(Since::Ago));
-        since.map(Since::millis)
+        match self {
+            Self { to_earliest: true, .. } => OffsetReset::Earliest,
+            Self { to_latest: true, .. } => OffsetReset::Latest,
+            Self { to_offset: Some(offset), .. } => OffsetReset::Offset(*offset),
+            Self { shift_by: Some(by), .. } => OffsetReset::ShiftBy(*by),
+            _ => match (listed.get(partition), since) {
+                (Some(offset), _) => OffsetReset::Offset(*offset),
+                (None, Some(since)) => OffsetReset::AtOrAfter(since.millis()),
+                (None, None) => OffsetReset::Current,
+            },
+        }
     }
 }
 
@@ -85,31 +97,34 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
         None => None,
     };
     check_inactive(group, admin).await?;
-    let committed = describe::committed(group, admin).await?;
     let mut partitions: Vec<TopicPartition> = match &listed {
         Some(listed) => resolve(&offset_file::selections(listed), admin).await?,
-        None if reset.all_topics => committed.keys().cloned().collect(),
+        None if reset.all_topics => describe::committed(group, admin).await?.into_keys().collect(),
         None => resolve(&reset.topics, admin).await?,
     };
     partitions.sort_unstable();
-    let known = Known {
-        group,
-        committed,
-        listed: listed.unwrap_or_default(),
-        first: offsets(&partitions, OffsetSpec::Earliest, admin).await?,
-        end: offsets(&partitions, OffsetSpec::Latest, admin).await?,
-        at_time: match reset.target.time() {
-            Some(time) => offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
-            None => Offsets::new(),
-        },
-    };
+    let listed = listed.unwrap_or_default();
+    let resets: Vec<_> = partitions
+        .into_iter()
+        .map(|partition| {
+            let to = reset.target.reset(&partition, &listed);
+            (partition, to)
+        })
+        .collect();
     let mut wanted = Vec::new();
-    for partition in partitions {
-        let offset = known.target(&reset.target, &partition, output)?;
-        wanted.push(PartitionOffset::new(partition, offset));
+    for (partition, planned) in answered(|| admin.plan_group_offsets(group, &resets, REQUEST)).await? {
+        let planned = match planned {
+            Err(error) if *error.kind() == ErrorKind::NoOffset => {
+                return Err(CliError::failed(format!("{group} has no offset for {partition} to shift"))
+                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
+            }
+            planned => planned?,
+        };
+        tell_of_bound(&partition, &planned, output)?;
+        wanted.push(PartitionOffset::new(partition, planned.to));
     }
     if reset.execute {
-        for (_, result) in admin.alter_group_offsets(group, &wanted, OPERATION).await? {
+        for (_, result) in answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await? {
             result?;
         }
     }
@@ -119,80 +134,25 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
     show(group, &wanted, reset.execute, output)
 }
 
-/// What is known of the partitions.
-struct Known<'a> {
-    group: &'a str,
-    committed: HashMap<TopicPartition, PartitionOffset>,
-    /// What the file says.
-    listed: Offsets,
-    first: Offsets,
-    end: Offsets,
-    at_time: Offsets,
-}
-
-impl Known<'_> {
-    /// Where the group is to go on.
-    fn target(
-        &self,
-        target: &Target,
-        partition: &TopicPartition,
-        output: &mut Output<'_>,
-    ) -> Result<i64, CliError> {
-        let (Some(&first), Some(&end)) = (self.first.get(partition), self.end.get(partition)) else {
-            let name = format!("{}:{}", partition.topic, partition.partition);
-            return Err(CliError::failed(format!("the cluster does not tell where {name} begins and ends")));
-        };
-        let current = self.committed.get(partition).map(|committed| committed.offset);
-        match target {
-            Target { to_earliest: true, .. } => Ok(first),
-            Target { to_latest: true, .. } => Ok(end),
-            Target { to_offset: Some(offset), .. } => within(*offset, first, end, partition, output),
-            Target { from_file: Some(_), .. } => {
-                within(self.listed.get(partition).copied().unwrap_or(end), first, end, partition, output)
-            }
-            Target { shift_by: Some(shift), .. } => {
-                let Some(current) = current else {
-                    return Err(CliError::failed(format!(
-                        "{} has no offset for {partition} to shift",
-                        self.group
-                    ))
-                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
-                };
-                within(current.saturating_add(*shift), first, end, partition, output)
-            }
-            // Where no record is that young, the group goes on with the next one to come.
-            Target { to_datetime: Some(_), .. } | Target { by_duration: Some(_), .. } => {
-                Ok(self.at_time.get(partition).copied().unwrap_or(end))
-            }
-            Target { .. } => Ok(current.unwrap_or(end)),
-        }
-    }
-}
-
-/// An offset of the partition's, told of if it is not the one that was asked for.
-fn within(
-    wanted: i64,
-    first: i64,
-    end: i64,
+/// Tells of an offset that is not the one that was asked for.
+fn tell_of_bound(
     partition: &TopicPartition,
+    planned: &PlannedOffset,
     output: &mut Output<'_>,
-) -> Result<i64, CliError> {
-    let (bound, side) = if wanted > end {
-        (end, "higher than latest")
-    } else if wanted < first {
-        (first, "lower than earliest")
-    } else {
-        return Ok(wanted);
-    };
+) -> Result<(), CliError> {
+    let Some(asked) = planned.asked else { return Ok(()) };
+    let side = if asked > planned.to { "higher than latest" } else { "lower than earliest" };
     writeln!(
         output.errors,
-        "New offset ({wanted}) is {side} offset for topic partition {partition}. Value will be set to {bound}"
+        "New offset ({asked}) is {side} offset for topic partition {partition}. Value will be set to {}",
+        planned.to
     )?;
-    Ok(bound)
+    Ok(())
 }
 
 async fn check_inactive(group: &str, admin: &Admin) -> Result<(), CliError> {
-    for (_, result) in admin.describe_groups(&[group], REQUEST).await? {
+    let groups = [group];
+    for (_, result) in answered(|| admin.describe_groups(&groups, REQUEST)).await? {
         let state = result?.state;
         if !matches!(state, GroupState::Empty | GroupState::Dead) {
             return Err(CliError::failed(format!(

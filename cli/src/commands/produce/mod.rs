@@ -115,7 +115,7 @@ pub(super) async fn execute(
     if command.file.is_none() && output.terminals.input {
         writeln!(output.errors, "Each line becomes a record; Ctrl-D ends.")?;
     }
-    let progress = Progress::new(size, output);
+    let progress = Progress::new(size, output.terminals.input, output);
     let mut sending = Sending {
         producer: &producer,
         shape,
@@ -210,7 +210,7 @@ impl Sending<'_> {
                 return Ok(Ended::Interrupted);
             }
             self.outcomes.take_ready(output)?;
-            self.progress.show(block.end_bytes, self.outcomes.written(), output)?;
+            self.progress.show(|| block.end_bytes, self.outcomes.written(), output)?;
         }
     }
 
