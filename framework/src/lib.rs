@@ -60,7 +60,7 @@ mod test;
 pub use app::{App, Ended, IntoApp, RunningApp};
 pub use beans::{
     Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
-    Qualifier, ReplyingTemplate, RequestError, SendResult,
+    Qualifier, ReplyingTemplate, RequestError, SendResult, Transaction, TransactionError,
 };
 pub use dead_letters::{
     DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, LetterFailure, Origin, Replay, ReplayReport,

@@ -128,8 +128,8 @@ impl Clients {
             in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes())
                 .unwrap_or(usize::MAX),
         };
-        let template =
-            KafkaTemplate::new(&self.producer(name), options).map_err(|error| failed("producer", error))?;
+        let template = KafkaTemplate::with_transactions(self.producer(name), options)
+            .map_err(|error| failed("producer", error))?;
         let admin_config = self.settings.admin_client(name).unwrap_or_default();
         let admin =
             Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;

@@ -6,6 +6,7 @@ mod graph;
 mod registry;
 mod replying;
 mod template;
+mod transaction;
 
 pub use admin::Admin;
 pub use config::{Config, ConfigProperties};
@@ -14,3 +15,4 @@ pub use registry::{AnyBean, Bean, BeanKey, Beans, Primary, Qualifier};
 pub use replying::{ReplyingTemplate, RequestError};
 pub(crate) use template::TemplateOptions;
 pub use template::{KafkaTemplate, PendingSend, ProducerListener, SendResult};
+pub use transaction::{Transaction, TransactionError};
