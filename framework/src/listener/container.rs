@@ -329,7 +329,8 @@ impl Worker {
     }
 
     fn start_consumer(&mut self, index: u16) {
-        let shared = Arc::new(self.consumer_shared(index));
+        let (changed, paused) = (Arc::clone(&self.changed), Arc::clone(&self.views.paused));
+        let shared = Arc::new(self.spec.consumer_shared(index, changed, paused));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
         if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
@@ -376,9 +377,17 @@ impl Worker {
             }
         }
     }
+}
 
-    fn consumer_shared(&self, index: u16) -> ConsumerShared {
-        let settings = &self.spec.settings;
+impl ListenerSpec {
+    /// What a consumer of the listener starts with.
+    pub(super) fn consumer_shared(
+        &self,
+        index: u16,
+        changed: Arc<Notify>,
+        paused: Arc<PausedPartitions>,
+    ) -> ConsumerShared {
+        let settings = &self.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
         let unordered = settings.ordering != RecordOrder::Partition;
@@ -391,9 +400,9 @@ impl Worker {
             ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
-            blocking: self.spec.blocking,
+            blocking: self.blocking,
             permits: Permits::new(at_work_max),
-            threads: HandlerThreads::new(self.spec.runtime.clone(), threads, at_work_max),
+            threads: HandlerThreads::new(self.runtime.clone(), threads, at_work_max),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
         };
@@ -433,19 +442,21 @@ impl Worker {
             group: settings.group_id().to_owned(),
             index,
             options,
-            handler: Arc::clone(&self.spec.handler),
+            handler: Arc::clone(&self.handler),
             lanes: Arc::new(lanes),
             settlements,
-            runtime: self.spec.runtime.clone(),
+            runtime: self.runtime.clone(),
             metrics: ConsumerMetrics::of(&settings.id, index),
-            changed: Arc::clone(&self.changed),
-            events: self.spec.events.clone(),
+            changed,
+            events: self.events.clone(),
             requests: RequestBox::new(),
-            paused: Arc::clone(&self.views.paused),
+            paused,
             state: ConsumerState::default(),
         }
     }
+}
 
+impl Worker {
     /// A poll thread ended: start it again within the budget, else escalate.
     async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
         self.join(index).await;
@@ -590,7 +601,8 @@ fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: &[Stri
         Ok(consumer) => consumer,
         Err(error) => return PollExit::Client(error),
     };
-    shared.settlements.set_waker(consumer.waker());
+    let waker = consumer.waker();
+    shared.settlements.set_waker(move || waker.wake());
     let topics: Vec<&str> = subscription.iter().map(String::as_str).collect();
     if let Err(error) = consumer.subscribe(&topics) {
         return PollExit::Client(error);

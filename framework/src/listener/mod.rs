@@ -17,6 +17,7 @@ mod consumer_state;
 mod container;
 mod control;
 mod events;
+mod group_consumer;
 mod handler_threads;
 mod idle;
 mod kept;

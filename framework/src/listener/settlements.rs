@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use kafka_boot_client::Waker;
-
 use super::tracker::Slot;
 use crate::error::HandlerError;
 
@@ -19,7 +17,7 @@ pub(crate) struct Settlements {
     arrived: Condvar,
     poll_waits: AtomicBool,
     /// Wakes the poll thread out of its wait for records; set when the thread has made its consumer.
-    waker: OnceLock<Waker>,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What was reported since the box was last emptied.
@@ -83,8 +81,8 @@ impl Settlements {
     }
 
     /// Sets how the poll thread is woken.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        let first = self.waker.set(waker).is_ok();
+    pub(crate) fn set_waker(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let first = self.waker.set(Box::new(wake)).is_ok();
         debug_assert!(first, "settlements: one consumer, one waker");
     }
 
@@ -176,8 +174,8 @@ impl Settlements {
     }
 
     fn wake_poll(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wake();
+        if let Some(wake) = self.waker.get() {
+            wake();
         }
     }
 

@@ -6,9 +6,10 @@ use tracing::{error, info, warn};
 use super::{PollExit, Poller};
 use crate::config::model::CommitMode;
 use crate::listener::committer::Answer;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::tracker::{Offer, Slot};
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Sends what the committer wants sent.
     pub(super) fn send_commit(&mut self) {
         let now = self.now();

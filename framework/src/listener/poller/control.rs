@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{PollExit, Poller};
 use crate::listener::control::SeekTo;
 use crate::listener::events::ListenerEventKind;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::requests::{Refusal, Reply, Request};
 use crate::listener::tracker::Slot;
 
@@ -41,7 +42,7 @@ pub(super) struct Confirming {
     reply: Reply<i64>,
 }
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Carries out what was asked for.
     pub(super) fn serve_requests(&mut self) {
         while let Some(request) = self.shared.requests.take() {

@@ -6,6 +6,7 @@ use kafka_boot_client::{ClientError, PartitionOffset, TopicPartition};
 use tracing::{info, warn};
 
 use super::Poller;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::offset_map::OffsetMap;
 
 /// How long looking an offset up may take while partitions are taken over.
@@ -13,7 +14,7 @@ const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often offsets with maps are asked for. Without them, records that are done would be handled again.
 const LOOK_UPS_MAX: usize = 3;
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Where to read from: the committed offset. With `auto-offset-reset: latest`, a partition that has none starts at
     /// its end *as of now*, and that is committed at once: resolved later, or again after a crash, "latest" would skip
     /// what came meanwhile.
