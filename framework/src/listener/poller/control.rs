@@ -78,6 +78,8 @@ impl<C: GroupConsumer> Poller<C> {
 
     fn resume_partition(&self, partition: &TopicPartition) -> Result<(), Refusal> {
         let slot = self.rebalance.slot(partition).ok_or(Refusal::NotAssigned)?;
+        // Whoever asks has done so already; but a pause that was asked for before may have come in between.
+        self.shared.paused.remove(partition);
         let partitions = vec![partition.clone()];
         if !self.is_held(partition) && !self.lanes.is_paused(slot) {
             self.pause_or_resume(&partitions, false);
