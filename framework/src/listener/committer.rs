@@ -210,9 +210,11 @@ impl Committer {
                 }
                 Answer::Failed => {
                     report.failed += 1;
-                    // What is given up has no later commit that could make good for this one.
+                    // What is given up has no later commit that could make good for this one; and that a partition starts
+                    // where it does must be known before anything else of it.
                     let is_last = self.last_call.as_ref().is_some_and(|slots| slots.contains(&offer.slot));
-                    if self.plan.commit != CommitMode::Async || is_last {
+                    let is_first = tracker.confirmed(offer.slot).is_none();
+                    if self.plan.commit != CommitMode::Async || is_last || is_first {
                         self.slots.entry(offer.slot).and_modify(|pending| pending.due = true);
                         report.retried = true;
                     }
@@ -424,6 +426,21 @@ mod tests {
                 assert_eq!(sent, 4, "{mode:?}, {answer:?}: within a second at 0, 100, 300 and 700 ms");
                 assert!(bench.committer.next_deadline().is_some_and(|at| at > bench.now));
             }
+        }
+    }
+
+    #[test]
+    fn that_an_assignment_starts_somewhere_is_sent_again_in_every_mode() {
+        for mode in [CommitMode::Sync, CommitMode::Async, CommitMode::Manual] {
+            let mut bench = Bench::new(mode, AckMode::Batch);
+            bench.tracker.start_at(SLOT, 7);
+            bench.committer.want(SLOT);
+            assert_eq!(bench.next(), Some(7));
+            bench.answer(Answer::Failed);
+            bench.now += Duration::from_millis(100);
+            assert_eq!(bench.next(), Some(7), "{mode:?}");
+            bench.answer(Answer::Confirmed);
+            assert_eq!((bench.next(), bench.tracker.confirmed(SLOT)), (None, Some(7)));
         }
     }
 

@@ -16,7 +16,8 @@ impl<C: GroupConsumer> Poller<C> {
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
         self.shared.metrics.commits.increment(1);
-        if self.shared.options.plan.commit == CommitMode::Auto {
+        let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
+        if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
             let stored = self.consumer.store_offsets(&list);
             self.commit_answered(&stored);
@@ -77,6 +78,7 @@ impl<C: GroupConsumer> Poller<C> {
         let report = self.committer.answered(now, &mut self.tracker, answer);
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
+            self.pinned(offer.slot);
         }
         if report.stale > 0 {
             let offsets = report.stale;

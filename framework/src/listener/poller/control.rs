@@ -60,9 +60,11 @@ impl<C: GroupConsumer> Poller<C> {
 
     /// Whether no records of a partition are to be fetched, whatever room its lane has.
     pub(super) fn is_held(&self, partition: &TopicPartition) -> bool {
+        let slot = self.rebalance.slot(partition);
         self.paused_by_user
             || self.shared.paused.contains(partition)
-            || self.seeks.iter().any(|seeking| self.rebalance.slot(partition) == Some(seeking.slot))
+            || slot.is_some_and(|slot| self.pinning.contains(&slot))
+            || self.seeks.iter().any(|seeking| slot == Some(seeking.slot))
     }
 
     fn pause_partition(&self, partition: &TopicPartition) -> Result<(), Refusal> {
@@ -196,7 +198,8 @@ impl<C: GroupConsumer> Poller<C> {
     }
 
     /// Gives a partition a new slot, whose first offset is to be committed.
-    fn go_on_at(&mut self, Seeking { partition, offset, reply, .. }: Seeking) {
+    fn go_on_at(&mut self, Seeking { partition, slot, offset, reply, .. }: Seeking) {
+        let was_pinning = self.pinning.contains(&slot);
         self.rebalance.restart(&partition, &mut self.actions);
         self.carry_out();
         let Some(slot) = self.rebalance.slot(&partition) else {
@@ -204,6 +207,10 @@ impl<C: GroupConsumer> Poller<C> {
         };
         self.tracker.start_at(slot, offset);
         self.committer.want(slot);
+        if was_pinning {
+            // Nothing is committed yet that a later owner could go on from.
+            self.pinning.insert(slot);
+        }
         if !self.is_held(&partition) {
             self.pause_or_resume(std::slice::from_ref(&partition), false);
         }

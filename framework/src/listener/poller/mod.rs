@@ -17,7 +17,7 @@ mod start;
 mod telling;
 mod watching;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -101,6 +101,8 @@ pub(crate) struct Poller<C: GroupConsumer> {
     is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
+    /// Partitions that are not read before it is committed where they start.
+    pinning: BTreeSet<Slot>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -156,6 +158,7 @@ impl<C: GroupConsumer> Poller<C> {
             is_losing: false,
             stalled_since: None,
             paused_by_user: false,
+            pinning: BTreeSet::new(),
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -367,6 +370,7 @@ impl<C: GroupConsumer> Poller<C> {
                     self.tracker.forget(slot);
                     self.committer.forget(slot);
                     self.lanes.forget(slot);
+                    self.pinning.remove(&slot);
                     self.partitions.remove(&slot);
                 }
                 self.routes.clear();
