@@ -67,6 +67,9 @@ pub use handler::{
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use listener::simulation as __simulation;
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
     ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, SeekTo,

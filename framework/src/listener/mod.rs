@@ -35,6 +35,8 @@ mod requests;
 mod room;
 mod running;
 mod settlements;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod statistics;
 mod tracker;
 mod watch;

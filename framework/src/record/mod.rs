@@ -7,7 +7,7 @@ mod payload;
 mod received;
 mod view;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use chunk::Made;
 pub(crate) use chunk::{Chunk, Stored};
 pub use escape::escaped;
