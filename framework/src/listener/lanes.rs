@@ -381,6 +381,7 @@ impl Lane {
             }
             self.shared.retrying.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(due) => {}
                 () = self.control.changed.notified() => {}
             }
@@ -653,6 +654,7 @@ impl Lane {
                 return false;
             }
             tokio::select! {
+                biased;
                 () = sleep.as_mut() => return !self.is_stopping(),
                 () = self.control.changed.notified() => {}
             }

@@ -21,6 +21,7 @@ mod container;
 mod control;
 mod events;
 mod gate;
+mod group_consumer;
 mod hand_overs;
 mod handler_threads;
 mod handlers;
@@ -42,6 +43,8 @@ mod requests;
 mod room;
 mod running;
 mod settlements;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod statistics;
 mod subscription;
 mod time_limits;
