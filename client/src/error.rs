@@ -403,8 +403,15 @@ impl ClientError {
         self.0.requires_abort
     }
 
-    /// An error of `doing`, a fragment such as "commit offsets", with librdkafka's code.
-    pub(crate) fn from_code(doing: &str, code: ErrorCode) -> Self {
+    /// An error of `doing`, a fragment such as "commit offsets", with librdkafka's or the broker's code.
+    ///
+    /// ```
+    /// use kafka_boot_client::{ClientError, ErrorCode, ErrorKind};
+    ///
+    /// let error = ClientError::from_code("commit offsets", ErrorCode::UNKNOWN_MEMBER_ID);
+    /// assert_eq!(error.kind(), &ErrorKind::UnknownMember);
+    /// ```
+    pub fn from_code(doing: &str, code: ErrorCode) -> Self {
         Self::new(code, format!("{doing}: {} (`{}`)", code.description(), code.name()))
     }
 

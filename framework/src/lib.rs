@@ -75,6 +75,9 @@ pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, 
 pub use kafka_boot_macros::{
     ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, send_to, test,
 };
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub use listener::simulation as __simulation;
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
     ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,

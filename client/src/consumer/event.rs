@@ -7,6 +7,13 @@ use crate::partition::{PartitionResults, TopicPartition};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CommitId(pub(super) usize);
 
+impl CommitId {
+    /// The id with this number, for a stand-in of a [`Consumer`](crate::Consumer) in a test.
+    pub const fn from_number(number: usize) -> Self {
+        Self(number)
+    }
+}
+
 /// Something that happened during a poll.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -79,7 +79,7 @@ impl Interception {
         Self { interceptor, listener: listener.into() }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "simulation"))]
     pub(crate) fn none() -> Self {
         Self { interceptor: None, listener: "test".into() }
     }

@@ -14,7 +14,7 @@ use crate::config::model::{AckMode, CommitMode};
 
 use super::tracker::{Offer, Slot, Tracker};
 
-/// The wait before a failed commit is sent again: from this, doubling, to [`RETRY_MAX`].
+/// The wait after a failed commit before the next one is sent: from this, doubling, to [`RETRY_MAX`].
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
@@ -35,12 +35,11 @@ pub(crate) struct CommitPlan {
 pub(crate) enum Answer {
     /// The broker has it.
     Confirmed,
-    /// Sending it again may help.
-    Retriable,
+    /// It is not there, for whatever reason: even an answer that sounds final may be another one later, and until it is
+    /// confirmed, somebody may wait for it.
+    Failed,
     /// The assignment it belongs to is over: it must not be sent again.
     Stale,
-    /// The broker refuses it.
-    Refused,
 }
 
 /// One consumer's commits.
@@ -169,6 +168,7 @@ impl Committer {
         if self.in_flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
             return None;
         }
+        self.retry_at = None;
         let mut offers = Vec::new();
         for (slot, pending) in &mut self.slots {
             if !pending.due {
@@ -190,13 +190,11 @@ impl Committer {
         }
         self.settled = 0;
         self.sent_at = now;
-        self.retry_at = None;
         self.in_flight = Some(offers.clone());
         Some(offers)
     }
 
-    /// The commit under way was answered, or could not be sent: `answer` tells of each slot. Returns whether a slot
-    /// was refused for good.
+    /// The commit under way was answered, or could not be sent: `answer` tells of each slot.
     pub(crate) fn answered(
         &mut self,
         now: Duration,
@@ -210,20 +208,22 @@ impl Committer {
                     tracker.committed(offer);
                     report.confirmed.push(offer);
                 }
-                Answer::Retriable => {
+                Answer::Failed => {
                     report.failed += 1;
-                    // What is given up has no later commit that could make good for this one.
+                    // What is given up has no later commit that could make good for this one; and that a partition starts
+                    // where it does must be known before anything else of it.
                     let is_last = self.last_call.as_ref().is_some_and(|slots| slots.contains(&offer.slot));
-                    if self.plan.commit != CommitMode::Async || is_last {
+                    let is_first = tracker.confirmed(offer.slot).is_none();
+                    if self.plan.commit != CommitMode::Async || is_last || is_first {
                         self.slots.entry(offer.slot).and_modify(|pending| pending.due = true);
                         report.retried = true;
                     }
                 }
                 Answer::Stale => report.stale += 1,
-                Answer::Refused => report.failed += 1,
             }
         }
-        if report.retried {
+        // Also what is settled meanwhile would fail: without a pause, every record would cost a request.
+        if report.failed + report.stale > 0 {
             let exponent = self.failures.min(8);
             self.failures += 1;
             self.retry_at = Some(now + (RETRY_INITIAL * 2u32.pow(exponent)).min(RETRY_MAX));
@@ -400,10 +400,47 @@ mod tests {
             bench.deliver(0..1);
             bench.settle(0);
             assert_eq!(bench.next(), Some(1));
-            bench.answer(Answer::Retriable);
+            bench.answer(Answer::Failed);
             assert_eq!(bench.next(), None, "not at once");
             bench.now += Duration::from_millis(100);
             assert_eq!(bench.next(), again, "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_failure_what_is_settled_meanwhile_waits_too_in_every_mode() {
+        for mode in [CommitMode::Sync, CommitMode::Async, CommitMode::Manual] {
+            for answer in [Answer::Failed, Answer::Stale] {
+                let ack = if mode == CommitMode::Manual { AckMode::ManualImmediate } else { AckMode::Record };
+                let mut bench = Bench::new(mode, ack);
+                bench.deliver(0..100);
+                let mut sent = 0;
+                for offset in 0..100 {
+                    bench.settle(offset);
+                    if bench.next().is_some() {
+                        bench.answer(answer);
+                        sent += 1;
+                    }
+                    bench.now += Duration::from_millis(10);
+                }
+                assert_eq!(sent, 4, "{mode:?}, {answer:?}: within a second at 0, 100, 300 and 700 ms");
+                assert!(bench.committer.next_deadline().is_some_and(|at| at > bench.now));
+            }
+        }
+    }
+
+    #[test]
+    fn that_an_assignment_starts_somewhere_is_sent_again_in_every_mode() {
+        for mode in [CommitMode::Sync, CommitMode::Async, CommitMode::Manual] {
+            let mut bench = Bench::new(mode, AckMode::Batch);
+            bench.tracker.start_at(SLOT, 7);
+            bench.committer.want(SLOT);
+            assert_eq!(bench.next(), Some(7));
+            bench.answer(Answer::Failed);
+            bench.now += Duration::from_millis(100);
+            assert_eq!(bench.next(), Some(7), "{mode:?}");
+            bench.answer(Answer::Confirmed);
+            assert_eq!((bench.next(), bench.tracker.confirmed(SLOT)), (None, Some(7)));
         }
     }
 
@@ -415,7 +452,7 @@ mod tests {
             bench.settle(0);
             bench.committer.last_call(vec![SLOT]);
             assert_eq!(bench.next(), Some(1));
-            bench.answer(Answer::Retriable);
+            bench.answer(Answer::Failed);
             assert!(!bench.committer.take_last_call_done(&bench.tracker), "{mode:?}");
             bench.now += Duration::from_secs(1);
             assert_eq!(bench.next(), Some(1), "{mode:?}");

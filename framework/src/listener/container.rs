@@ -434,7 +434,13 @@ impl Worker {
     }
 
     fn start_consumer(&mut self, index: u16) {
-        let shared = Arc::new(self.consumer_shared(index));
+        let common = Common {
+            changed: Arc::clone(&self.changed),
+            paused: Arc::clone(&self.views.paused),
+            gate: Arc::clone(&self.gate),
+            tuning: self.tuning,
+        };
+        let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
         if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
@@ -481,32 +487,40 @@ impl Worker {
             }
         }
     }
+}
 
-    fn consumer_shared(&self, index: u16) -> ConsumerShared {
-        let settings = &self.spec.settings;
+/// What all consumers of a listener share, beside what it is made of.
+pub(super) struct Common {
+    /// Told whenever something about one of them is to be seen.
+    pub(super) changed: Arc<Notify>,
+    pub(super) paused: Arc<PausedPartitions>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) tuning: Tuning,
+}
+
+impl ListenerSpec {
+    /// What a consumer of the listener starts with.
+    pub(super) fn consumer_shared(&self, index: u16, common: Common) -> ConsumerShared {
+        let settings = &self.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
         let unordered = settings.ordering != RecordOrder::Partition;
-        let at_work_max = self.tuning.at_work_max(index);
+        let at_work_max = common.tuning.at_work_max(index);
         let threads = format!("{}-handler", settings.id);
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
-            policy: self.spec.policy.clone(),
-            recovery: Recovery::new(&settings.id, self.spec.recover.clone()),
+            policy: self.policy.clone(),
+            recovery: Recovery::new(&settings.id, self.recover.clone()),
             ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
-            blocking: self.spec.blocking,
-            gate: Arc::clone(&self.gate),
+            blocking: self.blocking,
+            gate: common.gate,
             handler_timeout: Some(consumer.handler_timeout.get()).filter(|limit| !limit.is_zero()),
             permits: Permits::new(at_work_max),
-            threads: HandlerThreads::new(
-                self.spec.runtime.clone(),
-                threads,
-                threads_max(&self.spec, at_work_max),
-            ),
-            interception: self.spec.interception.clone(),
+            threads: HandlerThreads::new(self.runtime.clone(), threads, threads_max(self, at_work_max)),
+            interception: self.interception.clone(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
         };
@@ -522,7 +536,7 @@ impl Worker {
             plan,
             start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
             max_poll_records: usize::try_from(consumer.max_poll_records).unwrap_or(usize::MAX),
-            room: self.tuning.room(settings, index),
+            room: common.tuning.room(settings, index),
             map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
             stuck_after: consumer.stuck_after.get(),
             idle_event_interval: consumer.idle_event_interval.get(),
@@ -536,19 +550,21 @@ impl Worker {
             group: settings.group_id().to_owned(),
             index,
             options,
-            handler: Arc::clone(&self.spec.handler),
+            handler: Arc::clone(&self.handler),
             lanes: Arc::new(lanes),
             settlements,
-            runtime: self.spec.runtime.clone(),
+            runtime: self.runtime.clone(),
             metrics: ConsumerMetrics::of(&settings.id, index),
-            changed: Arc::clone(&self.changed),
-            events: self.spec.events.clone(),
+            changed: common.changed,
+            events: self.events.clone(),
             requests: RequestBox::new(),
-            paused: Arc::clone(&self.views.paused),
+            paused: common.paused,
             state: ConsumerState::default(),
         }
     }
+}
 
+impl Worker {
     /// A poll thread ended: start it again within the budget, else escalate.
     async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
         self.join(index).await;
@@ -696,7 +712,8 @@ fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: Subscr
         Ok(consumer) => consumer,
         Err(error) => return PollExit::Client(error),
     };
-    shared.settlements.set_waker(consumer.waker());
+    let waker = consumer.waker();
+    shared.settlements.set_waker(move || waker.wake());
     match subscription {
         Subscription::Group(topics) => {
             let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

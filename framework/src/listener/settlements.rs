@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use kafka_boot_client::Waker;
-
 use super::tracker::Slot;
 use crate::error::HandlerError;
 use crate::policy::Fault;
@@ -21,7 +19,7 @@ pub(crate) struct Settlements {
     arrived: Condvar,
     poll_waits: AtomicU8,
     /// Wakes the poll thread out of its wait for records; set when the thread has made its consumer.
-    waker: OnceLock<Waker>,
+    waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// What the poll thread wants to be woken for.
@@ -131,8 +129,8 @@ impl Settlements {
     }
 
     /// Sets how the poll thread is woken.
-    pub(crate) fn set_waker(&self, waker: Waker) {
-        let first = self.waker.set(waker).is_ok();
+    pub(crate) fn set_waker(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let first = self.waker.set(Box::new(wake)).is_ok();
         debug_assert!(first, "settlements: one consumer, one waker");
     }
 
@@ -231,8 +229,8 @@ impl Settlements {
     }
 
     fn wake_poll(&self) {
-        if let Some(waker) = self.waker.get() {
-            waker.wake();
+        if let Some(wake) = self.waker.get() {
+            wake();
         }
     }
 

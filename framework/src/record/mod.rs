@@ -8,7 +8,7 @@ mod payload;
 mod received;
 mod view;
 
-#[cfg(any(test, feature = "bench"))]
+#[cfg(any(test, feature = "bench", feature = "simulation"))]
 pub(crate) use chunk::Made;
 pub(crate) use chunk::{Chunk, Stored};
 pub use escape::escaped;

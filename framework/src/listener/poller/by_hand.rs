@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::{PollExit, Poller};
 use crate::config::StartAt;
+use crate::listener::group_consumer::GroupConsumer;
 
 /// How long looking an offset up may take.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ impl ByHand {
     }
 }
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// The same consumer, with these partitions instead of those that a group gives it.
     pub(crate) fn with_partitions(mut self, partitions: Vec<(TopicPartition, StartAt)>) -> Self {
         self.by_hand = Some(ByHand { pending: Some(partitions), ..ByHand::default() });

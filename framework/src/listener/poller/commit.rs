@@ -6,16 +6,18 @@ use tracing::{error, info, warn};
 use super::{PollExit, Poller};
 use crate::config::model::CommitMode;
 use crate::listener::committer::Answer;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::tracker::{Offer, Slot};
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Sends what the committer wants sent.
     pub(super) fn send_commit(&mut self) {
         let now = self.now();
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
         self.shared.metrics.commits.increment(1);
-        if self.shared.options.plan.commit == CommitMode::Auto {
+        let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
+        if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
             let stored = self.consumer.store_offsets(&list);
             self.commit_answered(&stored);
@@ -77,6 +79,7 @@ impl Poller {
         let report = self.committer.answered(now, &mut self.tracker, answer);
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
+            self.pinned(offer.slot);
         }
         if report.stale > 0 {
             let offsets = report.stale;
@@ -106,16 +109,40 @@ fn classify(error: &ClientError) -> Answer {
     match error.kind() {
         ErrorKind::NoOffset => Answer::Confirmed,
         ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => Answer::Stale,
-        // With a cooperative protocol the generation may change while a commit is under way, and the partition is still
-        // this member's. A membership that is over is told by the client, which ends the slot and with it the retries.
-        ErrorKind::IllegalGeneration
-        | ErrorKind::RebalanceInProgress
-        | ErrorKind::Timeout
-        | ErrorKind::Transport
-        | ErrorKind::AllBrokersDown => Answer::Retriable,
-        // Sent again, it comes without the metadata.
-        _ if error.code() == Some(ErrorCode::OFFSET_METADATA_TOO_LARGE) => Answer::Retriable,
-        _ if error.is_retriable() => Answer::Retriable,
-        _ => Answer::Refused,
+        // Among these an illegal generation: with a cooperative protocol it may change while a commit is under way, and the
+        // partition is still this member's. A membership that is over is told by the client, which ends the slot and with
+        // it the retries. And an offset map that is too long: sent again, the commit comes without it.
+        _ => Answer::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only what says that the membership is over, or that there was nothing to do, ends a commit.
+    #[test]
+    fn a_commit_that_is_not_there_is_sent_again_however_final_its_refusal_sounds() {
+        let table = [
+            (ErrorCode::NO_OFFSET, Answer::Confirmed),
+            (ErrorCode::UNKNOWN_MEMBER_ID, Answer::Stale),
+            (ErrorCode::FENCED_INSTANCE_ID, Answer::Stale),
+            (ErrorCode::STATE, Answer::Stale),
+            (ErrorCode::ILLEGAL_GENERATION, Answer::Failed),
+            (ErrorCode::STALE_MEMBER_EPOCH, Answer::Failed),
+            (ErrorCode::REBALANCE_IN_PROGRESS, Answer::Failed),
+            (ErrorCode::COORDINATOR_LOAD_IN_PROGRESS, Answer::Failed),
+            (ErrorCode::NOT_COORDINATOR, Answer::Failed),
+            (ErrorCode::TIMED_OUT, Answer::Failed),
+            (ErrorCode::TRANSPORT, Answer::Failed),
+            (ErrorCode::OFFSET_METADATA_TOO_LARGE, Answer::Failed),
+            (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, Answer::Failed),
+            (ErrorCode::TOPIC_AUTHORIZATION_FAILED, Answer::Failed),
+            (ErrorCode::GROUP_AUTHORIZATION_FAILED, Answer::Failed),
+            (ErrorCode::UNKNOWN, Answer::Failed),
+        ];
+        for (code, answer) in table {
+            assert_eq!(classify(&ClientError::from_code("commit offsets", code)), answer, "{code}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{PollExit, Poller};
 use crate::listener::control::SeekTo;
 use crate::listener::events::ListenerEventKind;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::requests::{Refusal, Reply, Request};
 use crate::listener::tracker::Slot;
 
@@ -41,7 +42,7 @@ pub(super) struct Confirming {
     reply: Reply<i64>,
 }
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Carries out what was asked for.
     pub(super) fn serve_requests(&mut self) {
         while let Some(request) = self.shared.requests.take() {
@@ -60,9 +61,11 @@ impl Poller {
 
     /// Whether no records of a partition are to be fetched, whatever room its lane has.
     pub(super) fn is_held(&self, partition: &TopicPartition) -> bool {
+        let slot = self.rebalance.slot(partition);
         self.paused_by_user
             || self.shared.paused.contains(partition)
-            || self.seeks.iter().any(|seeking| self.rebalance.slot(partition) == Some(seeking.slot))
+            || slot.is_some_and(|slot| self.pinning.contains(&slot))
+            || self.seeks.iter().any(|seeking| slot == Some(seeking.slot))
     }
 
     fn pause_partition(&self, partition: &TopicPartition) -> Result<(), Refusal> {
@@ -78,6 +81,8 @@ impl Poller {
 
     fn resume_partition(&self, partition: &TopicPartition) -> Result<(), Refusal> {
         let slot = self.rebalance.slot(partition).ok_or(Refusal::NotAssigned)?;
+        // Whoever asks has done so already; but a pause that was asked for before may have come in between.
+        self.shared.paused.remove(partition);
         let partitions = vec![partition.clone()];
         if !self.is_held(partition) && !self.lanes.is_paused(slot) {
             self.pause_or_resume(&partitions, false);
@@ -194,7 +199,8 @@ impl Poller {
     }
 
     /// Gives a partition a new slot, whose first offset is to be committed.
-    fn go_on_at(&mut self, Seeking { partition, offset, reply, .. }: Seeking) {
+    fn go_on_at(&mut self, Seeking { partition, slot, offset, reply, .. }: Seeking) {
+        let was_pinning = self.pinning.contains(&slot);
         self.rebalance.restart(&partition, &mut self.actions);
         self.carry_out();
         let Some(slot) = self.rebalance.slot(&partition) else {
@@ -202,6 +208,10 @@ impl Poller {
         };
         self.tracker.start_at(slot, offset);
         self.committer.want(slot);
+        if was_pinning {
+            // Nothing is committed yet that a later owner could go on from.
+            self.pinning.insert(slot);
+        }
         if !self.is_held(&partition) {
             self.pause_or_resume(std::slice::from_ref(&partition), false);
         }

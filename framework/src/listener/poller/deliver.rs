@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use kafka_boot_client::{RawRecord, TopicPartition};
+use kafka_boot_client::TopicPartition;
 use tracing::warn;
 
 use super::Poller;
+use crate::listener::group_consumer::{GroupConsumer, PolledRecord};
 use crate::listener::tracker::{Delivery, Slot};
 use crate::record::{Chunk, Stored};
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Splits polled records by partition and hands them to their lanes, in chunks.
-    pub(super) fn deliver(&mut self, records: &mut Vec<RawRecord>) {
+    pub(super) fn deliver(&mut self, records: &mut Vec<C::Record>) {
         if records.is_empty() {
             return;
         }
@@ -37,7 +38,7 @@ impl Poller {
                 }
             };
             match index {
-                Some(index) => open[index].1.push(Stored::Raw(record)),
+                Some(index) => open[index].1.push(record.into_stored()),
                 None => self.shared.metrics.unassigned.increment(1),
             }
         }
@@ -47,7 +48,7 @@ impl Poller {
         self.lanes.dispatch(&self.tracker);
     }
 
-    fn route(&mut self, key: (usize, i32), record: &RawRecord) -> Option<Slot> {
+    fn route(&mut self, key: (usize, i32), record: &C::Record) -> Option<Slot> {
         if let Some(slot) = self.routes.get(&key) {
             return *slot;
         }

@@ -18,18 +18,18 @@ mod start;
 mod telling;
 mod watching;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use kafka_boot_client::{
-    ClientError, CommitId, Consumer, ConsumerEvent, ErrorKind, Protocol, TopicPartition,
-};
+use kafka_boot_client::{ClientError, CommitId, ConsumerEvent, ErrorKind, Protocol, TopicPartition};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::committer::Committer;
 use super::consumer_state::{ConsumerShared, Control};
 use super::events::ListenerEventKind;
+use super::group_consumer::GroupConsumer;
 use super::idle::Idle;
 use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
@@ -76,9 +76,9 @@ impl std::fmt::Display for PollExit {
 
 /// One consumer at work.
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
-pub(crate) struct Poller {
+pub(crate) struct Poller<C: GroupConsumer> {
     shared: Arc<ConsumerShared>,
-    consumer: Consumer,
+    consumer: C,
     started: Instant,
     tracker: Tracker,
     rebalance: Rebalance<TopicPartition>,
@@ -104,6 +104,8 @@ pub(crate) struct Poller {
     paused_by_user: bool,
     /// Where no group gives it partitions.
     by_hand: Option<by_hand::ByHand>,
+    /// Partitions that are not read before it is committed where they start.
+    pinning: BTreeSet<Slot>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -113,8 +115,30 @@ pub(crate) struct Poller {
     actions: Vec<Action<TopicPartition>>,
 }
 
-impl Poller {
-    pub(crate) fn new(shared: Arc<ConsumerShared>, consumer: Consumer) -> Self {
+/// What the thread does next.
+pub(crate) enum Turn {
+    /// It polls, and waits so long for records.
+    Poll(Duration),
+    /// It waits so long for a lane that is full.
+    Wait(Duration),
+    /// It closes: everything is drained and committed.
+    Close,
+}
+
+/// What a poll brought; kept between polls for its memory.
+pub(crate) struct Polled<R> {
+    records: Vec<R>,
+    events: Vec<ConsumerEvent>,
+}
+
+impl<R> Polled<R> {
+    pub(crate) fn new() -> Self {
+        Self { records: Vec::with_capacity(POLL_RECORDS_MAX), events: Vec::new() }
+    }
+}
+
+impl<C: GroupConsumer> Poller<C> {
+    pub(crate) fn new(shared: Arc<ConsumerShared>, consumer: C) -> Self {
         let timeouts =
             RebalanceTimeouts { drain: shared.options.drain_timeout, commit: shared.options.commit_timeout };
         Self {
@@ -138,6 +162,7 @@ impl Poller {
             stalled_since: None,
             paused_by_user: false,
             by_hand: None,
+            pinning: BTreeSet::new(),
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -150,37 +175,48 @@ impl Poller {
 
     /// Works until told to stop or a failure ends it; then drains, commits, leaves the group and closes.
     pub(crate) fn run(mut self) -> PollExit {
-        let mut records = Vec::with_capacity(POLL_RECORDS_MAX);
-        let mut events = Vec::new();
-        while !self.drained {
-            self.obey();
-            self.assign_by_hand();
-            self.absorb();
-            self.lanes.dispatch(&self.tracker);
-            self.act_on_time();
-            self.look_around();
-            self.send_commit();
-            if self.drained {
-                break;
-            }
-            self.relieve();
-            let Some(timeout) = self.poll_timeout() else {
-                self.shared.settlements.wait(STALL_GRACE / 5);
-                continue;
-            };
-            self.shared.settlements.set_poll_waits(self.waits());
-            let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
-            let polled = self.consumer.poll(self.poll_max(), timeout, &mut records, &mut events);
-            self.shared.settlements.set_poll_waits(PollWaits::No);
-            if let Err(error) = polled {
-                self.fail(PollExit::Client(error));
-            }
-            self.deliver(&mut records);
-            for event in events.drain(..) {
-                self.handle(event);
+        let mut polled = Polled::new();
+        loop {
+            match self.turn() {
+                Turn::Poll(timeout) => self.poll(timeout, &mut polled),
+                Turn::Wait(timeout) => self.shared.settlements.wait(timeout),
+                Turn::Close => return self.close(),
             }
         }
-        self.close()
+    }
+
+    /// Does everything that does not wait, and tells what to do then.
+    pub(crate) fn turn(&mut self) -> Turn {
+        if self.drained {
+            return Turn::Close;
+        }
+        self.obey();
+        self.assign_by_hand();
+        self.absorb();
+        self.lanes.dispatch(&self.tracker);
+        self.act_on_time();
+        self.look_around();
+        self.send_commit();
+        if self.drained {
+            return Turn::Close;
+        }
+        self.relieve();
+        self.poll_timeout().map_or(Turn::Wait(STALL_GRACE / 5), Turn::Poll)
+    }
+
+    /// Takes in records and events, waiting for them unless there is something else to do.
+    pub(crate) fn poll(&mut self, timeout: Duration, polled: &mut Polled<C::Record>) {
+        self.shared.settlements.set_poll_waits(self.waits());
+        let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
+        let result = self.consumer.poll(self.poll_max(), timeout, &mut polled.records, &mut polled.events);
+        self.shared.settlements.set_poll_waits(PollWaits::No);
+        if let Err(error) = result {
+            self.fail(PollExit::Client(error));
+        }
+        self.deliver(&mut polled.records);
+        for event in polled.events.drain(..) {
+            self.handle(event);
+        }
     }
 
     fn now(&self) -> Duration {
@@ -339,6 +375,7 @@ impl Poller {
                     self.tracker.forget(slot);
                     self.committer.forget(slot);
                     self.lanes.forget(slot);
+                    self.pinning.remove(&slot);
                     self.partitions.remove(&slot);
                 }
                 self.routes.clear();
@@ -417,7 +454,7 @@ impl Poller {
 
     /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
     /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
-    fn waits(&self) -> PollWaits {
+    pub(crate) fn waits(&self) -> PollWaits {
         if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
             PollWaits::ForAllButSettled
         } else {
@@ -498,15 +535,14 @@ impl Poller {
     }
 
     /// Leaves the group and closes the client, within its deadline.
-    fn close(mut self) -> PollExit {
+    pub(crate) fn close(mut self) -> PollExit {
         self.lanes.join();
         let deadline = self.shared.options.close_timeout;
         let given_up = std::mem::take(&mut self.shared.view().assigned);
         if !given_up.is_empty() {
             self.tell_given_up(given_up);
         }
-        // Everything is drained: what the group still says has nobody left to concern.
-        if let Err(error) = self.consumer.close(deadline, |_, _| {}) {
+        if let Err(error) = self.consumer.close(deadline) {
             warn!(listener = %self.shared.listener, %error, "the consumer was not closed in time");
         }
         self.shared.set_revoked(Vec::new());

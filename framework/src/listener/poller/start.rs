@@ -6,17 +6,19 @@ use kafka_boot_client::{ClientError, PartitionOffset, TopicPartition};
 use tracing::{info, warn};
 
 use super::Poller;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::offset_map::OffsetMap;
+use crate::listener::tracker::Slot;
 
 /// How long looking an offset up may take while partitions are taken over.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often offsets with maps are asked for. Without them, records that are done would be handled again.
 const LOOK_UPS_MAX: usize = 3;
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Where to read from: the committed offset. With `auto-offset-reset: latest`, a partition that has none starts at
-    /// its end *as of now*, and that is committed at once: resolved later, or again after a crash, "latest" would skip
-    /// what came meanwhile.
+    /// its end *as of now*, and is not read before that is committed: resolved later, or again after a crash, "latest"
+    /// would skip what came meanwhile.
     pub(super) fn start_offsets(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionOffset> {
         let Some(by_hand) = &self.by_hand else { return self.group_offsets(partitions) };
         let given = partitions.iter().filter_map(|partition| Some((partition, by_hand.start(partition)?)));
@@ -102,18 +104,27 @@ impl Poller {
     }
 
     /// Lets partitions without a committed offset start at their end.
-    fn pin_latest(&self, start: &mut [PartitionOffset]) -> Result<(), ClientError> {
-        let mut pinned = Vec::new();
+    fn pin_latest(&mut self, start: &mut [PartitionOffset]) -> Result<(), ClientError> {
         for offset in start.iter_mut().filter(|offset| offset.offset < 0) {
             let (_, end) = self.consumer.watermarks(&offset.partition, LOOK_UP_TIMEOUT)?;
             offset.offset = end;
-            pinned.push(offset.clone());
-        }
-        if !pinned.is_empty() {
-            // Its answer belongs to no commit of the committer, and a failure costs no more than the look-up next time.
-            self.consumer.commit(&pinned)?;
+            let Some(slot) = self.rebalance.slot(&offset.partition) else { continue };
+            self.tracker.start_at(slot, end);
+            self.committer.want(slot);
+            self.pinning.insert(slot);
         }
         Ok(())
+    }
+
+    /// Where a partition starts is committed: it may be read.
+    pub(super) fn pinned(&mut self, slot: Slot) {
+        if !self.pinning.remove(&slot) {
+            return;
+        }
+        let Some(partition) = self.partitions.get(&slot) else { return };
+        if !self.is_held(partition) && !self.lanes.is_paused(slot) {
+            self.pause_or_resume(std::slice::from_ref(partition), false);
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use kafka_boot_client::TopicPartition;
 
 use super::Poller;
 use crate::listener::events::ListenerEventKind;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::idle::Idleness;
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     pub(super) fn tell(&self, kind: impl FnOnce(u16) -> ListenerEventKind) {
         self.shared.events.send(|| kind(self.shared.index));
     }

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::Poller;
 use crate::listener::consumer_state::StuckRecord;
 use crate::listener::events::ListenerEventKind;
+use crate::listener::group_consumer::GroupConsumer;
 use crate::listener::tracker::Slot;
 use crate::listener::watch::Found;
 use crate::observe::names;
@@ -18,7 +19,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// And how often at most.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
-impl Poller {
+impl<C: GroupConsumer> Poller<C> {
     /// Publishes what is in flight, if it is time.
     pub(super) fn look_around(&mut self) {
         let now = self.now();
