@@ -44,6 +44,21 @@ pub(crate) fn consume(plan: &Plan, servers: &str) -> Result<String> {
     )
 }
 
+/// The table of Parallel Consumer's page: the row, our `ordering`, how many keys, and the seconds that it publishes.
+const PARALLEL_CONSUMER: [(&str, &str, u64, &str); 11] = [
+    ("partition", "partition", 10_000, "22.22"),
+    ("key, 1 key", "key", 1, "26.74"),
+    ("key, 2 keys", "key", 2, "13.58"),
+    ("key, 5 keys", "key", 5, "5.92"),
+    ("key, 10 keys", "key", 10, "3.31"),
+    ("key, 20 keys", "key", 20, "2.24"),
+    ("key, 50 keys", "key", 50, "2.20"),
+    ("key, 100 keys", "key", 100, "2.18"),
+    ("key, 1 000 keys", "key", 1_000, "2.06"),
+    ("key, 10 000 keys", "key", 10_000, "2.13"),
+    ("none", "none", 10_000, "2.83"),
+];
+
 /// Asynchronous work, many records at once: 200 000 records of 5 ms, then the table that Parallel Consumer publishes.
 pub(crate) fn keys(plan: &Plan, servers: &str) -> Result<String> {
     const RECORDS: u64 = 200_000;
@@ -60,27 +75,24 @@ pub(crate) fn keys(plan: &Plan, servers: &str) -> Result<String> {
         text += &throughput(&heading, &results, &["keys-bare"])?;
         text += "\n";
     }
-    let heading = "10 000 records, 0 to 5 ms each, 1 partition, 100 at work: seconds";
-    let mut table = Table::new(heading, &["", "framework", "bare loop, any order"]);
-    let one = Plan { rounds: 1, ..plan.clone() };
-    let by_key = [1, 2, 5, 10, 20, 50, 100, 1_000, 10_000].map(|keys| ("key", keys));
-    for (ordering, keys) in [("partition", 10_000)].into_iter().chain(by_key).chain([("none", 10_000)]) {
+    let heading = "10 000 records, 0 to 4 ms each, 1 partition, 100 at work: seconds";
+    let columns = ["", "Parallel Consumer, published", "plain fn", "async fn", "bare loop, any order"];
+    let mut table = Table::new(heading, &columns);
+    for (name, ordering, keys, published) in PARALLEL_CONSUMER {
         let topic = keyed_topic(servers, RANDOM_WORK, 10_000, keys, 1)?;
-        let results = rounds(&one, &["keys-framework", "keys-bare"], |contender| {
-            let is_needless = contender == "keys-bare" && ordering != "none";
-            if is_needless {
-                return Ok(Measurement::default());
-            }
+        let contenders: &[_] = &["keys-threads", "keys-framework", "keys-bare"];
+        // The bare loop has one order, so it is measured once.
+        let contenders = if ordering == "none" { contenders } else { &contenders[..2] };
+        let results = rounds(plan, contenders, |contender| {
             keyed_task(plan, servers, &topic, 10_000, ordering, 100).run(contender)
         })?;
         let seconds = |name: &str| -> Result<String> {
-            let median = results.median(name, |measured| Ok(measured.get("seconds").unwrap_or_default()))?;
-            Ok(median
-                .filter(|seconds| *seconds > 0.0)
-                .map_or_else(String::new, |seconds| format!("{seconds:.2}")))
+            let median = results.median(name, |measured| measured.get("seconds"))?;
+            Ok(median.map_or_else(String::new, |seconds| format!("{seconds:.2}")))
         };
-        let name = if ordering == "key" { format!("key, {keys} keys") } else { ordering.to_owned() };
-        table.row(&[name, seconds("keys-framework")?, seconds("keys-bare")?]);
+        let (on_threads, in_tasks, bare) =
+            (seconds("keys-threads")?, seconds("keys-framework")?, seconds("keys-bare")?);
+        table.row(&[name.to_owned(), published.to_owned(), on_threads, in_tasks, bare]);
     }
     Ok(text + &table.into_markdown())
 }
@@ -213,6 +225,32 @@ pub(crate) fn startup(plan: &Plan, servers: &str) -> Result<String> {
         let median = results.median(name, |measured| measured.get("ms"))?.unwrap_or_default();
         table.row(&[(*name).to_owned(), format!("{median:.0}")]);
     }
+    Ok(table.into_markdown())
+}
+
+/// A thousand listeners in one process, on its embedded broker: start, threads and memory of each.
+pub(crate) fn listeners(plan: &Plan, servers: &str) -> Result<String> {
+    const LISTENERS: u64 = 1_000;
+    let results = rounds(plan, &["many-listeners"], |contender| {
+        task(plan, servers, "bench", LISTENERS).run(contender)
+    })?;
+    let heading = format!("{LISTENERS} listeners of one topic, each with a group of its own, in one process");
+    let mut table = Table::new(
+        &heading,
+        &["", "start in s", "threads a listener", "KiB a listener", "idle CPU %", "stop in s"],
+    );
+    let median = |name: &str| -> Result<f64> {
+        Ok(results.median("many-listeners", |measured| measured.get(name))?.unwrap_or_default())
+    };
+    let (threads, kibibytes) = (median("threads")? / to_f64(LISTENERS), median("kib")? / to_f64(LISTENERS));
+    table.row(&[
+        "embedded broker in the process".to_owned(),
+        format!("{:.2}", median("start")?),
+        format!("{threads:.1}"),
+        format!("{kibibytes:.0}"),
+        format!("{:.1}", median("idle_percent")?),
+        format!("{:.2}", median("stop")?),
+    ]);
     Ok(table.into_markdown())
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use kafka_boot::config::{ConfigErrors, EXIT_CODE};
 use kafka_boot_client::{ClientError, ErrorCode, ErrorKind};
 
+use crate::interrupt::INTERRUPTED;
+
 /// Arguments that make no sense.
 pub(crate) const USAGE: u8 = 2;
 const FAILED: u8 = 1;
@@ -20,8 +22,10 @@ pub(crate) enum CliError {
     Config(ConfigErrors),
     /// The cluster refused, or there is none.
     Client(ClientError),
-    /// The result could not be written.
+    /// The result could not be written, or the input not be read.
     Output(std::io::Error),
+    /// It was told to end before it was done.
+    Interrupted,
 }
 
 impl CliError {
@@ -49,12 +53,14 @@ impl CliError {
                 EXIT_CODE
             }
             Self::Client(error) if is_unreachable(error) => UNAVAILABLE,
+            Self::Interrupted => INTERRUPTED,
             _ => FAILED,
         }
     }
 }
 
-fn is_unreachable(error: &ClientError) -> bool {
+/// Whether no broker answers.
+pub(crate) fn is_unreachable(error: &ClientError) -> bool {
     matches!(error.kind(), ErrorKind::AllBrokersDown | ErrorKind::Transport | ErrorKind::Timeout)
 }
 
@@ -94,6 +100,10 @@ impl fmt::Display for CliError {
             }
             Self::Output(error) => {
                 writeln!(f, "error: cannot read or write: {error}")?;
+                None
+            }
+            Self::Interrupted => {
+                writeln!(f, "interrupted")?;
                 None
             }
         };

@@ -7,7 +7,9 @@ mod arguments;
 mod commands;
 mod connection;
 mod error;
+mod interrupt;
 mod output;
+mod progress;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -16,40 +18,65 @@ use clap::Parser;
 
 use crate::arguments::{Cli, Format};
 use crate::error::{CliError, USAGE};
+pub use crate::interrupt::Interrupt;
 use crate::output::Output;
 
 /// What a command has of its process.
 pub struct Process<'a> {
     /// The environment's variables.
     pub environment: Vec<(String, String)>,
-    /// Whether the output is for eyes, and may have colours.
+    /// Whether the output may have colours.
     pub color: bool,
-    /// Where answers to questions come from.
-    pub input: &'a mut dyn BufRead,
+    /// What of it is a terminal.
+    pub terminals: Terminals,
+    /// What ends a command that follows something.
+    pub interrupt: Interrupt,
+    /// Where answers to questions, and records to write, come from.
+    pub input: Box<dyn BufRead + Send>,
     /// Where results go.
     pub output: &'a mut dyn Write,
+    /// Whether whoever read the results is gone, as `head` is when it has seen enough: a command that waits for more to write
+    /// then ends, which a write would tell it of only when there is more.
+    pub is_reader_gone: fn() -> bool,
     /// Where questions and errors go.
     pub errors: &'a mut dyn Write,
+}
+
+/// Which of a process's streams are a person's.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terminals {
+    /// Somebody types the input.
+    pub input: bool,
+    /// Somebody looks at the output: what could harm a terminal is escaped.
+    pub output: bool,
+    /// Somebody looks at the errors: long work shows its progress there.
+    pub errors: bool,
 }
 
 impl std::fmt::Debug for Process<'_> {
     /// Leaves out the environment, which may hold secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Process").field("color", &self.color).finish_non_exhaustive()
+        f.debug_struct("Process")
+            .field("color", &self.color)
+            .field("terminals", &self.terminals)
+            .finish_non_exhaustive()
     }
 }
 
 /// Runs one command, the program's name being the first of `arguments`, and returns its exit code.
 ///
 /// ```
-/// use kafka_boot_cli::{Process, run};
+/// use kafka_boot_cli::{Interrupt, Process, Terminals, run};
 ///
 /// let (mut output, mut errors) = (Vec::new(), Vec::new());
 /// let mut process = Process {
 ///     environment: Vec::new(),
 ///     color: false,
-///     input: &mut std::io::empty(),
+///     terminals: Terminals::default(),
+///     interrupt: Interrupt::new(),
+///     input: Box::new(std::io::empty()),
 ///     output: &mut output,
+///     is_reader_gone: || false,
 ///     errors: &mut errors,
 /// };
 /// assert_eq!(run(["kafka-boot", "--version"], &mut process), 0);
@@ -82,21 +109,18 @@ pub fn run<A: Into<OsString> + Clone>(
 }
 
 fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
-    let client = connection::settings(&cli.connection, &process.environment)?;
-    let admin = kafka_boot_client::Admin::new(&client)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| CliError::failed(format!("the tool's runtime does not start: {error}")))?;
     let mut output = Output {
         json: cli.output == Format::Json,
         color: process.color,
+        terminals: process.terminals,
+        interrupt: &process.interrupt,
         yes: cli.yes,
-        input: process.input,
+        input: &mut process.input,
         sink: process.output,
+        is_reader_gone: process.is_reader_gone,
         errors: process.errors,
     };
-    runtime.block_on(commands::execute(&cli.command, &admin, &mut output))?;
+    commands::execute(cli, &process.environment, &mut output)?;
     output.sink.flush()?;
     Ok(())
 }

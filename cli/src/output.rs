@@ -6,15 +6,19 @@ use std::io::{BufRead, Write};
 use serde_json::{Value, json};
 
 use crate::error::CliError;
+use crate::{Interrupt, Terminals};
 
 /// Where a command writes, and how.
 pub(crate) struct Output<'a> {
     pub(crate) json: bool,
     pub(crate) color: bool,
+    pub(crate) terminals: Terminals,
+    pub(crate) interrupt: &'a Interrupt,
     /// Whether every question is answered already.
     pub(crate) yes: bool,
-    pub(crate) input: &'a mut dyn BufRead,
+    pub(crate) input: &'a mut Box<dyn BufRead + Send>,
     pub(crate) sink: &'a mut dyn Write,
+    pub(crate) is_reader_gone: fn() -> bool,
     pub(crate) errors: &'a mut dyn Write,
 }
 

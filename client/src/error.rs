@@ -144,6 +144,8 @@ codes! {
     SASL_AUTHENTICATION_FAILED = RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED;
     /// Broker: the topic exists already.
     TOPIC_ALREADY_EXISTS = RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
+    /// The number of partitions cannot be.
+    INVALID_PARTITIONS = RD_KAFKA_RESP_ERR_INVALID_PARTITIONS;
     /// Broker: the API version is not supported.
     UNSUPPORTED_VERSION = RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION;
     /// Broker: a storage error.

@@ -29,8 +29,8 @@ mod record;
 pub use admin::{
     Admin, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource, ConfigSource,
     GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState, ItemResults,
-    ListedOffset, NewPartitions, NewTopic, OffsetSpec, ResourceResults, TopicDescription,
-    TopicPartitionDescription,
+    ListedOffset, NewPartitions, NewTopic, OffsetPlan, OffsetReset, OffsetSpec, PlannedOffset,
+    ResourceResults, TopicDescription, TopicPartitionDescription,
 };
 pub use config::{ClientConfig, builtin_features, is_known_property, is_secret, librdkafka_version};
 pub use consumer::{CommitId, Consumer, ConsumerEvent, GroupMetadata, Protocol, Waker};

@@ -4,6 +4,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use crate::handler::{BatchError, OnFailure, Retryable};
+
 /// Any error as a trait object: what user code may return.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
@@ -22,11 +24,21 @@ pub type Result<T = (), E = HandlerError> = std::result::Result<T, E>;
 
 /// A handler's failure: any error, made by `?` or `.into()`.
 ///
-/// It does not implement [`std::error::Error`] itself, so that every error converts into it.
-pub struct HandlerError {
+/// It does not implement [`std::error::Error`] itself, so that every error converts into it. It remembers the type that it
+/// was made of, which is how `retry-on` and `retry-not-on` know it, and what a dead letter tells of it.
+pub struct HandlerError(Box<Failure>);
+
+/// One box, so that a handler's result is as wide as a pointer.
+struct Failure {
     source: BoxError,
-    panicked: bool,
+    type_name: &'static str,
+    said: OnFailure,
 }
+
+/// What stands for the type of an error that is only a text.
+const TEXT_TYPE: &str = "kafka_boot::HandlerError";
+/// What stands for the type of a panic.
+const PANIC_TYPE: &str = "panic";
 
 impl HandlerError {
     /// Makes an error of a message.
@@ -36,50 +48,125 @@ impl HandlerError {
     /// assert_eq!(error.to_string(), "the order has no lines");
     /// ```
     pub fn msg(message: impl Into<String>) -> Self {
-        Self { source: message.into().into(), panicked: false }
+        Self::of(message.into().into(), TEXT_TYPE)
+    }
+
+    /// Makes the error of one that says itself what is to follow, where the function's own return type hides that.
+    ///
+    /// ```
+    /// use kafka_boot::{HandlerError, OnFailure, Retryable};
+    ///
+    /// #[derive(Debug)]
+    /// struct NoSuchCustomer;
+    ///
+    /// impl std::fmt::Display for NoSuchCustomer {
+    ///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    ///         f.write_str("there is no such customer")
+    ///     }
+    /// }
+    ///
+    /// impl std::error::Error for NoSuchCustomer {}
+    ///
+    /// impl Retryable for NoSuchCustomer {
+    ///     fn on_failure(&self) -> OnFailure {
+    ///         OnFailure::DeadLetter
+    ///     }
+    /// }
+    ///
+    /// fn find(name: &str) -> kafka_boot::Result<()> {
+    ///     if name.is_empty() { Err(HandlerError::retryable(NoSuchCustomer)) } else { Ok(()) }
+    /// }
+    /// assert_eq!(find("").unwrap_err().on_failure(), OnFailure::DeadLetter);
+    /// ```
+    pub fn retryable<E: Retryable>(error: E) -> Self {
+        let on_failure = error.on_failure();
+        Self::from(error).with(on_failure)
+    }
+
+    /// Says what is to follow this failure, whatever the listener's error policy says.
+    ///
+    /// ```
+    /// use kafka_boot::{HandlerError, OnFailure};
+    ///
+    /// let error = HandlerError::msg("the order has no lines").with(OnFailure::DeadLetter);
+    /// assert_eq!(error.on_failure(), OnFailure::DeadLetter);
+    /// ```
+    #[must_use]
+    pub fn with(mut self, on_failure: OnFailure) -> Self {
+        self.0.said = on_failure;
+        self
+    }
+
+    /// What is to follow, as far as the error says.
+    pub fn on_failure(&self) -> OnFailure {
+        match self.0.said {
+            OnFailure::Policy => self
+                .source()
+                .downcast_ref()
+                .map_or(OnFailure::Policy, |error: &BatchError| error.on_failure()),
+            said => said,
+        }
     }
 
     /// Makes the error that stands for a caught panic.
     pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        Self { source: format!("the handler panicked: {}", panic_text(payload)).into(), panicked: true }
+        Self::of(format!("the handler panicked: {}", panic_text(payload)).into(), PANIC_TYPE)
+    }
+
+    fn of(source: BoxError, type_name: &'static str) -> Self {
+        Self(Box::new(Failure { source, type_name, said: OnFailure::Policy }))
     }
 
     /// Whether the handler panicked, rather than returned an error.
     pub fn is_panic(&self) -> bool {
-        self.panicked
+        self.0.type_name == PANIC_TYPE
     }
 
-    pub(crate) fn into_source(self) -> BoxError {
-        self.source
+    /// The name of the type that the error was made of, as the compiler writes it: `std::io::error::Error`. `panic` for a
+    /// panic, and `kafka_boot::HandlerError` for a mere text.
+    pub fn type_name(&self) -> &'static str {
+        match self.source().downcast_ref::<BatchError>() {
+            Some(error) => error.error().type_name(),
+            None => self.0.type_name,
+        }
     }
 
     /// The error that the handler returned.
     pub fn source(&self) -> &(dyn StdError + Send + Sync + 'static) {
-        self.source.as_ref()
+        self.0.source.as_ref()
+    }
+
+    /// The error with its causes, outermost first.
+    pub(crate) fn causes(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+        let first: &(dyn StdError + 'static) = self.0.source.as_ref();
+        std::iter::successors(Some(first), |error| StdError::source(*error))
+    }
+
+    /// What stands for a handler that did not return in time.
+    pub(crate) fn timed_out(limit: std::time::Duration) -> Self {
+        Self::msg(format!("the handler did not return within {limit:?}, its `handler-timeout`"))
     }
 
     /// The error with its causes, outermost first, joined by `: `.
     pub fn chain(&self) -> String {
-        let mut text = self.source.to_string();
-        let mut cause = self.source.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        let texts: Vec<String> = self.causes().map(ToString::to_string).collect();
+        texts.join(": ")
     }
 }
 
 impl<E: Into<BoxError>> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self { source: error.into(), panicked: false }
+        let type_name = match std::any::type_name::<E>() {
+            "&str" | "alloc::string::String" => TEXT_TYPE,
+            name => name,
+        };
+        Self::of(error.into(), type_name)
     }
 }
 
 impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.source.fmt(f)
+        fmt::Display::fmt(self.source(), f)
     }
 }
 
@@ -107,6 +194,8 @@ pub struct ExtractError {
     index: Option<usize>,
     /// Whether the listener's filter left the record out, which is no fault.
     is_filtered: bool,
+    /// Whether it is the record's key that cannot be read.
+    is_key: bool,
 }
 
 impl ExtractError {
@@ -126,7 +215,17 @@ impl ExtractError {
     /// assert_eq!(error.to_string(), "cannot read `Tenant` from the record: header `tenant` is missing");
     /// ```
     pub fn new(argument: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { argument, source: source.into(), index: None, is_filtered: false }
+        Self { argument, source: source.into(), index: None, is_filtered: false, is_key: false }
+    }
+
+    /// Says that it is the record's key that cannot be read.
+    pub(crate) fn of_key(mut self) -> Self {
+        self.is_key = true;
+        self
+    }
+
+    pub(crate) fn is_key(&self) -> bool {
+        self.is_key
     }
 
     /// Names the record of a batch that cannot be read, from 0: those before it are then handled first, and those

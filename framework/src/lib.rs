@@ -41,6 +41,7 @@ extern crate self as kafka_boot;
 mod app;
 mod beans;
 pub mod config;
+mod dead_letters;
 mod error;
 mod handler;
 mod listener;
@@ -48,6 +49,7 @@ mod manage;
 pub mod observe;
 mod policy;
 pub mod prelude;
+mod reader;
 mod record;
 mod schedule;
 #[cfg(feature = "seeded-bugs")]
@@ -60,26 +62,32 @@ pub use beans::{
     Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
     Qualifier, SendResult,
 };
+pub use dead_letters::{
+    DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, LetterFailure, Origin, Replay, ReplayReport,
+};
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
-    Ack, Batch, BatchArg, BatchError, BeanArg, Header, HeaderValue, IntoBean, IntoOutcome, ListenerArg,
-    Location, NotInBatch, Outcome, PlanContext,
+    Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
+    IntoJobResult, IntoOutcome, ListenerArg, Location, NotInBatch, OnFailure, Outcome, PlanContext,
+    RecordInterceptor, Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
-pub use kafka_boot_macros::{ConfigProperties, bean, kafka_listener, main, scheduled, test};
+pub use kafka_boot_macros::{
+    ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, test,
+};
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
 pub use listener::simulation as __simulation;
 pub use listener::{
     ListenerControlError, ListenerControlErrorKind, ListenerEvent, ListenerEventKind, ListenerEvents,
-    ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, SeekTo,
-    StuckRecord, UnknownListener,
+    ListenerInfo, ListenerRegistry, ListenerState, MissedEvents, OffsetMap, OffsetMapError, OpenCircuit,
+    SeekTo, StuckRecord, UnknownListener, WaitingRecord,
 };
 pub use manage::{Health, HealthReport, HealthStatus, ListenerHealth};
 pub use policy::Backoff;
 pub use record::{
-    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Record, RecordMeta, RecordView,
-    Timestamp, escaped,
+    BatchView, FromPayload, Headers, Json, Key, Payload, PayloadError, Raw, Record, RecordMeta, RecordView,
+    Text, Timestamp, escaped,
 };
 pub use schedule::{JobInfo, Scheduler, UnknownJob};
 pub use test::{TestApp, TestAppBuilder, TestOutcome, Unsettled, UnsettledPartition};
@@ -89,10 +97,16 @@ pub mod admin {
     pub use kafka_boot_client::{
         BrokerMetadata, ClusterDescription, ConfigChange, ConfigEntry, ConfigOperation, ConfigResource,
         ConfigSource, GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState,
-        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetSpec, PartitionMetadata, PartitionOffset,
-        PartitionResults, TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
+        ItemResults, ListedOffset, NewPartitions, NewTopic, OffsetPlan, OffsetReset, OffsetSpec,
+        PartitionMetadata, PartitionOffset, PartitionResults, PlannedOffset, ResourceResults,
+        TopicDescription, TopicMetadata, TopicPartition, TopicPartitionDescription,
     };
 }
+
+/// Lanes alone, for the benchmark that counts what a record costs. Not for use by hand, and free to change.
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub use listener::bench;
 
 /// What the attributes' expansions name. Not for use by hand, and free to change.
 #[doc(hidden)]
@@ -102,11 +116,14 @@ pub mod __private {
     pub use crate::app::run_main;
     pub use crate::beans::{AnyBean, BeanKey, Beans};
     pub use crate::handler::{
-        Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind, IntoBean, IntoOutcome,
-        JobDescriptor, ListenerDescriptor, Location, RegisteredBean, RegisteredJob, RegisteredListener,
-        RegisteredSection, batch_extractor, bean_argument, dependency, extractor, job_argument, pass,
+        AnyReturned, AskedError, Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind,
+        IntoBean, IntoJobResult, IntoOutcome, JobDescriptor, ListenerDescriptor, Location, RegisteredBean,
+        RegisteredJob, RegisteredListener, RegisteredSection, Returned, batch_extractor, bean_argument,
+        dependency, directed, extractor, job_argument, pass,
     };
-    pub use crate::listener::{Handler, batch_handler, record_handler};
+    pub use crate::listener::{Handler, batch_handler, filtered_batch_handler, record_handler};
+    pub use crate::policy::ErrorType;
+    pub use crate::record::unknown_variant;
     pub use crate::schedule::{Job, job_handler};
     pub use crate::test::run_test;
 }

@@ -10,6 +10,8 @@ pub(crate) enum Bug {
     CommitsDelivered,
     /// M5: counts a handler's error as done.
     ErrorIsDone,
+    /// M6: counts a record as done before its dead-letter topic has it.
+    LetterIsNotAwaited,
     /// M7: commits what is still queued when it shuts down.
     CommitsQueuedAtShutdown,
     /// M9: lets the next record of a key go before one that is tried again.
@@ -30,6 +32,7 @@ pub(crate) fn is(bug: Bug) -> bool {
     let active = ACTIVE.get_or_init(|| match std::env::var("KAFKA_BOOT_SEEDED_BUG").as_deref() {
         Ok("M1") => Some(Bug::CommitsDelivered),
         Ok("M5") => Some(Bug::ErrorIsDone),
+        Ok("M6") => Some(Bug::LetterIsNotAwaited),
         Ok("M7") => Some(Bug::CommitsQueuedAtShutdown),
         Ok("M9") => Some(Bug::RetryGoesBehind),
         Ok("M13-lost") => Some(Bug::MapIsLost),

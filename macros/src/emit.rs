@@ -6,7 +6,7 @@ use syn::Visibility;
 use syn::spanned::Spanned;
 
 use crate::entries::Entries;
-use crate::function::{Function, span_at};
+use crate::function::{Function, spaceless, span_at};
 
 /// The names that tell the attributes apart.
 pub(crate) struct Role {
@@ -70,14 +70,24 @@ pub(crate) fn with_descriptor(function: &Function, role: &Role, fields: &TokenSt
     }
 }
 
-/// The descriptor's `attributes`: what was written, under the names of the YAML file. The id has its own field.
+/// The descriptor's `attributes`: what was written, under the names of the YAML file. The id, and whose dead letters are read, have their own fields.
 pub(crate) fn attributes(entries: &Entries, span: Span) -> TokenStream {
     let private = private(span);
-    let attributes = entries.iter().filter(|entry| entry.key.name != "id").filter_map(|entry| {
-        let (key, value) = (entry.key.yaml, entry.setting.expand(&private)?);
-        Some(quote_spanned!(span=> #private::Attribute { key: #key, value: #value }))
-    });
+    let settings = entries.iter().filter(|entry| !["id", "for"].contains(&entry.key.name));
+    let settings = settings.flat_map(|entry| entry.setting.expand(entry.key.yaml, &private));
+    let attributes =
+        settings.map(|(key, value)| quote_spanned!(span=> #private::Attribute { key: #key, value: #value }));
     quote_spanned!(span=> &[#(#attributes),*])
+}
+
+/// The descriptor's `error_types`: the types that keys name, so that errors can be asked whether they are of one.
+pub(crate) fn error_types(entries: &Entries, span: Span) -> TokenStream {
+    let types = entries.types().map(|ty| {
+        let (name, at) = (spaceless(ty), type_span(ty));
+        let private = private(at);
+        quote_spanned!(at=> #private::ErrorType::of::<#ty>(#name))
+    });
+    quote_spanned!(span=> &[#(#types),*])
 }
 
 /// The call of the function. Its first token points at the start of the return type and its last at the end, so that an
@@ -100,12 +110,31 @@ pub(crate) fn call(function: &Function, arguments: &[Ident]) -> TokenStream {
     tokens
 }
 
-/// The call's value as an `Outcome`; the conversion points at the return type, too.
+/// A listener's returned value as its result, with what its error says is to follow. The conversion points at the return
+/// type, too.
 pub(crate) fn outcome(function: &Function, call: &TokenStream) -> TokenStream {
-    let name = &function.item.sig.ident;
-    let span = span_at(function.output().map_or_else(|| name.span(), Spanned::span));
+    let span = output_span(function);
     let private = private(span);
-    quote_spanned!(span=> #private::IntoOutcome::into_outcome(#call))
+    let outcome = quote_spanned!(span=> #private::IntoOutcome::into_outcome(#call));
+    let Some(output) = function.output() else { return outcome };
+    quote_spanned! {span=> {
+        #[allow(unused_imports)]
+        use #private::{AnyReturned as _, AskedError as _};
+        #[allow(clippy::needless_borrow)]
+        #private::directed(#outcome, (&#private::Returned(::core::marker::PhantomData::<#output>)).ask())
+    }}
+}
+
+/// A job's returned value as its result; the conversion points at the return type, too.
+pub(crate) fn job_result(function: &Function, call: &TokenStream) -> TokenStream {
+    let span = output_span(function);
+    let private = private(span);
+    quote_spanned!(span=> #private::IntoJobResult::into_job_result(#call))
+}
+
+fn output_span(function: &Function) -> Span {
+    let name = &function.item.sig.ident;
+    span_at(function.output().map_or_else(|| name.span(), Spanned::span))
 }
 
 /// `prefix0`, `prefix1`, … : one local variable for each argument.

@@ -1,4 +1,5 @@
-//! The grammar that all attributes share: `key = literal`, `key = ["a", "b"]`, `key("a", "b")`, `key("a" = "b")`.
+//! The grammar that all attributes share: `key = literal`, `key = ["a", "b"]`, `key("a", "b")`, `key("a" = "b")`,
+//! `key(Type, Type)`, and `group(key = literal, …)`.
 //!
 //! Which keys exist, and what each takes, is a table of [`Key`]s; a mistake in one entry does not hide the next.
 
@@ -7,7 +8,7 @@ use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Ident, Lit, LitStr, Path, Token, bracketed, parenthesized, token};
+use syn::{Ident, Lit, LitStr, Path, Token, Type, bracketed, parenthesized, token};
 
 use crate::context::Context;
 use crate::util::{did_you_mean, quoted_list};
@@ -35,11 +36,15 @@ pub(crate) enum Value {
     Map(Vec<(LitStr, LitStr)>),
     /// The path of an item.
     Path(Path),
+    /// Types.
+    Types(Vec<Type>),
 }
 
 /// An entry whose key is known and whose value is what the key takes.
 pub(crate) struct Entry {
     pub(crate) key: &'static Key,
+    /// The group that it stands in.
+    group: Option<&'static str>,
     /// Where the key stands.
     pub(crate) key_span: Span,
     /// The value as written, for carets.
@@ -50,7 +55,7 @@ pub(crate) struct Entry {
 /// The entries of one attribute, at most one a key.
 pub(crate) struct Entries {
     entries: Vec<Entry>,
-    /// Keys whose value was wrong: present, so that their absence is not reported as well.
+    /// Keys in no group whose value was wrong: present, so that their absence is not reported as well.
     invalid: Vec<&'static str>,
 }
 
@@ -59,32 +64,36 @@ impl Entries {
     pub(crate) fn parse(
         context: &Context,
         attribute: &str,
-        keys: &'static [Key],
+        keys: impl IntoIterator<Item = &'static Key>,
         tokens: TokenStream,
     ) -> Self {
         let mut entries = Self { entries: Vec::new(), invalid: Vec::new() };
-        let parser = |input: ParseStream<'_>| {
-            while !input.is_empty() {
-                if let Err(error) = entries.parse_one(context, attribute, keys, input) {
-                    context.push(error);
-                    // The next entry is judged on its own.
-                    rest_of_entry(input);
-                }
-                if !input.is_empty() {
-                    input.parse::<Token![,]>()?;
-                }
-            }
-            Ok(())
-        };
+        let keys = keys.into_iter().collect();
+        let table = Table { owner: format!("`#[{attribute}]`"), group: None, keys };
+        let parser = |input: ParseStream<'_>| entries.parse_all(context, &table, input);
         if let Err(error) = Parser::parse2(parser, tokens) {
             context.push(error);
         }
         entries
     }
 
-    /// The entry of a key.
+    fn parse_all(&mut self, context: &Context, table: &Table, input: ParseStream<'_>) -> syn::Result<()> {
+        while !input.is_empty() {
+            if let Err(error) = self.parse_one(context, table, input) {
+                context.push(error);
+                // The next entry is judged on its own.
+                rest_of_entry(input);
+            }
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry of a key that stands in no group.
     pub(crate) fn get(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.key.name == name)
+        self.entries.iter().find(|entry| entry.group.is_none() && entry.key.name == name)
     }
 
     /// Whether the key was written, correctly or not.
@@ -100,6 +109,14 @@ impl Entries {
         }
     }
 
+    /// The types that keys name.
+    pub(crate) fn types(&self) -> impl Iterator<Item = &Type> {
+        self.entries.iter().flat_map(|entry| match &entry.value {
+            Value::Types(types) => types.as_slice(),
+            _ => &[],
+        })
+    }
+
     /// The text of a key that has one; `None` also for a placeholder, about which nothing is known yet.
     pub(crate) fn known_text(&self, name: &str) -> Option<&str> {
         match &self.get(name)?.setting {
@@ -112,32 +129,68 @@ impl Entries {
         self.entries.iter()
     }
 
-    fn parse_one(
-        &mut self,
-        context: &Context,
-        attribute: &str,
-        keys: &'static [Key],
-        input: ParseStream<'_>,
-    ) -> syn::Result<()> {
+    fn parse_one(&mut self, context: &Context, table: &Table, input: ParseStream<'_>) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
-            let example = keys.first().map_or("key = \"value\"", |key| key.example);
+            let example = table.keys.first().map_or("key = \"value\"", |key| key.example);
             return Err(input.error(format!("expected `key = value`, as in `{example}`")));
         }
         let name = input.call(Ident::parse_any)?;
-        let Some(key) = keys.iter().find(|key| name == key.name) else {
-            return Err(unknown(attribute, &name, keys));
+        let Some(key) = table.keys.iter().copied().find(|key| name == key.name) else {
+            return Err(unknown(table, &name));
         };
+        if let Kind::Group(keys) = key.kind {
+            if !input.peek(token::Paren) {
+                let message = format!("`{name}` is a group of keys, as in `{}`", key.example);
+                return Err(syn::Error::new(name.span(), message));
+            }
+            let inside;
+            parenthesized!(inside in input);
+            let group =
+                Table { owner: format!("`{name}(…)`"), group: Some(key.name), keys: keys.iter().collect() };
+            return self.parse_all(context, &group, &inside);
+        }
         let value = parse_value(key, &name, input)?;
-        if self.has(key.name) {
+        if let Some(earlier) = self.entries.iter().find(|entry| entry.is_given_by(key, table.group)) {
+            let message = match (earlier.group, table.group) {
+                (one, other) if one == other => format!("`{name}` is given twice; keep one of them"),
+                (Some(group), _) | (None, Some(group)) => {
+                    format!("`{}` and `{group}({} = …)` say the same; keep one of them", key.name, key.name)
+                }
+                (None, None) => unreachable!("both are in no group"),
+            };
+            context.error_at(name.span(), message);
+            return Ok(());
+        }
+        if table.group.is_none() && self.invalid.contains(&key.name) {
             context.error_at(name.span(), format!("`{name}` is given twice; keep one of them"));
             return Ok(());
         }
         match values::check(context, key, &name, &value) {
-            Some(setting) => self.entries.push(Entry { key, key_span: name.span(), value, setting }),
-            None => self.invalid.push(key.name),
+            Some(setting) => {
+                let (key_span, group) = (name.span(), table.group);
+                self.entries.push(Entry { key, group, key_span, value, setting });
+            }
+            None if table.group.is_none() => self.invalid.push(key.name),
+            None => {}
         }
         Ok(())
     }
+}
+
+impl Entry {
+    /// Whether this entry says what `key` of a group says.
+    fn is_given_by(&self, key: &Key, group: Option<&str>) -> bool {
+        let is_same = self.key.name == key.name && self.group == group;
+        is_same || self.group != group && self.key.yaml == key.yaml
+    }
+}
+
+/// The keys that may stand in one place.
+struct Table {
+    /// Whose they are, for messages.
+    owner: String,
+    group: Option<&'static str>,
+    keys: Vec<&'static Key>,
 }
 
 impl ToTokens for Value {
@@ -149,6 +202,7 @@ impl ToTokens for Value {
             }
             Self::List(items) => items.iter().for_each(|item| item.to_tokens(tokens)),
             Self::Path(path) => path.to_tokens(tokens),
+            Self::Types(types) => types.iter().for_each(|ty| ty.to_tokens(tokens)),
             Self::Map(entries) => {
                 for (key, value) in entries {
                     key.to_tokens(tokens);
@@ -160,7 +214,8 @@ impl ToTokens for Value {
 }
 
 /// The error of a key that is not known, with the near miss, which may be the key's name in the YAML file.
-fn unknown(attribute: &str, name: &Ident, keys: &'static [Key]) -> syn::Error {
+fn unknown(table: &Table, name: &Ident) -> syn::Error {
+    let (keys, owner) = (&table.keys, &table.owner);
     let known = || keys.iter().map(|key| key.name);
     let found = name.to_string();
     let by_name = did_you_mean(&found, known());
@@ -172,13 +227,17 @@ fn unknown(attribute: &str, name: &Ident, keys: &'static [Key]) -> syn::Error {
         || format!("the keys are {}", quoted_list(known())),
         |near| format!("did you mean `{near}`?"),
     );
-    syn::Error::new(name.span(), format!("`#[{attribute}]` has no key `{name}`; {hint}"))
+    syn::Error::new(name.span(), format!("{owner} has no key `{name}`; {hint}"))
 }
 
 fn parse_value(key: &Key, name: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
     if input.peek(token::Paren) {
         let content;
         parenthesized!(content in input);
+        if matches!(key.kind, Kind::Types) {
+            let types = Punctuated::<Type, Token![,]>::parse_terminated(&content)?;
+            return Ok(Value::Types(types.into_iter().collect()));
+        }
         return parse_table(&content);
     }
     if !input.peek(Token![=]) {

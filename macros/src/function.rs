@@ -11,11 +11,11 @@ use syn::{
 use crate::context::Context;
 
 /// The attributes that take a whole function for themselves.
-const ROLES: [&str; 3] = ["kafka_listener", "scheduled", "bean"];
+const ROLES: [&str; 4] = ["kafka_listener", "dead_letter_listener", "scheduled", "bean"];
 
 /// The arguments that only a listener has.
-const OF_A_RECORD: [&str; 9] =
-    ["Record", "Payload", "Json", "Batch", "Key", "Header", "Headers", "RecordMeta", "Ack"];
+const OF_A_RECORD: [&str; 10] =
+    ["Record", "Payload", "Json", "Batch", "Key", "Header", "Headers", "RecordMeta", "Ack", "Attempt"];
 
 /// A free function whose every type is known.
 pub(crate) struct Function {
@@ -227,7 +227,7 @@ fn contains(tokens: TokenStream, test: fn(&[TokenTree]) -> bool) -> bool {
 }
 
 /// A type as a person writes it.
-fn spaceless(ty: &Type) -> String {
+pub(crate) fn spaceless(ty: &Type) -> String {
     quote!(#ty)
         .to_string()
         .replace(" < ", "<")

@@ -12,6 +12,7 @@ mod config_properties;
 mod context;
 mod emit;
 mod entries;
+mod from_payload;
 mod function;
 mod listener;
 mod scheduled;
@@ -41,9 +42,9 @@ use proc_macro::TokenStream;
 /// ```
 ///
 /// An `async fn` runs on the asynchronous workers, a plain `fn` on blocking threads. A function that takes `Batch<T>`
-/// gets many records a call. It returns `()` or `Result<(), E>` with any error; an error goes to the error pipeline.
+/// gets many records a call. It returns `()`, `Result<(), E>` with any error, or an `Outcome`; an error goes to the error pipeline.
 ///
-/// Exactly one of `topic`, `topics` and `pattern` is required. Every other key is optional, and
+/// Exactly one of `topic`, `topics`, `pattern` and `partitions` is required. Every other key is optional, and
 /// `kafka.listeners.<id>.<key>` in the YAML file overrides it.
 ///
 /// | key | takes | YAML key |
@@ -51,6 +52,7 @@ use proc_macro::TokenStream;
 /// | `topic` | a topic | `topics` |
 /// | `topics` | topics: `["orders", "refunds"]`, or `topics("orders", "refunds")` | `topics` |
 /// | `pattern` | a regular expression over topics | `topic-pattern` |
+/// | `partitions` | partitions, and where each starts: `partitions("orders" = "0-5, 7@beginning")` | `partitions` |
 /// | `group` | the consumer group | `group-id` |
 /// | `id` | the listener's id; default: the function's name | |
 /// | `commit` | `auto`, `sync`, `async` or `manual`: how offsets are committed | `commit` |
@@ -61,6 +63,8 @@ use proc_macro::TokenStream;
 /// | `max_poll_records` | records a poll at most, 1 to 100,000 | `max-poll-records` |
 /// | `ordering` | `partition`, `key`, `none`: which records wait for one another | `ordering` |
 /// | `max_in_flight` | records in work at once, 1 to 1,000,000 | `max-in-flight` |
+/// | `handler_timeout` | how long one attempt may take; `0` is as long as it likes | `handler-timeout` |
+/// | `rate_limit` | records a second at most, 1 to 1,000,000,000 | `rate-limit` |
 /// | `auto_startup` | whether it starts with the application | `auto-startup` |
 /// | `cluster` | a name of `kafka.clusters` | `cluster` |
 /// | `client_id` | the client's id | `client-id` |
@@ -69,7 +73,10 @@ use proc_macro::TokenStream;
 /// | `group_instance_id` | the id of a static group member | `group-instance-id` |
 /// | `drain_timeout` | how long a rebalance waits for records in work | `drain-timeout` |
 /// | `attempts` | attempts in place, 1 to 1,000,000 | `error.attempts` |
-/// | `on_failure` | `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `on_failure` | `dead-letter`, `stop` or `skip`: what follows the last attempt | `error.then` |
+/// | `retry` | `retry(attempts = 5, backoff = "100ms..10s x2", jitter = 0.2, on(Type), not_on(Type), attempt_header = true)` | `error` |
+/// | `retry_topics` | `retry_topics(attempts = 4, backoff = "1s..1m x5", jitter = 0.1, suffix = "-retry", naming = "delay", same_interval = "single", timeout = "1h", create_topics = true, concurrency = 1)` | `error.retry-topics` |
+/// | `dead_letter` | `dead_letter(topic = "failed", suffix = "-dlt", routes("-invalid" = "ValidationError"), partition = "same", create_topic = true)` | `error.dead-letter` |
 /// | `filter` | a function `fn(&RecordView<'_>) -> bool`: records that it refuses are done without a call | |
 /// | `properties` | librdkafka's own settings: `properties("fetch.min.bytes" = "1")` | `properties` |
 ///
@@ -84,6 +91,38 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn kafka_listener(attribute: TokenStream, item: TokenStream) -> TokenStream {
     listener::listener(attribute.into(), &item.into()).into()
+}
+
+/// Makes a function the listener of another listener's dead letters.
+///
+/// ```
+/// use kafka_boot::prelude::*;
+///
+/// #[kafka_listener(topic = "orders", group = "billing")]
+/// async fn on_order(order: Json<u64>) -> Result<()> {
+///     info!(order = order.0, "an order");
+///     Ok(())
+/// }
+///
+/// #[dead_letter_listener(for = "on_order")]
+/// async fn on_dead_order(order: Record<String>) {
+///     warn!(%order, "nobody could handle this");
+/// }
+/// ```
+///
+/// It reads all dead-letter topics of the listener whose id `for` names, in that one's cluster, in the group of the same
+/// name with the suffix of the topics (`billing-dlt`). The topics are created before it starts. A letter that it fails on
+/// is skipped after its attempts, and stays in its topic; `on_failure` says otherwise.
+///
+/// Its other keys are those of [`macro@kafka_listener`], without `topic`, `topics`, `pattern`, `partitions` and `cluster`.
+///
+/// # Errors
+///
+/// It does not compile as [`macro@kafka_listener`] does not, and without `for`. It does not start where there is no listener of
+/// that id, or where that one listens to a pattern and its dead letters have no `topic` of their own.
+#[proc_macro_attribute]
+pub fn dead_letter_listener(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    listener::dead_letter_listener(attribute.into(), &item.into()).into()
 }
 
 /// Runs a function on a schedule.
@@ -183,6 +222,50 @@ pub fn bean(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_derive(ConfigProperties, attributes(config))]
 pub fn config_properties(input: TokenStream) -> TokenStream {
     config_properties::config_properties(input.into()).into()
+}
+
+/// Lets a header, or the topic, choose which variant of an enum a record is.
+///
+/// ```
+/// use kafka_boot::FromPayload;
+/// use kafka_boot::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Created {
+///     id: u64,
+/// }
+///
+/// #[derive(FromPayload)]
+/// #[payload(header = "type")] // or `#[payload(topic)]`
+/// enum OrderEvent {
+///     #[payload("order-created", "com.acme.OrderCreated")]
+///     Created(Json<Created>),
+///     /// Without a name of its own it is that of the variant: `Cancelled`.
+///     Cancelled,
+///     #[payload(other)]
+///     Other(Option<Vec<u8>>),
+/// }
+///
+/// #[kafka_listener(topic = "orders", group = "billing")]
+/// async fn on_event(event: Payload<OrderEvent>) {
+///     match event.0 {
+///         OrderEvent::Created(created) => info!(id = created.id, "created"),
+///         OrderEvent::Cancelled => info!("cancelled"),
+///         OrderEvent::Other(bytes) => warn!(?bytes, "something else"),
+///     }
+/// }
+/// ```
+///
+/// A variant holds one payload, of any type that implements `FromPayload`, or nothing. A record that no variant stands
+/// for, and for which there is no `other`, cannot be read, which the error policy decides about.
+///
+/// # Errors
+///
+/// It does not compile without a header or `topic`, on anything but an enum, on a generic one, when a name stands for two
+/// variants, or when a variant holds more than one value.
+#[proc_macro_derive(FromPayload, attributes(payload))]
+pub fn from_payload(input: TokenStream) -> TokenStream {
+    from_payload::from_payload(input.into()).into()
 }
 
 /// Runs the application that `main` returns, and exits with its code.

@@ -81,6 +81,43 @@ pub(crate) fn topic(topic: &str) -> Result<(), String> {
     }
 }
 
+/// The waits between attempts, as the fields of a backoff: `1s` each time, or `100ms..10s`, each twice the one before, or
+/// `100ms..10s x3`.
+pub(crate) fn backoff(key: &str, text: &str) -> Result<Vec<(&'static str, String)>, String> {
+    if has_placeholder(text)? {
+        return Err(format!(
+            "`{key}` takes no placeholder; give `backoff.initial`, `backoff.multiplier` and `backoff.max` in the YAML file"
+        ));
+    }
+    let malformed = || {
+        format!(
+            "`{key}` is a wait, as in `\"1s\"`, or a range of waits, as in `\"100ms..10s x2\"`; found `{text}`"
+        )
+    };
+    let (range, multiplier) = match text.split_once(" x") {
+        Some((range, multiplier)) => (range.trim(), Some(multiplier.trim())),
+        None => (text.trim(), None),
+    };
+    let Some((initial, max)) = range.split_once("..") else {
+        if multiplier.is_some() {
+            return Err(malformed());
+        }
+        duration(key, false, range)?;
+        let same = range.to_owned();
+        return Ok(vec![("initial", same.clone()), ("max", same), ("multiplier", "1".to_owned())]);
+    };
+    let (initial, max) = (initial.trim(), max.trim());
+    duration(key, false, initial)?;
+    duration(key, false, max)?;
+    let multiplier = multiplier.unwrap_or("2");
+    let is_number = multiplier.parse::<f64>().is_ok_and(|number| (1.0..=100.0).contains(&number));
+    if !is_number || multiplier.contains(['e', 'E', '+']) {
+        return Err(malformed());
+    }
+    let fields = [("initial", initial), ("max", max), ("multiplier", multiplier)];
+    Ok(fields.map(|(name, value)| (name, value.to_owned())).to_vec())
+}
+
 /// Finds what is certainly wrong; the expression itself is compiled by librdkafka.
 pub(crate) fn pattern(pattern: &str) -> Result<(), String> {
     let (mut depth, mut class, mut escaped) = (0_u32, false, false);

@@ -4,10 +4,11 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Ident, Lit, LitInt, LitStr};
+use syn::{Ident, Lit, LitInt, LitStr, Type};
 
 use crate::context::Context;
 use crate::entries::{Key, Value};
+use crate::function::spaceless;
 use crate::scheduled::cron;
 use crate::text;
 use crate::util::{did_you_mean, quoted_list};
@@ -44,10 +45,22 @@ pub(crate) enum Kind {
     Zone,
     /// librdkafka's own settings.
     Properties,
+    /// Partitions by topic.
+    Partitions,
     /// The path of a configuration section.
     Prefix,
     /// The path of a function, which the expansion calls.
     Function,
+    /// A topic's name, emitted as it is.
+    TopicName,
+    /// A number from 0 to 1.
+    Fraction,
+    /// The waits between attempts: `"100ms..10s x2"`.
+    Backoff,
+    /// Types of errors.
+    Types,
+    /// More keys, in parentheses.
+    Group(&'static [Key]),
 }
 
 /// A checked value, as the descriptor holds it.
@@ -58,13 +71,25 @@ pub(crate) enum Setting {
     Bool(bool),
     List(Vec<String>),
     Map(Vec<(String, String)>),
+    /// Several keys below the key.
+    Fields(Vec<(&'static str, String)>),
     /// Something that the expansion names, and the descriptor does not hold.
     Item,
 }
 
 impl Setting {
-    /// The `AttributeValue` that stands for this value, if the descriptor holds it.
-    pub(crate) fn expand(&self, private: &TokenStream) -> Option<TokenStream> {
+    /// The `AttributeValue`s that stand for this value, with their keys, as far as the descriptor holds them.
+    pub(crate) fn expand(&self, key: &str, private: &TokenStream) -> Vec<(String, TokenStream)> {
+        if let Self::Fields(fields) = self {
+            let field = |(name, text): &(&str, String)| {
+                (format!("{key}.{name}"), quote!(#private::AttributeValue::Str(#text)))
+            };
+            return fields.iter().map(field).collect();
+        }
+        self.value(private).map(|value| (key.to_owned(), value)).into_iter().collect()
+    }
+
+    fn value(&self, private: &TokenStream) -> Option<TokenStream> {
         let variant = match self {
             Self::Str(text) => quote!(Str(#text)),
             Self::Int(number) => quote!(Int(#number)),
@@ -74,7 +99,7 @@ impl Setting {
                 let pairs = entries.iter().map(|(key, value)| quote!((#key, #value)));
                 quote!(Map(&[#(#pairs),*]))
             }
-            Self::Item => return None,
+            Self::Fields(_) | Self::Item => return None,
         };
         Some(quote!(#private::AttributeValue::#variant))
     }
@@ -84,8 +109,10 @@ impl Setting {
 pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -> Option<Setting> {
     let checked = match (&key.kind, value) {
         (Kind::Topics, Value::List(topics)) => return check_topics(context, key, name, topics),
-        (Kind::Properties, Value::Map(entries)) => return check_properties(context, entries),
+        (Kind::Properties, Value::Map(entries)) => return check_map(context, entries, property_name),
+        (Kind::Partitions, Value::Map(entries)) => return check_map(context, entries, topic_or_placeholder),
         (Kind::Function, Value::Path(_)) => return Some(Setting::Item),
+        (Kind::Types, Value::Types(types)) => check_types(key, types),
         (kind, Value::Literal { negative, literal }) => check_literal(key, kind, negative.is_some(), literal),
         _ => Err(wrong_type(key)),
     };
@@ -106,7 +133,17 @@ pub(crate) fn check(context: &Context, key: &Key, name: &Ident, value: &Value) -
 
 fn check_literal(key: &Key, kind: &Kind, negative: bool, literal: &Lit) -> Result<Setting, String> {
     match (kind, literal) {
-        (Kind::Topics | Kind::Properties | Kind::Function, _) => Err(wrong_type(key)),
+        (
+            Kind::Topics
+            | Kind::Properties
+            | Kind::Partitions
+            | Kind::Function
+            | Kind::Types
+            | Kind::Group(_),
+            _,
+        ) => Err(wrong_type(key)),
+        (Kind::Fraction, Lit::Float(number)) if !negative => check_fraction(key, number.base10_digits()),
+        (Kind::Fraction, Lit::Int(number)) if !negative => check_fraction(key, number.base10_digits()),
         (_, Lit::Str(text)) => check_text(key, kind, &text.value()),
         (Kind::Count { max }, Lit::Int(number)) => match signed(negative, number)? {
             count if (1..=*max).contains(&count) => Ok(Setting::Int(count)),
@@ -125,6 +162,9 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
     if text.trim().is_empty() {
         return Err(format!("`{name}` is empty; write it as in `{}`", key.example));
     }
+    if let Kind::Backoff = kind {
+        return text::backoff(name, text).map(Setting::Fields);
+    }
     if !matches!(kind, Kind::Name | Kind::Prefix) && text::has_placeholder(text)? {
         return Ok(match kind {
             Kind::Topic => Setting::List(vec![text.to_owned()]),
@@ -139,14 +179,22 @@ fn check_text(key: &Key, kind: &Kind, text: &str) -> Result<Setting, String> {
             text::topic(text)?;
             return Ok(Setting::List(vec![text.to_owned()]));
         }
+        Kind::TopicName => text::topic(text)?,
+        Kind::Fraction => return check_fraction(key, text),
         Kind::Pattern => text::pattern(text)?,
         Kind::OneOf(choices) => check_choice(name, text, choices)?,
         Kind::Duration { zero } => text::duration(name, *zero, text)?,
         Kind::Cron => cron::check(text)?,
         Kind::Zone => text::zone(text)?,
-        Kind::Count { .. } | Kind::Switch | Kind::Topics | Kind::Properties | Kind::Function => {
-            return Err(wrong_type(key));
-        }
+        Kind::Count { .. }
+        | Kind::Switch
+        | Kind::Topics
+        | Kind::Properties
+        | Kind::Partitions
+        | Kind::Function
+        | Kind::Backoff
+        | Kind::Types
+        | Kind::Group(_) => return Err(wrong_type(key)),
     }
     Ok(Setting::Str(text.to_owned()))
 }
@@ -179,28 +227,61 @@ fn check_topics(context: &Context, key: &Key, name: &Ident, topics: &[LitStr]) -
     Some(Setting::List(names))
 }
 
-fn check_properties(context: &Context, entries: &[(LitStr, LitStr)]) -> Option<Setting> {
-    let mut properties: Vec<(String, String)> = Vec::new();
+/// Checks a table of texts, whose names are judged by `check_name`.
+fn check_map(
+    context: &Context,
+    entries: &[(LitStr, LitStr)],
+    check_name: fn(&str) -> Result<(), String>,
+) -> Option<Setting> {
+    let mut checked: Vec<(String, String)> = Vec::new();
     for (key, value) in entries {
         let name = key.value();
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            context.error_on(
-                key,
-                "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`",
-            );
+        if let Err(message) = check_name(&name) {
+            context.error_on(key, message);
             return None;
         }
-        if properties.iter().any(|(other, _)| *other == name) {
-            context.error_on(key, format!("property `{name}` is given twice; keep one of them"));
+        if checked.iter().any(|(other, _)| *other == name) {
+            context.error_on(key, format!("`{name}` is given twice; keep one of them"));
             return None;
         }
         if let Err(message) = text::has_placeholder(&value.value()) {
             context.error_on(value, message);
             return None;
         }
-        properties.push((name, value.value()));
+        checked.push((name, value.value()));
     }
-    Some(Setting::Map(properties))
+    Some(Setting::Map(checked))
+}
+
+fn topic_or_placeholder(name: &str) -> Result<(), String> {
+    if text::has_placeholder(name)? { Ok(()) } else { text::topic(name) }
+}
+
+fn property_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(
+            "a property's name is empty or holds a space; write it as in `\"fetch.min.bytes\"`".to_owned()
+        );
+    }
+    Ok(())
+}
+
+fn check_types(key: &Key, types: &[Type]) -> Result<Setting, String> {
+    if types.is_empty() {
+        return Err(format!("`{}` names no type; write it as in `{}`", key.name, key.example));
+    }
+    let names: Vec<String> = types.iter().map(spaceless).collect();
+    match names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, name)) => Err(format!("`{name}` is named twice; keep one of them")),
+        None => Ok(Setting::List(names)),
+    }
+}
+
+fn check_fraction(key: &Key, digits: &str) -> Result<Setting, String> {
+    match digits.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(Setting::Str(digits.to_owned())),
+        _ => Err(format!("`{}` is from 0 to 1, found `{digits}`", key.name)),
+    }
 }
 
 fn check_choice(key: &str, text: &str, choices: &'static [&'static str]) -> Result<(), String> {
@@ -230,7 +311,13 @@ fn signed(negative: bool, number: &LitInt) -> Result<i64, String> {
 
 fn wrong_type(key: &Key) -> String {
     let expected = match key.kind {
-        Kind::Text | Kind::Name | Kind::Pattern | Kind::Topic | Kind::Zone | Kind::Prefix => "a string",
+        Kind::Text
+        | Kind::Name
+        | Kind::Pattern
+        | Kind::Topic
+        | Kind::TopicName
+        | Kind::Zone
+        | Kind::Prefix => "a string",
         Kind::Cron => "a string of six fields",
         Kind::OneOf(choices) => {
             return format!("`{}` takes a string: one of {}", key.name, quoted_list(choices.iter().copied()));
@@ -239,8 +326,12 @@ fn wrong_type(key: &Key) -> String {
         Kind::Count { .. } => "an integer or a placeholder",
         Kind::Switch => "`true`, `false` or a placeholder",
         Kind::Duration { .. } => "milliseconds as an integer, or a string with a unit",
-        Kind::Properties => "a table of strings",
+        Kind::Properties | Kind::Partitions => "a table of strings",
         Kind::Function => "the path of a function",
+        Kind::Fraction => "a number from 0 to 1",
+        Kind::Backoff => "a string of waits",
+        Kind::Types => "types in parentheses",
+        Kind::Group(_) => "keys in parentheses",
     };
     format!("`{}` takes {expected}, as in `{}`", key.name, key.example)
 }

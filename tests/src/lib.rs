@@ -5,9 +5,11 @@
 //! | module | is |
 //! |---|---|
 //! | [`kafka`] | one or three real brokers as child processes, with faults, and Kafka's own command-line tools |
+//! | [`java`] | programs in Java, compiled when they have changed |
 //! | [`process`] | a service under test as a child process: its output lines, signals, exit status, memory |
 //! | [`service`] | an application inside the test process, and the gate that holds its handlers |
 //! | [`produce`] | topics, and fast seeding with an acknowledged-records ledger |
+//! | [`consume`] | what is in a topic, byte for byte |
 //! | [`ledger`] | one line a handler attempt, written before the attempt returns |
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
 //! | [`oracle`] | pure functions from those histories to violations of the invariants I1–I9 |
@@ -19,7 +21,9 @@
 
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may unwrap what it expects"))]
 
+pub mod consume;
 pub mod error;
+pub mod java;
 pub mod kafka;
 pub mod ledger;
 pub mod observer;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -38,8 +38,22 @@ pub fn recent_ms() -> i64 {
 ///
 /// Fails with [`ErrorKind::Kafka`] if the broker refuses, for instance because the topic exists.
 pub fn create_topic(bootstrap_servers: &str, name: &str, partitions: i32) -> Result<()> {
+    create_topic_with(bootstrap_servers, name, partitions, &[])
+}
+
+/// The same, with properties of the topic.
+pub fn create_topic_with(
+    bootstrap_servers: &str,
+    name: &str,
+    partitions: i32,
+    properties: &[(&str, &str)],
+) -> Result<()> {
     let admin: AdminClient<DefaultClientContext> = quiet_client(bootstrap_servers).create()?;
-    let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+    let topic = properties
+        .iter()
+        .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(-1)), |topic, (key, value)| {
+            topic.set(key, value)
+        });
     let options =
         AdminOptions::new().operation_timeout(Some(REQUEST_DEADLINE)).request_timeout(Some(REQUEST_DEADLINE));
     let created = block_on(admin.create_topics([&topic], &options))??;
@@ -53,6 +67,20 @@ pub fn create_topic(bootstrap_servers: &str, name: &str, partitions: i32) -> Res
             !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
         })
     })
+}
+
+/// Sets properties of a topic, in the place of all that were set. Blocks.
+pub fn alter_topic(bootstrap_servers: &str, name: &str, properties: &[(&str, &str)]) -> Result<()> {
+    let admin: AdminClient<DefaultClientContext> = quiet_client(bootstrap_servers).create()?;
+    let change =
+        properties.iter().fold(AlterConfig::new(ResourceSpecifier::Topic(name)), |change, (key, value)| {
+            change.set(key, value)
+        });
+    let altered = block_on(admin.alter_configs([&change], &AdminOptions::new()))??;
+    match altered.into_iter().find_map(std::result::Result::err) {
+        Some((_, code)) => Err(Error::new(ErrorKind::Kafka, format!("cannot alter topic `{name}`: {code}"))),
+        None => Ok(()),
+    }
 }
 
 /// What a value says about its record.

@@ -192,7 +192,7 @@ pub fn judge(simulated: &Simulated) -> Vec<Violation> {
         violations.extend(commits_never_go_back(&history.samples));
         // What is acknowledged by hand is done in whatever order hands do it.
         let lane = match simulated.order {
-            _ if simulated.is_manual => None,
+            _ if simulated.is_manual || simulated.has_letters_of_batches => None,
             SimulatedOrder::Partition => Some(Lane::Partition),
             SimulatedOrder::Key => Some(Lane::Key),
             SimulatedOrder::None => None,
@@ -219,6 +219,7 @@ impl History {
         let mut excused: BTreeSet<(i32, i64)> = BTreeSet::new();
         let mut ends: HashMap<i32, i64> = HashMap::new();
         let mut consumers: HashMap<u32, u32> = HashMap::new();
+        let mut last_attempts: HashMap<(u32, i64), Range<u64>> = HashMap::new();
         for (at_ns, note) in &simulated.notes {
             match note {
                 Note::Produced { partition, offset, key } => {
@@ -246,11 +247,19 @@ impl History {
                 }
                 Note::Sought { .. } => this.is_sought = true,
                 Note::AttemptEnded { assignment, partition, offset, key, attempt, started_ns, outcome } => {
+                    last_attempts.insert((*assignment, *offset), *started_ns..*at_ns);
                     let Some(outcome) = outcome_of(*outcome, simulated.is_manual) else { continue };
                     let consumer = consumers.get(assignment).copied().unwrap_or_default();
                     let times = *started_ns..*at_ns;
                     let place = (*partition, *offset, *key);
                     this.entries.push(entry((consumer, *assignment), place, *attempt, times, outcome));
+                }
+                Note::Lettered { assignment, partition, offset, key, .. } => {
+                    // Letters of one batch arrive in any order: what counts is when the handler was done with the record.
+                    let consumer = consumers.get(assignment).copied().unwrap_or_default();
+                    let ended = last_attempts.get(&(*assignment, *offset)).cloned();
+                    let (times, place) = (ended.unwrap_or(*at_ns..*at_ns), (*partition, *offset, *key));
+                    this.entries.push(entry((consumer, *assignment), place, 1, times, Outcome::Skipped));
                 }
                 Note::Acknowledged { assignment, partition, offset, key, .. } => {
                     let consumer = consumers.get(assignment).copied().unwrap_or_default();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kafka_boot_client::{
     Admin, ClientConfig, ClientError, ConfigChange, ConfigOperation, ConfigResource, ConfigSource, Consumer,
-    ConsumerEvent, ErrorKind, GroupState, NewPartitions, NewTopic, OffsetSpec, PartitionOffset, Producer,
-    ProducerLimits, ProducerRecord, TopicPartition,
+    ConsumerEvent, ErrorKind, GroupState, NewPartitions, NewTopic, OffsetReset, OffsetSpec, PartitionOffset,
+    Producer, ProducerLimits, ProducerRecord, TopicPartition,
 };
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::produce::recent_ms;
@@ -183,6 +183,56 @@ fn offsets_are_listed_by_position_and_time_and_records_deleted() {
         let listed =
             fixture.admin.list_offsets(&[(fixture.partition(0), OffsetSpec::Earliest)], DEADLINE).await;
         assert_eq!(all_well(listed)[0].1.offset, Some(6));
+    });
+}
+
+#[test]
+fn where_a_group_would_go_on_is_planned_and_not_set() {
+    block_on(async {
+        let Some(fixture) = Fixture::with_records("plan").await else { return };
+        let (admin, group) = (&fixture.admin, fixture.topic.as_str());
+        let before = PartitionOffset::new(fixture.partition(0), 2);
+        all_well(admin.delete_records(&[before], DEADLINE).await);
+        // A coordinator that is just being made may not be ready.
+        let started = Instant::now();
+        let stand = [PartitionOffset::new(fixture.partition(0), 5)];
+        loop {
+            let placed = admin.alter_group_offsets(group, &stand, Duration::from_secs(5)).await;
+            if placed.is_ok_and(|placed| placed.iter().all(|(_, result)| result.is_ok())) {
+                break;
+            }
+            assert!(started.elapsed() < DEADLINE, "the group cannot be placed");
+        }
+        // What is wanted, where it leads, and what was asked for if that is not there.
+        let table = [
+            (OffsetReset::Earliest, 2, None),
+            (OffsetReset::Latest, 10, None),
+            (OffsetReset::Current, 5, None),
+            (OffsetReset::Offset(7), 7, None),
+            (OffsetReset::Offset(99), 10, Some(99)),
+            (OffsetReset::Offset(0), 2, Some(0)),
+            (OffsetReset::ShiftBy(-1), 4, None),
+            (OffsetReset::ShiftBy(i64::MAX), 10, Some(i64::MAX)),
+            (OffsetReset::AtOrAfter(recent_ms() + 4), 4, None),
+            (OffsetReset::AtOrAfter(recent_ms() + 10), 10, None),
+        ];
+        for (reset, to, asked) in table {
+            let plan = admin.plan_group_offsets(group, &[(fixture.partition(0), reset)], DEADLINE).await;
+            let (partition, planned) = all_well(plan).remove(0);
+            assert_eq!(partition, fixture.partition(0));
+            assert_eq!((planned.from, planned.to, planned.asked), (Some(5), to, asked), "{reset:?}");
+            assert_eq!((planned.first, planned.end), (2, 10), "{reset:?}");
+        }
+        // Where it stands nowhere; each partition has its own answer.
+        let current = [(fixture.partition(1), OffsetReset::Current)];
+        let plan = all_well(admin.plan_group_offsets(group, &current, DEADLINE).await);
+        assert_eq!((plan[0].1.from, plan[0].1.to), (None, 10));
+        let shift = [0, 1].map(|number| (fixture.partition(number), OffsetReset::ShiftBy(1)));
+        let plan = admin.plan_group_offsets(group, &shift, DEADLINE).await.unwrap();
+        assert_eq!(plan[0].1.as_ref().unwrap().to, 6);
+        assert_eq!(plan[1].1.as_ref().unwrap_err().kind(), &ErrorKind::NoOffset);
+        let committed = all_well(admin.list_group_offsets(group, None, DEADLINE).await);
+        assert!(committed.iter().all(|(offset, ())| offset.offset == 5), "nothing was set: {committed:?}");
     });
 }
 

@@ -165,6 +165,7 @@ async fn events_tell_of_a_stuck_record_and_of_a_failure() {
     let arguments = [
         "kafka.listeners.plain.stuck-after=200ms",
         "kafka.error.attempts=1",
+        "kafka.error.then=stop",
         "kafka.supervision.restarts=1",
         "kafka.supervision.backoff.initial=10ms",
         "kafka.supervision.escalation=stop-listener",

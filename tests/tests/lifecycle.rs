@@ -128,7 +128,7 @@ fn the_start_is_reported_with_every_handler_its_settings_and_its_place() {
         "ack_mode=Batch",
         "concurrency=1",
         "attempts=3",
-        "then=Stop",
+        "then=DeadLetter",
         "auto_offset_reset=Latest",
         place,
     ];
@@ -205,6 +205,7 @@ fn a_listener_that_fails_beyond_its_budget_ends_the_program_with_1() {
     let arguments = [
         "--kafka.error.attempts=2",
         "--kafka.error.backoff.initial=10ms",
+        "--kafka.error.then=stop",
         "--kafka.supervision.restarts=1",
         "--kafka.supervision.backoff.initial=10ms",
     ];
@@ -367,6 +368,7 @@ async fn a_listener_that_fails_can_stop_alone_and_health_says_so() {
     let Some(kafka) = Kafka::shared() else { return };
     let more = [
         "kafka.error.attempts=1",
+        "kafka.error.then=stop",
         "kafka.supervision.restarts=0",
         "kafka.supervision.escalation=stop-listener",
     ];
@@ -395,8 +397,12 @@ async fn a_listener_that_fails_can_stop_alone_and_health_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_consumer_backs_off_and_runs_again() {
     let Some(kafka) = Kafka::shared() else { return };
-    let more =
-        ["kafka.error.attempts=1", "kafka.supervision.restarts=100", "kafka.supervision.backoff.initial=1s"];
+    let more = [
+        "kafka.error.attempts=1",
+        "kafka.error.then=stop",
+        "kafka.supervision.restarts=100",
+        "kafka.supervision.backoff.initial=1s",
+    ];
     let (topic, _, load_options) = own(kafka, &more);
     let app = app(load_options).listeners(listeners![take]).start().await.unwrap();
     let template: Bean<KafkaTemplate> = app.beans().bean().unwrap();

@@ -44,6 +44,14 @@ fn an_error_that_counts_as_done_is_found() {
     assert_found("M5", Invariant::NoLoss);
 }
 
+/// M6: a record counts as done before its dead-letter topic has it.
+#[test]
+fn a_dead_letter_that_is_not_awaited_is_found() {
+    let Some(kafka) = Kafka::shared() else { return };
+    assert_holds(&violations_of_letters(kafka, None));
+    assert_contains("M6", Invariant::NoLoss, &violations_of_letters(kafka, Some("M6")));
+}
+
 /// M7: the shutdown commits what is queued.
 #[test]
 fn a_shutdown_that_commits_what_it_did_not_finish_is_found() {
@@ -173,6 +181,29 @@ fn violations_beyond(kafka: &Kafka, bug: Option<&str>) -> Vec<Violation> {
     scenario.stop(last).unwrap();
     // What was done within the last commit's time may be repeated, and what was known to be done may not.
     scenario.finish().unwrap().judge(AT_WORK_MAX as usize * 8)
+}
+
+/// Records that always fail, and a dead-letter topic that is there only after the process has been killed.
+fn violations_of_letters(kafka: &Kafka, bug: Option<&str>) -> Vec<Violation> {
+    let name = bug.unwrap_or("no bug");
+    let mut scenario = Scenario::new(kafka, SERVICE, name, PARTITIONS).unwrap().short_session();
+    if let Some(bug) = bug {
+        scenario = scenario.environment(BUG_VARIABLE, bug);
+    }
+    scenario.set("ledger.poison-every", 97);
+    scenario.set("kafka.error.attempts", 1);
+    scenario.set("kafka.error.dead-letter.create-topic", false);
+    scenario.seed(RECORDS).unwrap();
+    let killed = scenario.start().unwrap();
+    eventually(DEADLINE, "commits", || {
+        scenario.look().unwrap().iter().filter_map(|sample| sample.committed).sum::<i64>() > 600
+    });
+    scenario.kill(killed).unwrap();
+    kafka.create_topic(&format!("{}-dlt", scenario.topic()), PARTITIONS).unwrap();
+    let last = scenario.start().unwrap();
+    scenario.drain(DEADLINE).unwrap();
+    scenario.stop(last).unwrap();
+    scenario.finish().unwrap().judge(REPEATS_PER_KILL)
 }
 
 /// The invariants broken, in the order of their first violation.

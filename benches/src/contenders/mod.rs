@@ -7,6 +7,7 @@ pub(crate) mod framework;
 pub(crate) mod json;
 pub(crate) mod keys;
 mod latency;
+mod many;
 mod progress;
 pub(crate) mod raw_consume;
 pub(crate) mod raw_produce;
@@ -26,10 +27,12 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "framework-string" => framework::consume_strings,
         "keys-bare" => keys::bare,
         "keys-framework" => keys::framework,
+        "keys-threads" => keys::framework_on_threads,
         "future-producer" => raw_produce::future_producer,
         "template" => framework::produce,
         "raw-latency" => latency::raw,
         "framework-latency" => latency::framework,
+        "many-listeners" => many::listeners,
         "raw-startup" => raw_consume::first_record,
         "framework-startup" => framework::first_record,
         "embedded-startup" => framework::first_record_embedded,

@@ -4,7 +4,7 @@ use clap::Args;
 use kafka_boot_client::{Admin, OffsetSpec, TopicPartition};
 use serde_json::json;
 
-use super::REQUEST;
+use super::{REQUEST, answered};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -52,7 +52,7 @@ async fn list(
     admin: &Admin,
 ) -> Result<Vec<Option<i64>>, CliError> {
     let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let listed = admin.list_offsets(&wanted, REQUEST).await?;
+    let listed = answered(|| admin.list_offsets(&wanted, REQUEST)).await?;
     let mut offsets = Vec::with_capacity(partitions.len());
     for partition in partitions {
         let found = listed.iter().find(|(listed, _)| listed == partition);

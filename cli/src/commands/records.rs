@@ -4,6 +4,7 @@ use clap::Subcommand;
 use kafka_boot_client::{Admin, PartitionOffset, TopicPartition};
 use serde_json::json;
 
+use super::positions::no_partition;
 use super::{OPERATION, REQUEST};
 use crate::error::CliError;
 use crate::output::Output;
@@ -65,8 +66,7 @@ async fn check(partition: &TopicPartition, admin: &Admin) -> Result<(), CliError
     for (topic, result) in admin.describe_topics(&[&*partition.topic], REQUEST).await? {
         let count = result?.partitions.len();
         if usize::try_from(partition.partition).is_ok_and(|number| number >= count) {
-            let message = format!("`{topic}` has no partition {}", partition.partition);
-            return Err(CliError::failed(message).with_help(format!("it has {count}, counted from 0")));
+            return Err(no_partition(&topic, partition.partition, count));
         }
     }
     Ok(())

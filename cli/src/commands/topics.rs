@@ -1,17 +1,32 @@
 //! `topics`: list, describe, create, alter, delete, and more partitions.
 
+use std::time::{Duration, Instant};
+
 use clap::Subcommand;
-use kafka_boot_client::{Admin, BrokerMetadata, ItemResults, NewPartitions, NewTopic, TopicDescription};
+use kafka_boot_client::{
+    Admin, BrokerMetadata, ClientError, ErrorKind, ItemResults, NewPartitions, NewTopic, TopicDescription,
+};
 use serde_json::json;
 
 use super::{OPERATION, REQUEST, configs, setting};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
+/// How often the brokers are asked whether they know of a change.
+const KNOWN_INTERVAL: Duration = Duration::from_millis(20);
+
+/// The topics that Kafka keeps for itself.
+const INTERNAL: [&str; 4] =
+    ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"];
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the topics' names
-    List,
+    List {
+        /// Leave out those that Kafka keeps for itself
+        #[arg(long)]
+        exclude_internal: bool,
+    },
     /// Shows each partition's leader and replicas
     Describe {
         /// The topics
@@ -64,7 +79,7 @@ pub(crate) async fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::List => list(admin, output).await,
+        Command::List { exclude_internal } => list(*exclude_internal, admin, output).await,
         Command::Describe { topics } => describe(topics, admin, output).await,
         Command::Create { topic, partitions, replication_factor, config, if_not_exists } => {
             let mut new = NewTopic::new(topic);
@@ -79,9 +94,26 @@ pub(crate) async fn execute(
     }
 }
 
-async fn list(admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
+/// What the brokers know of a topic.
+type Found = Result<TopicDescription, ClientError>;
+
+/// The controller has decided; waits until the brokers know of it too, so that what comes next finds it so.
+async fn until(topic: &str, admin: &Admin, is_so: impl Fn(Found) -> bool) -> Result<(), CliError> {
+    let deadline = Instant::now() + OPERATION;
+    while Instant::now() < deadline {
+        let described = admin.describe_topics(&[topic], REQUEST).await?;
+        if described.into_iter().any(|(_, found)| is_so(found)) {
+            break;
+        }
+        tokio::time::sleep(KNOWN_INTERVAL).await;
+    }
+    Ok(())
+}
+
+async fn list(exclude_internal: bool, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let topics = admin.list_topics(REQUEST).await?;
     let mut names: Vec<_> = topics.into_iter().map(|topic| topic.name).collect();
+    names.retain(|name| !exclude_internal || !INTERNAL.contains(&name.as_str()));
     names.sort_unstable();
     if output.json {
         return output.json(&json!(names));
@@ -156,6 +188,8 @@ async fn create(
             other => other?,
         }
     }
+    until(&name, admin, |found| found.is_ok_and(|topic| topic.partitions.iter().all(|p| p.leader.is_some())))
+        .await?;
     output.done("created", &name, &format!("Created topic {name}."))
 }
 
@@ -165,6 +199,10 @@ async fn delete(topics: &[String], admin: &Admin, output: &mut Output<'_>) -> Re
     let results: ItemResults<()> = admin.delete_topics(&names, OPERATION).await?;
     let mut failure = None;
     for (name, result) in results {
+        if result.is_ok() {
+            let is_gone = |found: Found| found.is_err_and(|error| *error.kind() == ErrorKind::UnknownTopic);
+            until(&name, admin, is_gone).await?;
+        }
         match result {
             Ok(()) => output.done("deleted", &name, &format!("Deleted topic {name}."))?,
             // The others are told of all the same.
@@ -180,5 +218,7 @@ async fn grow(topic: &str, total: u32, admin: &Admin, output: &mut Output<'_>) -
     for (_, result) in admin.create_partitions(&[growth], OPERATION).await? {
         result?;
     }
+    let is_grown = |found: Found| found.is_ok_and(|found| found.partitions.len() >= total as usize);
+    until(topic, admin, is_grown).await?;
     output.done("grown", topic, &format!("Topic {topic} has {total} partitions."))
 }

@@ -8,6 +8,7 @@ mod configs;
 mod groups;
 mod native;
 mod offsets;
+mod reset;
 mod topics;
 
 use std::ffi::c_void;
@@ -27,6 +28,7 @@ pub use self::configs::{
 pub use self::groups::{GroupDescription, GroupKind, GroupListing, GroupListings, GroupMember, GroupState};
 use self::native::{Arguments, Options};
 pub use self::offsets::{ListedOffset, OffsetSpec};
+pub use self::reset::{OffsetPlan, OffsetReset, PlannedOffset};
 pub use self::topics::{
     ClusterDescription, NewPartitions, NewTopic, TopicDescription, TopicPartitionDescription,
 };

@@ -117,6 +117,11 @@ impl SendError {
         Self(Box::new(Failure { error, possibly_written: false, record }))
     }
 
+    /// The failure of a record that was never given to a producer, for those who make theirs late.
+    pub fn refused(error: ClientError, record: ProducerRecord) -> Self {
+        Self::new(error, record)
+    }
+
     pub(super) fn possibly_written(mut self, possibly: bool) -> Self {
         self.0.possibly_written = possibly;
         self

@@ -9,11 +9,13 @@ use crate::app::embedded::Embedded;
 use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
 use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
 use crate::config::{ClientSettings, Settings};
+use crate::dead_letters::DeadLetters;
 use crate::error::{StartError, StartErrorKind};
 
 /// How often librdkafka reports lag and connections, unless the configuration says otherwise.
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+const TOPIC_BLACKLIST: &str = "topic.blacklist";
 const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
 
 /// Refuses settings that librdkafka does not know, or was built without.
@@ -35,6 +37,23 @@ fn is_built(feature: &str, built_in: &BTreeSet<String>) -> bool {
     built_in.contains(librdkafka_name)
 }
 
+/// The topics that a listener by pattern must not read, because they hold its own dead letters: a record that fails there,
+/// too, would go round for ever.
+fn own_dead_letters(listener: &ListenerSettings) -> Option<String> {
+    let pattern = listener.topic_pattern.as_deref()?;
+    let dead_letters = &listener.error.dead_letter;
+    let quoted = |text: &str| text.replace('.', "\\.");
+    // Who asks for topics of that name wants them.
+    if pattern.trim_end_matches('$').ends_with(&dead_letters.suffix) {
+        return None;
+    }
+    let of_suffix = format!("^.*{}$", quoted(&dead_letters.suffix));
+    Some(match &dead_letters.topic {
+        Some(topic) => format!("{of_suffix},^{}$", quoted(topic)),
+        None => of_suffix,
+    })
+}
+
 /// Makes the clients of every cluster.
 pub(crate) struct Clients {
     settings: Arc<Settings>,
@@ -52,6 +71,10 @@ impl Clients {
         if config.get(STATISTICS_INTERVAL).is_none() {
             config.set(STATISTICS_INTERVAL, STATISTICS_INTERVAL_MS);
         }
+        if let Some(own) = own_dead_letters(listener) {
+            let others = config.get(TOPIC_BLACKLIST).map(|others| format!("{others},"));
+            config.set(TOPIC_BLACKLIST, format!("{}{own}", others.unwrap_or_default()));
+        }
         config
     }
 
@@ -60,6 +83,11 @@ impl Clients {
         let mut config = self.config(&self.settings.admin_client(cluster).unwrap_or_default(), cluster);
         config.set("group.id", group);
         config
+    }
+
+    /// The client settings of a cluster's producers.
+    pub(super) fn producer(&self, cluster: Option<&str>) -> ClientConfig {
+        self.config(&self.settings.producer_client(cluster).unwrap_or_default(), cluster)
     }
 
     /// Makes template and admin of the primary cluster and of each named one. Returns the templates.
@@ -86,23 +114,24 @@ impl Clients {
                 format!("error: the {what} of cluster `{label}` cannot be made: {error}"),
             )
         };
-        let producer_config = self.settings.producer_client(name).unwrap_or_default();
         let options = TemplateOptions {
             cluster: label.to_owned(),
             in_flight_records_max: usize::try_from(producer.max_in_flight_records).unwrap_or(usize::MAX),
             in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes())
                 .unwrap_or(usize::MAX),
         };
-        let template = KafkaTemplate::new(&self.config(&producer_config, name), options)
-            .map_err(|error| failed("producer", error))?;
+        let template =
+            KafkaTemplate::new(&self.producer(name), options).map_err(|error| failed("producer", error))?;
         let admin_config = self.settings.admin_client(name).unwrap_or_default();
         let admin =
             Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;
         let (template, admin) = (Arc::new(template), Arc::new(admin));
+        let letters = DeadLetters::new(self.config(&admin_config, name), self.producer(name));
         // Qualifiers are constants of the program; the names of clusters are known only now, and live as long.
         let name: &'static str = name.map_or("", |name| Box::leak(name.to_owned().into_boxed_str()));
         beans.insert(BeanKey::of::<KafkaTemplate>(name), AnyBean::shared(Arc::clone(&template)));
         beans.insert(BeanKey::of::<Admin>(name), AnyBean::shared(admin));
+        beans.insert(BeanKey::of::<DeadLetters>(name), AnyBean::shared(Arc::new(letters)));
         Ok(template)
     }
 

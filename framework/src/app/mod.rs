@@ -2,14 +2,17 @@
 
 mod builder;
 mod clients;
+mod dead_letters;
 #[cfg(feature = "embedded")]
 mod embedded;
 #[cfg(not(feature = "embedded"))]
 #[path = "without_embedded.rs"]
 mod embedded;
 mod entry;
+mod outboxes;
 mod plan;
 mod report;
+mod retry_topics;
 mod running;
 mod seams;
 mod signals;

@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 
-use crate::app::App;
-use crate::config::model::{JobSettings, ListenerSettings, Ordering, Trigger};
+use crate::app::{App, dead_letters, retry_topics};
+use crate::config::model::{Exhausted, JobSettings, ListenerSettings, Ordering, Trigger};
 use crate::config::{ConfigError, ConfigErrors, Settings};
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::{
     Attribute, HandlerKind, JobDescriptor, ListenerDescriptor, Location, RegisteredJob, RegisteredListener,
 };
+use crate::listener::HANDLER_THREADS_MAX;
+use crate::policy::RetryTopics;
 use crate::schedule::CronPlan;
-
-/// How many threads a listener's plain `fn` may be run on at once.
-const HANDLER_THREADS_MAX: u32 = 1024;
 
 /// One listener with its settings.
 pub(super) struct PlannedListener {
     pub(super) descriptor: &'static ListenerDescriptor,
     pub(super) settings: ListenerSettings,
+    /// Its retry topics, seen from the topics that it reads.
+    pub(super) retry_topics: Option<RetryTopics>,
 }
 
 /// One job with its settings.
@@ -50,18 +51,24 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     refuse_same_id("job", "scheduled", jobs.iter().map(|job| (job.id, job.at)))?;
 
     let mut errors: Vec<ConfigError> = Vec::new();
-    let mut planned_listeners = Vec::new();
-    for descriptor in listeners {
+    let mut planned_listeners: Vec<PlannedListener> = Vec::new();
+    // Those that read the dead letters of others come behind the others.
+    let (of_topics, of_letters): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|descriptor| descriptor.dead_letters_of.is_none());
+    for descriptor in of_topics.into_iter().chain(of_letters) {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
-        match settings.listener(descriptor.id, &attributes) {
+        let inherited = dead_letters::inherited(descriptor, &planned_listeners, &app.seams.group_suffix)?;
+        match settings.listener_from(descriptor.id, &attributes, &inherited) {
             Ok(mut settings) => {
                 let group = format!("{}{}", settings.group_id(), app.seams.group_suffix);
                 settings.consumer.group_id = Some(group);
-                planned_listeners.push(PlannedListener { descriptor, settings });
+                let retry_topics = RetryTopics::new(&settings.error.retry_topics);
+                planned_listeners.push(PlannedListener { descriptor, settings, retry_topics });
             }
             Err(error) => errors.extend(error),
         }
     }
+    planned_listeners.sort_by_key(|planned| (planned.descriptor.id, planned.descriptor.at));
     let mut planned_jobs = Vec::new();
     for descriptor in jobs {
         let attributes = Attribute::settings(descriptor.attributes, descriptor.at);
@@ -95,6 +102,7 @@ pub(super) fn plan(app: &App, settings: &Settings) -> Result<Plan, StartError> {
     for listener in &planned_listeners {
         refuse_contradictions(listener)?;
     }
+    retry_topics::add_listeners(&mut planned_listeners, &app.seams.group_suffix)?;
     let jobs =
         planned_jobs.into_iter().map(|planned| with_cron(planned, settings)).collect::<Result<_, _>>()?;
     Ok(Plan { listeners: planned_listeners, jobs })
@@ -134,7 +142,7 @@ fn refuse_same_id(
 
 /// What only the function and the settings together show.
 fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
-    let PlannedListener { descriptor, settings } = listener;
+    let PlannedListener { descriptor, settings, .. } = listener;
     let manual = settings.consumer.ack_mode.is_manual();
     let contradiction = if descriptor.takes_ack && !manual {
         "its function takes an `Ack`, and its ack mode is not manual: set `ack-mode` to `manual` or `manual-immediate`, or \
@@ -154,6 +162,12 @@ fn refuse_contradictions(listener: &PlannedListener) -> Result<(), StartError> {
     {
         "its function is a plain `fn`, and its `max-in-flight` is above 1024: each handler at work needs a thread; make it an \
          `async fn`, or lower `max-in-flight`"
+    } else if descriptor.kind == HandlerKind::Batch
+        && settings.error.retry_topics.is_any()
+        && settings.error.then == Exhausted::Stop
+    {
+        "its function takes a batch, it has retry topics, and `error.then` is `stop`: of records that fail together some may have \
+         deliveries left; use `dead-letter` or `skip`"
     } else {
         return Ok(());
     };

@@ -1,11 +1,13 @@
 //! What the log says when an application starts: version, profiles, sources, and every handler with its effective
 //! settings and its place in the source.
 
+use std::collections::BTreeMap;
+
 use tracing::{info, warn};
 
 use crate::app::plan::Plan;
-use crate::config::Settings;
 use crate::config::model::{CommitMode, Trigger};
+use crate::config::{PartitionList, Settings};
 
 /// Tells what is about to start.
 pub(super) fn tell(settings: &Settings, plan: &Plan) {
@@ -33,6 +35,7 @@ pub(super) fn tell(settings: &Settings, plan: &Plan) {
             id = %settings.id,
             topics = ?settings.topics,
             pattern = settings.topic_pattern.as_deref(),
+            partitions = by_hand(&settings.partitions),
             group = settings.group_id(),
             cluster = settings.cluster.as_deref(),
             commit = ?consumer.commit,
@@ -63,4 +66,10 @@ pub(super) fn tell(settings: &Settings, plan: &Plan) {
         };
         info!(id = %job.settings.id, %trigger, initial_delay = %job.settings.initial_delay, enabled = job.settings.enabled, at = %job.descriptor.at, "job");
     }
+}
+
+/// The partitions that are assigned by hand, if any are.
+fn by_hand(partitions: &BTreeMap<String, PartitionList>) -> Option<String> {
+    let lists: Vec<String> = partitions.iter().map(|(topic, list)| format!("{topic}: {list}")).collect();
+    (!lists.is_empty()).then(|| lists.join("; "))
 }

@@ -101,7 +101,7 @@ impl RunningApp {
         let signals = self.signals.take().unwrap_or_else(|| Arc::new(Signals::listen()));
         let failure = tokio::select! {
             () = signals.first() => None,
-            failure = self.failures.recv() => failure,
+            failure = first_failure(&mut self.failures) => Some(failure),
         };
         if let Some(reason) = &failure {
             error!(reason, "shutting down because of a failure");
@@ -151,5 +151,13 @@ impl RunningApp {
         }
         info!(took = ?started.elapsed(), clean = !late, "stopped");
         if late { Ended::Failed("the shutdown took longer than its budget".to_owned()) } else { Ended::Clean }
+    }
+}
+
+/// Waits for a failure that escalates. Without a listener nobody could tell of one, and that ends nothing.
+async fn first_failure(failures: &mut mpsc::Receiver<String>) -> String {
+    match failures.recv().await {
+        Some(reason) => reason,
+        None => std::future::pending().await,
     }
 }

@@ -7,22 +7,24 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tracing::{Dispatch, info, warn};
 
-use crate::app::App;
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
+use crate::app::outboxes::Outboxes;
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
 use crate::app::running::RunningApp;
 use crate::app::seams::Prepared;
 use crate::app::signals::Signals;
 use crate::app::topics;
+use crate::app::{App, dead_letters, retry_topics};
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::{BeanDescriptor, PlanContext};
+use crate::handler::{BeanDescriptor, Interception, PlanContext};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
+use crate::policy::ErrorPolicy;
 use crate::schedule::{JobSpec, Scheduler};
 
 /// How many failures may wait to be told; the first one ends the application.
@@ -77,8 +79,12 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
         prepare(prepared).await?;
     }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
-    let containers =
-        make_containers(plan.listeners, &listeners, &beans, &clients, &escalate, app.seams.log.as_ref())?;
+    let mut outboxes = Outboxes::new(&clients, &beans);
+    dead_letters::declare(&plan.listeners, &mut outboxes).await?;
+    retry_topics::declare(&plan.listeners, &mut outboxes).await?;
+    let makers =
+        Makers { listeners: &listeners, beans: &beans, clients: &clients, log: app.seams.log.as_ref() };
+    let containers = make_containers(plan.listeners, &makers, &mut outboxes, &escalate)?;
     listeners.set_containers(containers);
     let jobs = plan.jobs.into_iter().map(|job| {
         let context = PlanContext::new(&beans, job.descriptor.id);
@@ -148,28 +154,38 @@ fn add_beans_by_hand(app: &App, beans: &mut Beans) -> Result<(), StartError> {
     Ok(())
 }
 
+/// What containers are made of.
+struct Makers<'a> {
+    listeners: &'a ListenerRegistry,
+    beans: &'a Arc<Beans>,
+    clients: &'a Clients,
+    log: Option<&'a Dispatch>,
+}
+
 fn make_containers(
     planned: Vec<PlannedListener>,
-    listeners: &ListenerRegistry,
-    beans: &Arc<Beans>,
-    clients: &Clients,
+    makers: &Makers<'_>,
+    outboxes: &mut Outboxes<'_>,
     escalate: &mpsc::Sender<String>,
-    log: Option<&Dispatch>,
 ) -> Result<Vec<Arc<Container>>, StartError> {
+    let Makers { listeners, beans, clients, log } = makers;
     let mut containers = Vec::new();
-    for PlannedListener { descriptor, settings } in planned {
+    for PlannedListener { descriptor, settings, retry_topics } in planned {
         let context = PlanContext::new(beans, descriptor.id);
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {
-            client: clients.consumer(&settings),
-            settings,
             at: descriptor.at,
             blocking: descriptor.blocking,
             handler: handler.into(),
+            policy: ErrorPolicy::new(&settings.error, descriptor.error_types, retry_topics.clone()),
+            recover: Some(outboxes.dead_letters(&settings, descriptor.error_types, retry_topics)?),
+            client: clients.consumer(&settings),
+            events: listeners.event_bus().of(&settings.id),
+            interception: Interception::of(beans, &settings.id),
+            settings,
             runtime: Handle::current(),
             log: log.cloned(),
-            events: listeners.event_bus().of(descriptor.id),
         };
         containers.push(Arc::new(Container::new(spec, escalate.clone())));
     }

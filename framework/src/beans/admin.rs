@@ -6,7 +6,8 @@ use std::time::Duration;
 use kafka_boot_client::{
     Admin as ClientAdmin, ClientConfig, ClientError, ClusterDescription, ConfigChange, ConfigEntry,
     ConfigResource, GroupDescription, GroupListings, ItemResults, ListedOffset, NewPartitions, NewTopic,
-    OffsetSpec, PartitionOffset, PartitionResults, TopicDescription, TopicMetadata, TopicPartition,
+    OffsetPlan, OffsetReset, OffsetSpec, PartitionOffset, PartitionResults, ResourceResults,
+    TopicDescription, TopicMetadata, TopicPartition,
 };
 
 use crate::config::model::AdminProperties;
@@ -52,6 +53,22 @@ impl Admin {
         })
     }
 
+    /// The same client with other deadlines, for what takes longer, or may not.
+    ///
+    /// ```no_run
+    /// # use kafka_boot::prelude::*;
+    /// # use std::time::Duration;
+    /// # async fn run(admin: Bean<Admin>) -> Result<()> {
+    /// let patient = admin.with_timeouts(Duration::from_secs(30), Duration::from_mins(2));
+    /// patient.delete_topics(&["orders", "payments"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_timeouts(&self, request_timeout: Duration, operation_timeout: Duration) -> Self {
+        Self { client: self.client.clone(), request_timeout, operation_timeout }
+    }
+
     /// Every topic, with its partitions.
     pub async fn list_topics(&self) -> Result<Vec<TopicMetadata>, ClientError> {
         self.client.list_topics(self.request_timeout).await
@@ -70,10 +87,17 @@ impl Admin {
         only(self.describe_topics(&[topic]).await?)
     }
 
+    /// Every setting of topics, brokers or groups, defaults included.
+    pub async fn describe_configs(
+        &self,
+        resources: &[ConfigResource],
+    ) -> Result<ResourceResults<Vec<ConfigEntry>>, ClientError> {
+        self.client.describe_configs(resources, self.request_timeout).await
+    }
+
     /// Every setting of a topic, defaults included.
     pub async fn describe_topic_configs(&self, topic: &str) -> Result<Vec<ConfigEntry>, ClientError> {
-        let resource = ConfigResource::Topic(topic.to_owned());
-        only(self.client.describe_configs(&[resource], self.request_timeout).await?)
+        only(self.describe_configs(&[ConfigResource::Topic(topic.to_owned())]).await?)
     }
 
     /// Creates topics.
@@ -91,6 +115,14 @@ impl Admin {
         self.client.delete_topics(topics, self.operation_timeout).await
     }
 
+    /// Changes settings of topics, brokers or groups; all others stay as they are.
+    pub async fn alter_configs(
+        &self,
+        changes: &[(ConfigResource, Vec<ConfigChange>)],
+    ) -> Result<ResourceResults<()>, ClientError> {
+        self.client.incremental_alter_configs(changes, self.request_timeout).await
+    }
+
     /// Changes settings of a topic; all others stay as they are.
     pub async fn alter_topic_configs(
         &self,
@@ -98,17 +130,25 @@ impl Admin {
         changes: &[ConfigChange],
     ) -> Result<(), ClientError> {
         let resource = ConfigResource::Topic(topic.to_owned());
-        only(
-            self.client
-                .incremental_alter_configs(&[(resource, changes.to_vec())], self.request_timeout)
-                .await?,
-        )
+        only(self.alter_configs(&[(resource, changes.to_vec())]).await?)
     }
 
     /// Grows a topic to `total` partitions. Partitions only grow, and keys may move to others.
     pub async fn create_partitions(&self, topic: &str, total: usize) -> Result<(), ClientError> {
-        let growth = NewPartitions { topic: topic.to_owned(), total };
-        only(self.client.create_partitions(&[growth], self.operation_timeout).await?)
+        only(self.create_partitions_of(&[NewPartitions { topic: topic.to_owned(), total }]).await?)
+    }
+
+    /// As [`create_partitions`](Self::create_partitions), for several topics at once.
+    pub async fn create_partitions_of(
+        &self,
+        growth: &[NewPartitions],
+    ) -> Result<ItemResults<()>, ClientError> {
+        self.client.create_partitions(growth, self.operation_timeout).await
+    }
+
+    /// Deletes one topic with all that is in it.
+    pub async fn delete_topic(&self, topic: &str) -> Result<(), ClientError> {
+        only(self.delete_topics(&[topic]).await?)
     }
 
     /// Deletes the records before an offset in each partition.
@@ -145,6 +185,31 @@ impl Admin {
         offsets: &[PartitionOffset],
     ) -> Result<PartitionResults, ClientError> {
         self.client.alter_group_offsets(group, offsets, self.request_timeout).await
+    }
+
+    /// Looks up where a group would go on, for [`alter_group_offsets`](Self::alter_group_offsets) to set; changes nothing.
+    ///
+    /// ```no_run
+    /// use kafka_boot::admin::{OffsetReset, PartitionOffset, TopicPartition};
+    /// use kafka_boot::prelude::*;
+    ///
+    /// # async fn run(admin: Bean<Admin>) -> Result<()> {
+    /// let an_hour_ago = OffsetReset::AtOrAfter(1_772_368_200_000);
+    /// let wanted = [(TopicPartition::new("orders", 0), an_hour_ago)];
+    /// let mut offsets = Vec::new();
+    /// for (partition, planned) in admin.plan_group_offsets("billing", &wanted).await? {
+    ///     offsets.push(PartitionOffset::new(partition, planned?.to));
+    /// }
+    /// admin.alter_group_offsets("billing", &offsets).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn plan_group_offsets(
+        &self,
+        group: &str,
+        wanted: &[(TopicPartition, OffsetReset)],
+    ) -> Result<OffsetPlan, ClientError> {
+        self.client.plan_group_offsets(group, wanted, self.request_timeout).await
     }
 
     /// Forgets a group's committed offsets of these partitions.

@@ -2,6 +2,7 @@
 
 use super::duration::{self, TimeSpan};
 use super::error::{ConfigError, ConfigErrorKind, ConfigErrors, did_you_mean, must_hide, squeeze};
+use super::partitions::{self, PartitionList};
 use super::pattern;
 use super::schema::{SchemaNode, Shape, TextFormat};
 use super::size::{self, DataSize};
@@ -176,6 +177,7 @@ fn expectation(shape: &Shape) -> String {
         Shape::Text { format: TextFormat::TopicPattern, .. } => {
             "expected a regular expression over topic names".into()
         }
+        Shape::Text { format: TextFormat::PartitionList, .. } => format!("expected {}", partitions::EXPECTED),
         Shape::Text { .. } | Shape::Secret => "expected a text".into(),
         Shape::Integer { minimum, maximum } => format!("expected a whole number from {minimum} to {maximum}"),
         Shape::Number { minimum, maximum } => format!("expected a number from {minimum} to {maximum}"),
@@ -249,6 +251,10 @@ fn check_plain_text(
         TextFormat::TopicPattern => match pattern::fault(text) {
             Some(fault) => return Err(Fault::new(format!("{}: {fault}", expectation(shape)))),
             None => true,
+        },
+        TextFormat::PartitionList => match text.parse::<PartitionList>() {
+            Err(error) => return Err(Fault::new(error.to_string())),
+            Ok(_) => true,
         },
     };
     if fits && length <= maximum { Ok(()) } else { Err(Fault::new(expectation(shape))) }

@@ -92,18 +92,40 @@ impl Settings {
         id: &str,
         attributes: &[AttributeSetting],
     ) -> Result<ListenerSettings, ConfigErrors> {
+        self.listener_from(id, attributes, &[])
+    }
+
+    /// The same for a listener that takes some keys from another one: they are weaker than its own attribute.
+    pub(crate) fn listener_from(
+        &self,
+        id: &str,
+        attributes: &[AttributeSetting],
+        inherited: &[(&str, Vec<String>)],
+    ) -> Result<ListenerSettings, ConfigErrors> {
         let path = format!("kafka.listeners.{id}");
         let overrides = self.inner.tree.at(&["kafka", "listeners", id]);
         let schema = SchemaNode::definition("ListenerOverrides");
-        let own = self.own_keys(attributes, overrides, &path, schema, &[&["topics", "topic-pattern"]])?;
+        let own = self.own_keys(
+            attributes,
+            overrides,
+            &path,
+            schema,
+            &[&["topics", "topic-pattern", "partitions"]],
+        )?;
 
         let mut errors = ConfigErrors::default();
-        let mut effective = self.consumer_base(&own, &path)?;
-        effective.overlay(own.clone());
+        let place = attributes.first().map(|first| first.node().place).unwrap_or_default();
+        let mut said = Node::empty_map();
+        for (key, values) in inherited {
+            said.overlay(nested(key, values, &place));
+        }
+        said.overlay(own.clone());
+        let mut effective = self.consumer_base(&said, &path)?;
+        effective.overlay(said);
         check::check(&effective, schema, &path, &mut errors);
         errors.into_result(())?;
 
-        let (mut consumer, listener) = split(&effective, &path)?;
+        let (mut consumer, mut listener) = split(&effective, &path)?;
         let section = Section::new(Some(&effective), &path);
         if consumer.commit == CommitMode::Manual && !section.is_set("ack-mode") {
             consumer.ack_mode = AckMode::Manual;
@@ -111,16 +133,26 @@ impl Settings {
         if listener.ordering != Ordering::Partition && !section.is_set("max-in-flight") {
             consumer.max_in_flight = AT_WORK_DEFAULT;
         }
+        if listener.error.retry_topics.is_any() && !section.child("error").is_set("attempts") {
+            listener.error.attempts = 1;
+        }
         let mut errors = ConfigErrors::default();
         validate::consumer(&section, &Section::new(Some(&own), &path), &consumer, &mut errors);
         validate::backoff(&section.child("error"), &mut errors);
         validate::backoff(&section.child("supervision"), &mut errors);
+        validate::dead_letter(&section.child("error"), &listener, &mut errors);
+        validate::retry_topics(&section, &Section::new(Some(&own), &path), &listener, &mut errors);
         validate::ordering(&section, &Section::new(Some(&own), &path), &listener, &consumer, &mut errors);
         validate::listener(&section, &listener, &consumer, attributes.first(), &mut errors);
         errors.into_result(ListenerSettings {
             id: id.to_owned(),
             cluster: listener.cluster,
-            topics: listener.topics,
+            topics: if listener.partitions.is_empty() {
+                listener.topics
+            } else {
+                listener.partitions.keys().cloned().collect()
+            },
+            partitions: listener.partitions,
             topic_pattern: listener.topic_pattern.as_deref().map(pattern::anchored),
             ordering: listener.ordering,
             consumer,
@@ -268,8 +300,14 @@ impl Settings {
                 }
             }
             Kind::Map(entries) => {
-                for (key, node) in entries {
+                for (key, node) in entries.iter_mut() {
                     self.resolve_attribute(node, &join(path, key), errors);
+                }
+                // Topics are names as well as values.
+                for (key, node) in std::mem::take(entries) {
+                    let mut name = Node::scalar(&key, place.clone());
+                    self.resolve_attribute(&mut name, path, errors);
+                    entries.insert(name.as_scalar().map_or(key, str::to_owned), node);
                 }
             }
         }
@@ -302,6 +340,20 @@ impl Settings {
         }
         Ok(base)
     }
+}
+
+/// A dotted key with its value, or its values.
+fn nested(key: &str, values: &[String], place: &Place) -> Node {
+    let scalar = |text: &String| Node::scalar(text, place.clone());
+    let leaf = match values {
+        [one] => scalar(one),
+        many => Node::new(Kind::List(many.iter().map(scalar).collect()), place.clone()),
+    };
+    key.rsplit('.').fold(leaf, |inner, step| {
+        let mut outer = Node::new(Kind::Map(std::collections::BTreeMap::new()), place.clone());
+        outer.make_map().insert(step.to_owned(), inner);
+        outer
+    })
 }
 
 /// Binds the keys of a listener section: those of the consumer, and those of the listener itself.

@@ -132,6 +132,7 @@ pub(crate) enum TextFormat {
     Any,
     TopicName,
     TopicPattern,
+    PartitionList,
 }
 
 impl SchemaNode {
@@ -214,6 +215,7 @@ impl SchemaNode {
                 format: match format {
                     Some("topic-name") => TextFormat::TopicName,
                     Some("topic-pattern") => TextFormat::TopicPattern,
+                    Some("partition-list") => TextFormat::PartitionList,
                     _ => TextFormat::Any,
                 },
             },

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::error::ExtractError;
 use crate::listener::{Answer, LaneControl, Settlements};
-use crate::record::{BatchView, Chunk, RecordView};
+use crate::record::{BatchView, Chunk, Places, RecordView};
 
 /// How far a `nack` may lie ahead: about thirty years, which is as good as never.
 const DELAY_MAX: Duration = Duration::from_hours(24 * 365 * 30);
@@ -46,19 +46,19 @@ pub(crate) struct AckTarget {
     pub(crate) control: Arc<LaneControl>,
     pub(crate) slot: u32,
     pub(crate) chunk: Arc<Chunk>,
-    /// The place of the first record, and that behind the last one.
+    pub(crate) places: Places,
+    /// How many of them are settled.
     pub(crate) from: usize,
-    pub(crate) to: usize,
 }
 
 impl AckTarget {
     fn len(&self) -> usize {
-        self.to - self.from
+        self.places.len() - self.from
     }
 
     /// The offset of a record, counted from the first one of the target.
     fn offset(&self, index: usize) -> i64 {
-        self.chunk.records[self.from + index].offset()
+        self.chunk.records[self.places.get(self.from + index)].offset()
     }
 
     /// The offset of the last record.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use crate::beans::{Bean, BeanKey, Beans, Config, ConfigProperties, Qualifier};
 use crate::error::{ExtractError, StartError};
-use crate::handler::Ack;
+use crate::handler::{Ack, Attempt};
 use crate::record::{FromPayload, Headers, Json, Key, Payload, Record, RecordMeta, RecordView};
 
 /// What arguments are planned against: the beans, and the handler that asks.
@@ -57,7 +57,7 @@ impl<'a> PlanContext<'a> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `#[kafka_listener]` argument",
     label = "not a listener argument",
-    note = "arguments are `Record<T>`, `Payload<T>`, `Json<T>`, `Key<T>`, `Header<N, T>`, `Headers`, `RecordMeta`, `Ack`, `Bean<T>`, `Config<T>` and, in a batch listener, `Batch<T>`",
+    note = "arguments are `Record<T>`, `Payload<T>`, `Json<T>`, `Key<T>`, `Header<N, T>`, `Headers`, `RecordMeta`, `Ack`, `Attempt`, `Bean<T>`, `Config<T>` and, in a batch listener, `Batch<T>`",
     note = "to take your own type, implement `kafka_boot::ListenerArg` for it"
 )]
 pub trait ListenerArg: Sized + Send {
@@ -185,21 +185,22 @@ macro_rules! from_record {
 
 from_record! {
     impl [T: FromPayload] Record<T> => |record| {
-        let value = T::from_payload(record.payload()).map_err(|error| ExtractError::new(type_name::<Self>(), error))?;
+        let value = T::from_record(record).map_err(|error| ExtractError::new(type_name::<Self>(), error))?;
         Ok(Record::from_view(record, value))
     };
     impl [T: FromPayload] Payload<T> => |record| {
-        T::from_payload(record.payload()).map(Payload).map_err(|error| ExtractError::new(type_name::<Self>(), error))
+        T::from_record(record).map(Payload).map_err(|error| ExtractError::new(type_name::<Self>(), error))
     };
     impl [T: serde::de::DeserializeOwned + Send + 'static] Json<T> => |record| {
         Self::from_payload(record.payload()).map_err(|error| ExtractError::new(type_name::<Self>(), error))
     };
     impl [T: FromPayload] Key<T> => |record| {
-        T::from_payload(record.key()).map(Key).map_err(|error| ExtractError::new(type_name::<Self>(), error))
+        T::from_payload(record.key()).map(Key).map_err(|error| ExtractError::new(type_name::<Self>(), error).of_key())
     };
     impl [] Headers => |record| Ok(Headers::from_view(record));
     impl [] RecordMeta => |record| Ok(RecordMeta::from_view(record));
     impl [] Ack => |record| Ack::from_view(record);
+    impl [] Attempt => |record| Ok(Attempt(record.attempt()));
 }
 
 /// A header's name, as a type: what [`Header`] reads.

@@ -5,7 +5,7 @@ use std::ops::Deref;
 
 use crate::beans::{Bean, Config, ConfigProperties, Qualifier};
 use crate::error::{ExtractError, StartError};
-use crate::handler::{Ack, PlanContext};
+use crate::handler::{Ack, Attempt, PlanContext};
 use crate::record::{BatchView, FromPayload, Record};
 
 /// The records of one poll and one partition, in order: the argument that makes a listener a batch listener.
@@ -68,7 +68,7 @@ impl<'a, T> IntoIterator for &'a Batch<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a batch listener",
     label = "not a batch listener argument",
-    note = "beside `Batch<T>` a batch listener takes `Ack`, `Bean<T>` and `Config<T>`; a key or a header belongs to one record: read it from the batch's records"
+    note = "beside `Batch<T>` a batch listener takes `Ack`, `Attempt`, `Bean<T>` and `Config<T>`; a key or a header belongs to one record: read it from the batch's records"
 )]
 pub trait BatchArg: Sized + Send {
     /// What start-up resolves once, for every batch to use.
@@ -103,7 +103,7 @@ impl<T: FromPayload> BatchArg for Batch<T> {
     fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
         let mut records = Vec::with_capacity(batch.len());
         for (index, record) in batch.records().enumerate() {
-            let value = T::from_payload(record.payload()).map_err(|error| {
+            let value = T::from_record(&record).map_err(|error| {
                 let place = format!("record at offset {}: {error}", record.offset());
                 ExtractError::new(type_name::<Self>(), place).at_index(index)
             })?;
@@ -146,5 +146,17 @@ impl BatchArg for Ack {
 
     fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
         Ack::from_batch(batch)
+    }
+}
+
+impl BatchArg for Attempt {
+    type Plan = ();
+
+    fn plan(_: &PlanContext<'_>) -> Result<(), StartError> {
+        Ok(())
+    }
+
+    fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
+        Ok(Self(batch.attempt()))
     }
 }

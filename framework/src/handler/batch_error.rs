@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::error::{BoxError, HandlerError};
+use crate::error::HandlerError;
+use crate::handler::OnFailure;
 
 /// A batch listener's failure that names the record at fault.
 ///
@@ -27,13 +28,22 @@ use crate::error::{BoxError, HandlerError};
 #[derive(Debug)]
 pub struct BatchError {
     index: usize,
-    source: BoxError,
+    error: HandlerError,
 }
 
 impl BatchError {
     /// The record at `index`, from 0, failed with `error`; all before it are done.
     pub fn at(index: usize, error: impl Into<HandlerError>) -> Self {
-        Self { index, source: error.into().into_source() }
+        Self { index, error: error.into() }
+    }
+
+    pub(crate) fn error(&self) -> &HandlerError {
+        &self.error
+    }
+
+    /// What is to follow, as far as the error says.
+    pub(crate) fn on_failure(&self) -> OnFailure {
+        self.error.on_failure()
     }
 
     /// The place in the batch of the record that failed, from 0.
@@ -55,7 +65,7 @@ impl fmt::Display for BatchError {
 
 impl std::error::Error for BatchError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(self.source.as_ref())
+        Some(self.error.source())
     }
 }
 

@@ -11,6 +11,7 @@ pub use crate::config::AttributeValue;
 use crate::error::{HandlerError, StartError};
 use crate::handler::PlanContext;
 use crate::listener::Handler;
+use crate::policy::ErrorType;
 use crate::schedule::Job;
 
 /// Where a handler stands in the source.
@@ -75,6 +76,10 @@ pub struct ListenerDescriptor {
     pub blocking: bool,
     /// Whether the function takes an `Ack`.
     pub takes_ack: bool,
+    /// The listener whose dead letters it reads, with `#[dead_letter_listener]`.
+    pub dead_letters_of: Option<&'static str>,
+    /// The types that the attribute names for retries.
+    pub error_types: &'static [ErrorType],
     /// Plans the arguments and makes the handler.
     pub build: fn(&PlanContext<'_>) -> Result<Box<dyn Handler>, StartError>,
 }

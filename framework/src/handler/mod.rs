@@ -5,9 +5,11 @@
 
 mod ack;
 mod argument;
+mod attempt;
 mod batch;
 mod batch_error;
 mod descriptor;
+mod interceptor;
 mod lists;
 mod outcome;
 
@@ -17,10 +19,16 @@ pub use argument::{
     BeanArg, Header, HeaderValue, ListenerArg, PlanContext, bean_argument, dependency, extractor,
     job_argument, pass,
 };
+pub use attempt::Attempt;
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use batch_error::BatchError;
 pub use descriptor::{
     Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
     Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,
 };
-pub use outcome::{IntoBean, IntoOutcome, Outcome};
+pub(crate) use interceptor::Interception;
+pub use interceptor::RecordInterceptor;
+pub use outcome::{
+    AnyReturned, AskedError, HandlerResult, IntoBean, IntoJobResult, IntoOutcome, OnFailure, Outcome,
+    Retryable, Returned, directed,
+};

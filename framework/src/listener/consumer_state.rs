@@ -13,7 +13,8 @@ use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::events::{EventSender, ListenerEventKind};
-use super::lanes::{Handler, LaneShared};
+use super::handlers::Handler;
+use super::lanes::LaneShared;
 use super::paused::PausedPartitions;
 use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::room::Room;
@@ -167,6 +168,13 @@ impl ConsumerShared {
         let update = |current: u8| if current == 3 { None } else { Some(code) };
         // An error only says that a stop is there already.
         let _ = self.state.control.fetch_update(Ordering::AcqRel, Ordering::Acquire, update);
+        self.settlements.wake();
+    }
+
+    /// Tells the poll thread something that has no answer.
+    pub(crate) async fn tell(&self, request: Request) {
+        // An error means that the thread has ended, and takes no records any more.
+        drop(self.requests.put(request).await);
         self.settlements.wake();
     }
 

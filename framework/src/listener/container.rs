@@ -4,7 +4,7 @@
 //!
 //! # States
 //! `starting` → `running` once every consumer has an assignment, be it empty. `paused`, `retrying` and `backing-off`
-//! are ways of running less well. `stopping` → `stopped`. `failed` is final until somebody starts it again.
+//! are ways of running less well, and so is `circuit-open`. `stopping` → `stopped`. `failed` is final until somebody starts it again.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,28 +22,30 @@ use super::consumer_state::{
     ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase, StuckRecord,
 };
 use super::events::{EventSender, ListenerEventKind};
+use super::gate::{Gate, OpenCircuit};
 use super::handler_threads::HandlerThreads;
-use super::key_lane::Permits;
-use super::lanes::{Handler, LaneMetrics, LaneShared};
+use super::handlers::Handler;
+use super::lanes::{LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
+use super::permits::Permits;
 use super::poller::{PollExit, Poller};
+use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
-use super::room::Room;
 use super::settlements::Settlements;
+use super::subscription::Subscription;
+use super::tuning::Tuning;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
-use crate::handler::Location;
+use crate::handler::{Interception, Location};
 use crate::observe::names;
-use crate::policy::ErrorPolicy;
+use crate::policy::{ErrorPolicy, Recover};
 use crate::supervise::{Restart, RestartBudget};
 
 /// How many commands may wait for a container.
 const COMMANDS_MAX: usize = 16;
+/// How many consumers a listener may have, of which each reports its end once.
+const EXITS_MAX: usize = 1_024;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many records of a partition may wait in its lane without order at least. The more there are, the more keys can be
-/// handled at once; and a pause throws away what the client has fetched ahead, so it must not come several times a second.
-const QUEUED_RECORDS_MIN: usize = 16384;
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,8 @@ pub enum ListenerState {
     BackingOff,
     /// Running, while at least one record waits for another attempt.
     Retrying,
+    /// Its circuit is open: too many calls of its handler failed, so it is given no record until it has been probed.
+    CircuitOpen,
     /// Finishing what is in hand.
     Stopping,
     /// Not running, because it was stopped or never started.
@@ -75,6 +79,7 @@ impl fmt::Display for ListenerState {
             Self::Paused => "paused",
             Self::BackingOff => "backing-off",
             Self::Retrying => "retrying",
+            Self::CircuitOpen => "circuit-open",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
             Self::Failed(reason) => return write!(f, "failed: {reason}"),
@@ -88,11 +93,15 @@ pub(crate) struct ListenerSpec {
     pub(crate) at: Location,
     pub(crate) blocking: bool,
     pub(crate) handler: Arc<dyn Handler>,
+    pub(crate) policy: ErrorPolicy,
+    /// Where records go that could not be handled.
+    pub(crate) recover: Option<Arc<dyn Recover>>,
     pub(crate) client: ClientConfig,
     pub(crate) runtime: Handle,
     /// Where the poll threads log, if not where everybody does.
     pub(crate) log: Option<Dispatch>,
     pub(crate) events: EventSender,
+    pub(crate) interception: Interception,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -109,6 +118,7 @@ enum Command {
     Stop(oneshot::Sender<()>),
     Pause,
     Resume,
+    Tune(oneshot::Sender<()>),
 }
 
 /// One listener, from outside.
@@ -118,6 +128,7 @@ pub(crate) struct Container {
     commands: mpsc::Sender<Command>,
     pub(crate) state: watch::Receiver<ListenerState>,
     views: Arc<Views>,
+    gate: Arc<Gate>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -127,6 +138,14 @@ struct Views {
     consumers: Mutex<Vec<Arc<ConsumerShared>>>,
     /// The partitions that somebody has paused.
     paused: Arc<PausedPartitions>,
+    /// What was changed while it ran.
+    tuning: Mutex<Option<Tuning>>,
+}
+
+impl Views {
+    fn tuning(&self) -> Option<Tuning> {
+        *self.tuning.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Views {
@@ -143,6 +162,8 @@ pub(crate) struct ContainerView {
     pub(crate) commit_overdue: bool,
     pub(crate) is_without_topics: bool,
     pub(crate) stuck: Vec<StuckRecord>,
+    pub(crate) open_circuit: Option<OpenCircuit>,
+    pub(crate) waiting: Vec<WaitingRecord>,
 }
 
 impl Container {
@@ -152,7 +173,8 @@ impl Container {
         let (state, watched) = watch::channel(ListenerState::Stopped);
         let spec = Arc::new(spec);
         let views = Arc::new(Views::default());
-        let (exits, exited) = mpsc::channel(usize::from(spec.settings.consumer.concurrency.max(1)));
+        let gate = Gate::new(&spec.settings.id, &spec.settings.consumer, spec.events.clone());
+        let (exits, exited) = mpsc::channel(EXITS_MAX);
         let worker = Worker {
             spec: Arc::clone(&spec),
             inbox,
@@ -166,11 +188,13 @@ impl Container {
             budget: RestartBudget::new(&spec.settings.supervision),
             restarts: Vec::new(),
             paused: false,
+            gate: Arc::clone(&gate),
+            tuning: Tuning::of(&spec.settings.consumer),
             escalate,
         };
         let span = info_span!("listener", id = %spec.settings.id);
         let task = spec.runtime.spawn(worker.run().instrument(span));
-        Self { spec, commands, state: watched, views, task: Mutex::new(Some(task)) }
+        Self { spec, commands, state: watched, views, gate, task: Mutex::new(Some(task)) }
     }
 
     pub(crate) async fn start(&self) {
@@ -191,6 +215,33 @@ impl Container {
         self.send(Command::Stop(done)).await;
         // An error means that the container's task is gone, which is stopped as well.
         drop(wait.await);
+    }
+
+    /// What holds now of what can be changed while it runs.
+    pub(crate) fn tuning(&self) -> Tuning {
+        self.views.tuning().unwrap_or_else(|| Tuning::of(&self.spec.settings.consumer))
+    }
+
+    /// Changes that, from now on and until the program ends. Returns when the consumers that are then too many have left.
+    pub(crate) async fn tune(&self, change: impl FnOnce(&mut Tuning)) -> Result<(), String> {
+        {
+            let mut changed = self.views.tuning.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tuning = changed.unwrap_or_else(|| Tuning::of(&self.spec.settings.consumer));
+            let before = tuning.concurrency;
+            change(&mut tuning);
+            if before != tuning.concurrency && !self.spec.settings.partitions.is_empty() {
+                return Err("its `partitions` are assigned by hand, and shared out when it starts: change \
+                            `concurrency` in the configuration"
+                    .to_owned());
+            }
+            tuning.check(self.spec.settings.ordering, self.spec.blocking)?;
+            *changed = Some(tuning);
+        }
+        let (done, wait) = oneshot::channel();
+        self.send(Command::Tune(done)).await;
+        // An error means that the container's task is gone: nothing is left to tune.
+        drop(wait.await);
+        Ok(())
     }
 
     /// Asks the consumer that has the partition.
@@ -232,7 +283,7 @@ impl Container {
 
     pub(crate) fn view(&self) -> ContainerView {
         let consumers = self.views.consumers.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = ContainerView::default();
+        let mut all = ContainerView { open_circuit: self.gate.open_circuit(), ..ContainerView::default() };
         for consumer in consumers.iter() {
             let view = consumer.view();
             all.assigned.push(view.assigned.clone());
@@ -240,6 +291,7 @@ impl Container {
             all.commit_overdue |= view.commit_overdue;
             all.is_without_topics |= view.is_without_topics;
             all.stuck.extend(view.stuck.iter().cloned());
+            all.waiting.extend(consumer.lanes.recovery.waiting());
         }
         all
     }
@@ -260,6 +312,8 @@ struct Worker {
     /// Consumers that wait to be started again, and until when.
     restarts: Vec<(u16, Instant)>,
     paused: bool,
+    gate: Arc<Gate>,
+    tuning: Tuning,
     escalate: mpsc::Sender<String>,
 }
 
@@ -301,7 +355,7 @@ impl Worker {
                 if !self.is_alive() {
                     self.budget.clear();
                     self.enter(ListenerState::Starting);
-                    for index in 0..self.spec.settings.consumer.concurrency.max(1) {
+                    for index in 0..self.tuning.concurrency {
                         self.start_consumer(index);
                     }
                 }
@@ -313,6 +367,57 @@ impl Worker {
             }
             Command::Pause => self.set_paused(true),
             Command::Resume => self.set_paused(false),
+            Command::Tune(done) => {
+                if let Some(tuning) = self.views.tuning() {
+                    self.tune(tuning).await;
+                }
+                // Nobody waiting any more is no reason to complain.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Works with other limits from now on: of each consumer, and of how many there are.
+    async fn tune(&mut self, tuning: Tuning) {
+        let before = std::mem::replace(&mut self.tuning, tuning);
+        if before == tuning {
+            return;
+        }
+        info!(concurrency = tuning.concurrency, max_in_flight = tuning.max_in_flight, rate_limit = ?tuning.rate_limit, "listener tuned");
+        if before.rate_limit != tuning.rate_limit {
+            self.gate.set_rate_limit(tuning.rate_limit);
+        }
+        self.restarts.retain(|(index, _)| *index < tuning.concurrency);
+        self.stop_surplus(tuning.concurrency).await;
+        for (index, thread) in (0..).zip(&self.threads) {
+            let Some(thread) = thread else { continue };
+            let at_work_max = tuning.at_work_max(index);
+            thread.shared.lanes.permits.resize(at_work_max);
+            thread.shared.lanes.threads.resize(threads_max(&self.spec, at_work_max));
+            thread.shared.tell(Request::Resize(tuning.room(&self.spec.settings, index))).await;
+        }
+        if self.is_alive() {
+            for index in before.concurrency..tuning.concurrency {
+                self.start_consumer(index);
+            }
+        }
+    }
+
+    /// Stops the consumers from this one on, and waits until each has drained, committed and left.
+    async fn stop_surplus(&mut self, first: u16) {
+        let is_surplus = |index: &u16| *index >= first;
+        let surplus =
+            |threads: &[Option<PollThread>]| threads.iter().skip(usize::from(first)).any(Option::is_some);
+        for thread in self.threads.iter().skip(usize::from(first)).flatten() {
+            thread.shared.control(Control::Stop);
+        }
+        while surplus(&self.threads) {
+            let Some((index, exit)) = self.exited.recv().await else { return };
+            if is_surplus(&index) {
+                self.join(index).await;
+            } else {
+                self.consumer_ended(index, exit).await;
+            }
         }
     }
 
@@ -329,16 +434,21 @@ impl Worker {
     }
 
     fn start_consumer(&mut self, index: u16) {
-        let (changed, paused) = (Arc::clone(&self.changed), Arc::clone(&self.views.paused));
-        let shared = Arc::new(self.spec.consumer_shared(index, changed, paused));
+        let common = Common {
+            changed: Arc::clone(&self.changed),
+            paused: Arc::clone(&self.views.paused),
+            gate: Arc::clone(&self.gate),
+            tuning: self.tuning,
+        };
+        let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
         if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
-            && self.spec.settings.consumer.concurrency > 1
+            && self.tuning.concurrency > 1
         {
             client.set("group.instance.id", format!("{instance}-{}", index + 1));
         }
-        let subscription = subscription(&self.spec.settings);
+        let subscription = Subscription::of(&self.spec.settings, index, self.tuning.concurrency);
         let exits = self.exits.clone();
         let of_thread = Arc::clone(&shared);
         let log = self.spec.log.clone();
@@ -346,7 +456,7 @@ impl Worker {
             std::thread::Builder::new().name(format!("{}-poll-{index}", shared.listener)).spawn(move || {
                 let _log = log.as_ref().map(tracing::dispatcher::set_default);
                 let exit = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                    poll(of_thread, &client, &subscription)
+                    poll(of_thread, &client, subscription)
                 }));
                 let exit = exit.unwrap_or_else(|payload| {
                     PollExit::Broken(format!(
@@ -379,30 +489,38 @@ impl Worker {
     }
 }
 
+/// What the consumers of a listener have in common while it runs.
+pub(super) struct Common {
+    pub(super) changed: Arc<Notify>,
+    pub(super) paused: Arc<PausedPartitions>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) tuning: Tuning,
+}
+
 impl ListenerSpec {
     /// What a consumer of the listener starts with.
-    pub(super) fn consumer_shared(
-        &self,
-        index: u16,
-        changed: Arc<Notify>,
-        paused: Arc<PausedPartitions>,
-    ) -> ConsumerShared {
+    pub(super) fn consumer_shared(&self, index: u16, common: Common) -> ConsumerShared {
+        let Common { changed, paused, gate, tuning } = common;
         let settings = &self.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
         let unordered = settings.ordering != RecordOrder::Partition;
-        let at_work_max = share(consumer.max_in_flight, consumer.concurrency, index);
+        let at_work_max = tuning.at_work_max(index);
         let threads = format!("{}-handler", settings.id);
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
-            policy: ErrorPolicy::new(&settings.error),
+            policy: self.policy.clone(),
+            recovery: Recovery::new(&settings.id, self.recover.clone()),
             ordering: settings.ordering,
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
             blocking: self.blocking,
+            gate,
+            handler_timeout: Some(consumer.handler_timeout.get()).filter(|limit| !limit.is_zero()),
             permits: Permits::new(at_work_max),
-            threads: HandlerThreads::new(self.runtime.clone(), threads, at_work_max),
+            threads: HandlerThreads::new(self.runtime.clone(), threads, threads_max(self, at_work_max)),
+            interception: self.interception.clone(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
         };
@@ -414,21 +532,11 @@ impl ListenerSpec {
             unordered,
         };
         let map_bytes_max = consumer.offset_metadata_max_bytes.as_bytes();
-        let room = Room {
-            // Without order the records at work are bounded by permits; others have to wait there for a key to be free.
-            records_max: if unordered {
-                QUEUED_RECORDS_MIN.max(at_work_max.saturating_mul(2))
-            } else {
-                to_usize(consumer.max_in_flight)
-            },
-            bytes_max: consumer.max_in_flight_bytes.as_bytes() / u64::from(consumer.concurrency.max(1)),
-            map_bytes_max: unordered.then_some(map_bytes_max),
-        };
         let options = ConsumerOptions {
             plan,
             start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
-            max_poll_records: to_usize(consumer.max_poll_records),
-            room,
+            max_poll_records: usize::try_from(consumer.max_poll_records).unwrap_or(usize::MAX),
+            room: tuning.room(settings, index),
             map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
             stuck_after: consumer.stuck_after.get(),
             idle_event_interval: consumer.idle_event_interval.get(),
@@ -578,6 +686,9 @@ impl Worker {
         if views.iter().all(|view| view.phase == Phase::Paused) {
             return ListenerState::Paused;
         }
+        if self.gate.open_circuit().is_some() {
+            return ListenerState::CircuitOpen;
+        }
         if self.retrying.iter().any(|lanes| lanes.retrying.load(Ordering::Relaxed) > 0) {
             return ListenerState::Retrying;
         }
@@ -595,7 +706,7 @@ impl Drop for CloseRequests {
 }
 
 /// The poll thread's whole life.
-fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: &[String]) -> PollExit {
+fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: Subscription) -> PollExit {
     let _closing = CloseRequests(Arc::clone(&shared));
     let consumer = match Consumer::new(client) {
         Ok(consumer) => consumer,
@@ -603,15 +714,21 @@ fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: &[Stri
     };
     let waker = consumer.waker();
     shared.settlements.set_waker(move || waker.wake());
-    let topics: Vec<&str> = subscription.iter().map(String::as_str).collect();
-    if let Err(error) = consumer.subscribe(&topics) {
-        return PollExit::Client(error);
+    match subscription {
+        Subscription::Group(topics) => {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            match consumer.subscribe(&topics) {
+                Ok(()) => Poller::new(shared, consumer).run(),
+                Err(error) => PollExit::Client(error),
+            }
+        }
+        Subscription::ByHand(partitions) => Poller::new(shared, consumer).with_partitions(partitions).run(),
     }
-    Poller::new(shared, consumer).run()
 }
 
-fn subscription(settings: &ListenerSettings) -> Vec<String> {
-    settings.topics.iter().chain(&settings.topic_pattern).cloned().collect()
+/// How many threads of handlers a consumer may have: in order, each lane has one at the most.
+fn threads_max(spec: &ListenerSpec, at_work_max: usize) -> usize {
+    if spec.settings.ordering == RecordOrder::Partition { usize::MAX } else { at_work_max }
 }
 
 /// `<prefix>-<n>`, as Spring names its consumers.
@@ -620,24 +737,14 @@ fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) 
     format!("{prefix}-{index}")
 }
 
-/// A consumer's part of what is given for the whole listener.
-fn share(total: u32, consumers: u16, index: u16) -> usize {
-    let consumers = u32::from(consumers.max(1));
-    let extra = u32::from(u32::from(index) < total % consumers);
-    to_usize((total / consumers + extra).max(1))
-}
-
-fn to_usize(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
-}
-
 impl LaneMetrics {
-    fn of(listener: &str) -> Self {
+    pub(super) fn of(listener: &str) -> Self {
         let counter =
             |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
         Self {
             handled: counter(names::LISTENER_RECORDS_HANDLED),
             failed: counter(names::LISTENER_ATTEMPTS_FAILED),
+            timed_out: counter(names::LISTENER_ATTEMPTS_TIMED_OUT),
             retried: counter(names::LISTENER_ATTEMPTS_RETRIED),
             skipped: counter(names::LISTENER_RECORDS_SKIPPED),
             filtered: counter(names::LISTENER_RECORDS_FILTERED),

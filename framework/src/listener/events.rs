@@ -133,6 +133,17 @@ pub enum ListenerEventKind {
         /// The consumer.
         consumer: u16,
     },
+    /// Too many calls of the handler failed: no record is given to it for a while.
+    CircuitOpened {
+        /// Why the last call failed.
+        reason: String,
+        /// When the handler is probed.
+        probed_in: Duration,
+    },
+    /// The handler is probed.
+    CircuitHalfOpened,
+    /// The handler works again.
+    CircuitClosed,
     /// A consumer failed.
     ConsumerFailed {
         /// The consumer.

@@ -20,26 +20,30 @@ use std::future::Future;
 use std::hash::BuildHasher;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Semaphore, TryAcquireError, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::answers::Answer;
+use super::gate::{Pass, Ticket, Until};
+use super::hand_overs::HandOvers;
+use super::handlers::Handler;
 use super::kept::Kept;
 use super::key_queues::{Entry, KeyQueues};
-use super::lanes::{EndReport, Handler, LaneControl, LaneShared, panicked};
-use super::running::{Panic, Running};
+use super::lanes::{EndReport, HOLD_MIN, LaneControl, LaneShared, concluded, panicked};
+use super::running::{Panic, Running, Started};
 use super::settlements::LaneFailure;
+use super::time_limits::{AttemptId, TimeLimits};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
-use crate::error::HandlerError;
-use crate::handler::{AckTarget, Outcome};
-use crate::policy::{Decision, Fault};
-use crate::record::{Chunk, RecordView, Stored};
+use crate::error::{ExtractError, HandlerError};
+use crate::handler::{AckTarget, HandlerResult};
+use crate::policy::{Decision, Fault, RecoverError};
+use crate::record::{Chunk, Places, RecordView, Stored};
 
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
 /// task, so that its timers and channels are not told to wait for the next turn.
@@ -50,65 +54,6 @@ const ANNOUNCE_MIN: usize = 256;
 const BOUNDARY_INTERVAL: Duration = Duration::from_millis(100);
 /// The hash under which records without a key follow one another.
 const NO_KEY: u64 = 0;
-
-/// How many handlers of a consumer are at work at once.
-#[derive(Debug)]
-pub(crate) struct Permits {
-    semaphore: Semaphore,
-    /// How many lanes wait for one.
-    waiting: AtomicUsize,
-}
-
-impl Permits {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { semaphore: Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)), waiting: AtomicUsize::new(0) }
-    }
-
-    fn try_take(&self) -> bool {
-        match self.semaphore.try_acquire() {
-            Ok(permit) => {
-                permit.forget();
-                true
-            }
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => false,
-        }
-    }
-
-    async fn take(&self) {
-        let waiting = Waiting::new(&self.waiting);
-        // The semaphore is never closed.
-        if let Ok(permit) = self.semaphore.acquire().await {
-            permit.forget();
-        }
-        drop(waiting);
-    }
-
-    fn give_back(&self, count: usize) {
-        if count > 0 {
-            self.semaphore.add_permits(count);
-        }
-    }
-
-    fn is_wanted(&self) -> bool {
-        self.waiting.load(Ordering::Relaxed) > 0
-    }
-}
-
-/// Counts a lane that waits, for as long as it does.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +69,13 @@ struct OpenChunk {
     left: usize,
     /// Whether it was done before, and one of its records is delivered again.
     is_again: bool,
+}
+
+/// The future of an attempt that has begun and not ended.
+#[derive(Debug)]
+struct AtWork {
+    attempt: AttemptId,
+    place: usize,
 }
 
 /// What a lane with manual acknowledgement knows beside that.
@@ -145,11 +97,27 @@ struct Attempt {
     due: Option<Instant>,
 }
 
+/// What lanes know that limit their handlers in time, or call them through a gate.
+#[derive(Debug, Default)]
+struct Guarded {
+    /// Attempts at work, by entry.
+    at_work: HashMap<Entry, AtWork>,
+    limits: TimeLimits,
+    /// The permissions that attempts at work have.
+    tickets: HashMap<Entry, Ticket>,
+    /// A permission for the next one.
+    ticket: Option<Ticket>,
+    /// What is waited for before the next one may start.
+    until: Option<Until>,
+}
+
 /// One such lane, as its handler sees it.
 #[doc(hidden)]
 pub struct KeyLane {
     shared: Arc<LaneShared>,
     control: Arc<LaneControl>,
+    pass: Pass,
+    guarded: Guarded,
     slot: Slot,
     partition: String,
     chunks: mpsc::Receiver<Arc<Chunk>>,
@@ -166,6 +134,8 @@ pub struct KeyLane {
     granted_permits: usize,
     /// Records that wait for their next attempt.
     retries: BinaryHeap<Reverse<(Instant, Entry)>>,
+    /// Records on their way to another topic; there with the first of them.
+    hand_overs: Option<Box<HandOvers>>,
     /// Records that wait for their commit, by how many were settled with them.
     uncommitted: VecDeque<(i64, Entry)>,
     settled_count: i64,
@@ -213,6 +183,8 @@ impl KeyLane {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         Self {
             manual: shared.ack.is_manual().then(Manual::default),
+            pass: Pass::new(&shared.gate),
+            guarded: Guarded::default(),
             shared,
             control,
             slot,
@@ -227,6 +199,7 @@ impl KeyLane {
             idle_permits: 0,
             granted_permits: 0,
             retries: BinaryHeap::new(),
+            hand_overs: None,
             uncommitted: VecDeque::new(),
             settled_count: 0,
             unreported: Vec::new(),
@@ -260,15 +233,18 @@ impl KeyLane {
     /// Runs every record through the handler that `make` calls, until the lane ends.
     pub(super) async fn drive<F>(&mut self, make: impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>)
     where
-        F: Future<Output = Outcome> + Send,
+        F: Future<Output = HandlerResult> + Send,
     {
         let mut running = Running::new();
         loop {
             self.now = Instant::now();
             self.take_in();
+            self.end_overdue(&mut running);
             let polled = running.poll_woken(TURN_MAX, |entry, outcome| self.ended(entry, outcome));
+            self.take_answers();
             let started = self.start_ready(&mut running, &make);
-            let is_busy = polled == TURN_MAX || started == TURN_MAX || running.is_any_woken();
+            let is_busy =
+                polled == TURN_MAX || started == TURN_MAX || running.is_any_woken() || self.is_any_answered();
             self.report(!is_busy);
             if self.is_over() {
                 return;
@@ -298,7 +274,11 @@ impl KeyLane {
             }
             self.retries.pop();
             self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-            self.queues.again(entry);
+            if self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.has(entry)) {
+                self.send(entry);
+            } else {
+                self.queues.again(entry);
+            }
         }
         if self.uncommitted.is_empty() {
             return;
@@ -319,7 +299,7 @@ impl KeyLane {
         }
         for (index, record) in chunk.records.iter().enumerate() {
             let entry = self.queues.push(self.key_of(record), Item { chunk: place, index });
-            self.set_attempt(entry, None);
+            self.set_attempt(entry, self.shared.policy.not_before(record));
         }
         self.open[place] = Some(OpenChunk { chunk, left, is_again: false });
     }
@@ -425,20 +405,26 @@ impl KeyLane {
         make: &impl Fn(&RecordView<'_>, &LaneShared) -> Result<F, Fault>,
     ) -> usize
     where
-        F: Future<Output = Outcome> + Send,
+        F: Future<Output = HandlerResult> + Send,
     {
         if self.idle_permits > 0 && self.shared.permits.is_wanted() {
             self.release_idle();
         }
         let mut started = 0;
+        self.guarded.until = None;
         while started < TURN_MAX && self.queues.has_ready() && !self.is_ending() {
-            if self.granted_permits > 0 {
-                self.granted_permits -= 1;
-            } else if self.idle_permits > 0 {
-                self.idle_permits -= 1;
-            } else if !self.shared.permits.try_take() {
+            if self.idle_permits == 0 {
+                if self.granted_permits > 0 {
+                    self.granted_permits -= 1;
+                } else if !self.shared.permits.try_take() {
+                    break;
+                }
+                self.idle_permits += 1;
+            }
+            if self.pass.is_guarded() && !self.is_admitted() {
                 break;
             }
+            self.idle_permits -= 1;
             self.at_work += 1;
             started += 1;
             let Some(entry) = self.queues.start() else { break };
@@ -450,17 +436,57 @@ impl KeyLane {
             }
             match self.begin(entry, make) {
                 Ok(future) => {
-                    if let Some(outcome) = running.start(entry, future) {
-                        self.ended(entry, outcome);
+                    if let Some(ticket) = self.guarded.ticket.take() {
+                        self.guarded.tickets.insert(entry, ticket);
+                    }
+                    match running.start(entry, future) {
+                        Started::Finished(outcome) => self.ended(entry, outcome),
+                        Started::At(place) => self.limit(entry, place),
                     }
                 }
                 Err(fault) => self.concluded(entry, Err(fault)),
             }
         }
+        // With nothing to start, a permission is another lane's.
+        self.guarded.ticket = None;
         // A lane that ends has no use for what it was granted.
         self.idle_permits += std::mem::take(&mut self.granted_permits);
         self.release_idle();
         started
+    }
+
+    /// Whether there is a permission for the next attempt; if not, says what is waited for.
+    fn is_admitted(&mut self) -> bool {
+        if self.guarded.ticket.is_none() {
+            match self.pass.ask(1, self.now) {
+                Ok(ticket) => self.guarded.ticket = Some(ticket),
+                Err(until) => self.guarded.until = Some(until),
+            }
+        }
+        self.guarded.ticket.is_some()
+    }
+
+    /// Limits the time of an attempt that waits.
+    fn limit(&mut self, entry: Entry, place: usize) {
+        if let Some(limit) = self.shared.handler_timeout {
+            let attempt = self.guarded.limits.begin(entry, self.now, limit);
+            self.guarded.at_work.insert(entry, AtWork { attempt, place });
+        }
+    }
+
+    /// Ends attempts whose time is up.
+    fn end_overdue<F: Future<Output = HandlerResult>>(&mut self, running: &mut Running<F, Entry>) {
+        let Some(limit) = self.shared.handler_timeout else { return };
+        loop {
+            let Guarded { limits, at_work, .. } = &mut self.guarded;
+            let Some(entry) = limits.take_due(self.now, |entry, id| is_at_work(at_work, entry, id)) else {
+                return;
+            };
+            let Some(AtWork { place, .. }) = at_work.remove(&entry) else { return };
+            self.shared.metrics.timed_out.increment(1);
+            running.end(place);
+            self.ended(entry, Ok(Err(HandlerError::timed_out(limit))));
+        }
     }
 
     /// Extracts the arguments and calls the handler; a panic of that is an error like any other.
@@ -484,20 +510,28 @@ impl KeyLane {
             control: Arc::clone(&self.control),
             slot: self.slot.0,
             chunk: Arc::clone(chunk),
-            from: index,
-            to: index + 1,
+            places: Places::Range(index..index + 1),
+            from: 0,
         });
-        let view = RecordView::new(chunk, index, number, ack.as_ref());
-        catch_unwind(AssertUnwindSafe(|| make(&view, &self.shared)))
-            .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+        let delivery = self.shared.policy.delivery(number, &chunk.records[index]);
+        let view = RecordView::new(chunk, index, &delivery, ack.as_ref());
+        catch_unwind(AssertUnwindSafe(|| {
+            if self.shared.interception.lets_through(&view) {
+                make(&view, &self.shared)
+            } else {
+                Err(Fault::Extract(ExtractError::filtered()))
+            }
+        }))
+        .unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
     }
 
-    fn ended(&mut self, entry: Entry, outcome: Result<Outcome, Panic>) {
-        let outcome = match outcome {
-            Ok(outcome) => outcome.map_err(Fault::Handler),
-            Err(panic) => Err(panicked(panic.as_ref())),
-        };
-        self.concluded(entry, outcome);
+    fn ended(&mut self, entry: Entry, outcome: Result<HandlerResult, Panic>) {
+        let outcome = outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())));
+        if self.shared.handler_timeout.is_some() {
+            self.guarded.at_work.remove(&entry);
+        }
+        let ticket = if self.guarded.tickets.is_empty() { None } else { self.guarded.tickets.remove(&entry) };
+        self.concluded(entry, concluded(&self.shared.policy, ticket, outcome));
     }
 
     /// Decides what follows an attempt that has ended.
@@ -506,6 +540,11 @@ impl KeyLane {
         self.idle_permits += 1;
         let attempt = self.attempts[entry.index()];
         self.shared.metrics.seconds.record(self.now.saturating_duration_since(attempt.started).as_secs_f64());
+        if self.shared.interception.is_there() {
+            let (chunk, index) = self.record(entry);
+            let delivery = self.shared.policy.delivery(attempt.number, &chunk.records[index]);
+            self.shared.interception.ended(&RecordView::new(chunk, index, &delivery, None), &outcome);
+        }
         if self.manual.is_some() && self.is_nacked(entry, &outcome) {
             return;
         }
@@ -529,7 +568,16 @@ impl KeyLane {
         let (chunk, index) = self.record(entry);
         let offset = chunk.records[index].offset();
         let (listener, partition) = (&self.shared.listener, &self.partition);
-        match self.shared.policy.decide(&fault, attempt) {
+        if let Some(count) = self.shared.threads_left_behind() {
+            return self.fail(LaneFailure::left_behind(offset, attempt, count, fault));
+        }
+        if let Fault::Outage(error) = &fault {
+            info!(%listener, %partition, offset, attempt, %error, "attempt failed while the circuit is open: it does not count");
+            self.shared.metrics.retried.increment(1);
+            // It goes first as soon as the circuit lets it.
+            return self.queues.again(entry);
+        }
+        match self.shared.policy.decide(&fault, attempt, &chunk.records[index]) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
@@ -541,11 +589,61 @@ impl KeyLane {
                 self.shared.metrics.skipped.increment(1);
                 self.done(entry, false);
             }
-            Decision::Stop => {
+            Decision::Leave(_) if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
             }
         }
+    }
+
+    /// Begins to give a record away.
+    fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
+        let (chunk, index) = self.record(entry);
+        let leaving =
+            self.shared.recovery.leave(&self.shared, chunk, std::iter::once(index), fault, attempts);
+        let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
+        for leaving in leaving {
+            hand_overs.take(entry, leaving);
+        }
+        self.send(entry);
+    }
+
+    /// Tries to write a record where it is to go.
+    fn send(&mut self, entry: Entry) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        if let Some(answer) = hand_overs.send(entry, &self.shared.recovery) {
+            self.answered(entry, answer);
+        }
+    }
+
+    fn take_answers(&mut self) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        for (entry, answer) in hand_overs.answers(TURN_MAX) {
+            self.answered(entry, answer);
+        }
+    }
+
+    fn answered(&mut self, entry: Entry, answer: Result<String, RecoverError>) {
+        let Some(hand_overs) = &mut self.hand_overs else { return };
+        let (listener, recovery) = (&self.shared.listener, &self.shared.recovery);
+        match answer {
+            Ok(to) => {
+                if let Some(leaving) = hand_overs.gone(entry) {
+                    recovery.taken(listener, &leaving, &to);
+                }
+                self.done(entry, false);
+            }
+            Err(refusal) => {
+                let Some(leaving) = hand_overs.leaving(entry) else { return };
+                let delay = recovery.refused(listener, leaving, &refusal);
+                self.hold(entry, self.now + delay);
+            }
+        }
+    }
+
+    fn is_any_answered(&self) -> bool {
+        self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.is_any_woken())
     }
 
     /// Ends the lane after what is at work. The failed record stays where it is, and its key's other records behind it.
@@ -631,7 +729,8 @@ impl KeyLane {
     }
 
     fn is_over(&self) -> bool {
-        self.at_work == 0 && (self.is_ending() || self.is_closed && self.queues.len() == 0)
+        let is_unanswered = self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.unanswered() > 0);
+        self.at_work == 0 && !is_unanswered && (self.is_ending() || self.is_closed && self.queues.len() == 0)
     }
 
     /// Waits until there is something to do.
@@ -639,10 +738,25 @@ impl KeyLane {
         let is_ending = self.is_ending();
         let next_retry = self.retries.peek().map(|Reverse((due, _))| *due).filter(|_| !is_ending);
         let boundary = (self.owes_boundary && self.is_starving()).then_some(self.boundary_at);
-        let next_due = next_retry.into_iter().chain(boundary).min();
+        if self.shared.policy.is_delayed() {
+            let is_idle = self.at_work == 0 && self.is_starving();
+            let holds = is_idle && next_retry.is_some_and(|due| due > self.now + HOLD_MIN);
+            self.control.hold(holds, &self.shared.settlements, self.slot);
+        }
+        let Guarded { limits, at_work, until, .. } = &mut self.guarded;
+        let limit = limits.next_due(|entry, id| is_at_work(at_work, entry, id));
+        let until = until.filter(|_| !is_ending);
+        let next_due = next_retry.into_iter().chain(boundary).chain(limit).min();
         let due = async {
             match next_due {
                 Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let hand_overs = self.hand_overs.as_ref().map(|hand_overs| hand_overs.until_woken());
+        let answered = async {
+            match hand_overs {
+                Some(woken) => woken.await,
                 None => std::future::pending().await,
             }
         };
@@ -650,7 +764,9 @@ impl KeyLane {
             biased;
             () = self.control.changed() => return,
             () = woken => return,
-            () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending => {
+            () = answered => return,
+            () = self.pass.until(until.unwrap_or(Until::Change)), if until.is_some() => return,
+            () = self.shared.permits.take(), if self.queues.has_ready() && !is_ending && until.is_none() => {
                 self.granted_permits += 1;
                 return;
             }
@@ -662,6 +778,10 @@ impl KeyLane {
             None => self.is_closed = true,
         }
     }
+}
+
+fn is_at_work(at_work: &HashMap<Entry, AtWork>, entry: Entry, attempt: AttemptId) -> bool {
+    at_work.get(&entry).is_some_and(|at| at.attempt == attempt)
 }
 
 #[cfg(test)]

@@ -2,20 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use metrics::{Counter, Histogram};
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
+use super::super::gate::Gate;
 use super::super::handler_threads::HandlerThreads;
-use super::super::lanes::{LaneMetrics, record_handler};
+use super::super::handlers::record_handler;
+use super::super::lanes::LaneMetrics;
+use super::super::permits::Permits;
+use super::super::recovery::Recovery;
 use super::super::settlements::{Reports, Settlements};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
-use crate::handler::Ack;
-use crate::policy::ErrorPolicy;
+use crate::handler::{Ack, Interception};
+use crate::policy::fake::Sink;
+use crate::policy::{ErrorPolicy, Recover};
 use crate::record::{Made, Stored};
 
 const SLOT: Slot = Slot(1);
@@ -31,6 +37,7 @@ struct Setup {
     backoff: Duration,
     then: Exhausted,
     at_work_max: usize,
+    recover: Option<Arc<dyn Recover>>,
 }
 
 impl Default for Setup {
@@ -44,6 +51,7 @@ impl Default for Setup {
             backoff: Duration::ZERO,
             then: Exhausted::Stop,
             at_work_max: 100,
+            recover: None,
         }
     }
 }
@@ -57,20 +65,35 @@ impl Setup {
             jitter: 0.0,
             ..RetryBackoff::default()
         };
+        let policy = ErrorPolicy::new(
+            &ErrorProperties {
+                attempts: self.attempts,
+                backoff,
+                then: self.then,
+                ..ErrorProperties::default()
+            },
+            &[],
+            None,
+        );
         Arc::new(LaneShared {
             listener: "test".to_owned(),
             settlements: Settlements::new(),
-            policy: ErrorPolicy::new(&ErrorProperties { attempts: self.attempts, backoff, then: self.then }),
+            policy,
+            recovery: Recovery::new("test", self.recover.clone()),
             ordering: self.ordering,
             ack: self.ack,
             wait_for_commit: self.wait_for_commit,
             blocking: self.blocking,
+            gate: Gate::open(),
+            handler_timeout: None,
             permits: Permits::new(self.at_work_max),
             threads: HandlerThreads::new(Handle::current(), "test".to_owned(), self.at_work_max),
+            interception: Interception::none(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics {
                 handled: Counter::noop(),
                 failed: Counter::noop(),
+                timed_out: Counter::noop(),
                 retried: Counter::noop(),
                 skipped: Counter::noop(),
                 nacked: Counter::noop(),
@@ -122,7 +145,7 @@ struct Bench {
 impl Bench {
     fn start<Fut>(shared: &Arc<LaneShared>, handler: impl Fn(i64, u32) -> Fut + Send + Sync + 'static) -> Self
     where
-        Fut: Future<Output = Outcome> + Send + 'static,
+        Fut: Future<Output = HandlerResult> + Send + 'static,
     {
         let handler: Arc<dyn Handler> =
             record_handler(move |record| Ok(handler(record.offset(), record.attempt()))).into();
@@ -318,16 +341,16 @@ async fn a_lane_told_to_stop_finishes_what_is_at_work() {
     bench.look();
     assert_eq!(bench.settled, every(0..2));
     assert!(bench.failed.is_empty());
-    assert_eq!(bench.shared.permits.semaphore.available_permits(), 2);
+    assert_eq!(bench.shared.permits.left(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_aborted_lane_gives_its_permits_back() {
     let shared = Setup { at_work_max: 2, ..Setup::default() }.shared();
-    let mut hung = Bench::start(&shared, |_, _| std::future::pending::<Outcome>());
+    let mut hung = Bench::start(&shared, |_, _| std::future::pending::<HandlerResult>());
     hung.give(&[Some("a"), Some("b"), Some("c")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(shared.permits.semaphore.available_permits(), 0);
+    assert_eq!(shared.permits.left(), 0);
     let waiting = Bench::start(&shared, |_, _| async { Ok(()) });
     waiting.give(&[Some("a"), Some("b")], 0).await;
     tokio::time::sleep(Duration::from_millis(10)).await;
@@ -337,7 +360,7 @@ async fn an_aborted_lane_gives_its_permits_back() {
     hung.until_settled(2).await;
     assert_eq!((hung.settled, hung.ends), (every(0..2), 1));
     waiting.finish().await;
-    assert_eq!(shared.permits.semaphore.available_permits(), 2);
+    assert_eq!(shared.permits.left(), 2);
 }
 
 /// The clock stands still while a permit goes round: the test would never end.
@@ -361,7 +384,7 @@ async fn lanes_that_share_one_permit_take_turns() {
         lane.task.await.unwrap();
     }
     assert!(began.elapsed() >= Duration::from_millis(60), "one at a time");
-    assert_eq!(shared.permits.semaphore.available_permits(), 1);
+    assert_eq!(shared.permits.left(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -516,7 +539,7 @@ fn judge(
     if skips {
         assert!(bench.failed.is_empty());
     }
-    assert_eq!(bench.shared.permits.semaphore.available_permits(), at_work_max);
+    assert_eq!(bench.shared.permits.left(), at_work_max);
     assert_eq!(bench.shared.retrying.load(Ordering::Relaxed), 0);
 }
 
@@ -615,4 +638,51 @@ async fn an_attempt_that_fails_after_its_ack_is_not_given_to_the_error_policy() 
     shared.settlements.take(&mut reports);
     assert_eq!(tries.load(Ordering::Relaxed), 2);
     assert_eq!(reports.failed.iter().map(|(_, failure)| failure.offset).collect::<Vec<_>>(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_dead_letter_is_not_taken_waits_alone() {
+    for (ack, wait_for_commit) in [(AckMode::Batch, false), (AckMode::Manual, false)] {
+        let sink = Sink::refusing(3);
+        let setup = Setup {
+            ack,
+            wait_for_commit,
+            then: Exhausted::DeadLetter,
+            at_work_max: 1,
+            recover: Some(Arc::new(sink.clone())),
+            ..Setup::default()
+        };
+        let shared = setup.shared();
+        let log = Arc::new(Log::default());
+        let seen = Arc::clone(&log);
+        let bench = Bench::start(&shared, move |offset, _| {
+            seen.add(offset, Event::Begun);
+            async move { if offset == 0 { Err(HandlerError::msg("poisoned")) } else { Ok(()) } }
+        });
+        bench.give(&[Some("a"), Some("b"), Some("a"), Some("c")], 0).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(log.begun(), [0, 1, 3], "the only permit is free, and the key of the dead letter is not");
+        assert_eq!(shared.recovery.waiting().len(), 1);
+        let bench = bench.finish().await;
+        assert_eq!((log.begun(), sink.taken(), sink.attempts()), (vec![0, 1, 3, 2], vec![0], 4));
+        assert!(bench.settled.contains(&0), "{:?}", bench.settled);
+        assert!(bench.failed.is_empty() && shared.recovery.waiting().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_stops_waits_for_an_answer_and_not_for_a_topic_that_takes_nothing() {
+    for (sink, is_settled) in
+        [(Sink::refusing(u32::MAX), false), (Sink::taking(Duration::from_secs(3)), true)]
+    {
+        let recover: Option<Arc<dyn Recover>> = Some(Arc::new(sink.clone()));
+        let setup = Setup { then: Exhausted::DeadLetter, recover, ..Setup::default() };
+        let bench = Bench::start(&setup.shared(), |_, _| async { Err(HandlerError::msg("poisoned")) });
+        bench.give(&[Some("a"), Some("a")], 0).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.control.stop();
+        let bench = bench.finish().await;
+        assert_eq!(bench.settled.contains(&0), is_settled);
+        assert!(!bench.settled.contains(&1));
+    }
 }

@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use super::consumer_state::ConsumerShared;
+use super::handlers::Handler;
 use super::key_lane::KeyLane;
-use super::lanes::{Handler, Lane, LaneControl, LaneShared};
+use super::lanes::{Lane, LaneControl, LaneShared};
 use super::room::{self, Load, Room};
 use super::tracker::{Freed, Offer, Slot, Tracker};
 use crate::config::model::Ordering;
@@ -94,6 +95,16 @@ impl LaneSet {
         }
     }
 
+    /// How much may be taken in.
+    pub(crate) fn room(&self) -> Room {
+        self.room
+    }
+
+    /// Takes in more from now on, or less.
+    pub(crate) fn resize(&mut self, room: Room) {
+        self.room = room;
+    }
+
     pub(crate) fn start(&mut self, slot: Slot, partition: &TopicPartition) {
         self.ending.retain(|lane| !lane.is_finished());
         let (sender, receiver) = mpsc::channel(QUEUED_CHUNKS_MAX);
@@ -127,7 +138,7 @@ impl LaneSet {
         run: impl Future<Output = ()> + Send + 'static,
         partition: &TopicPartition,
     ) -> Option<LaneJoin> {
-        if !self.shared.blocking {
+        if !self.shared.blocking || self.shared.is_on_threads() {
             return Some(LaneJoin::Task(self.runtime.spawn(run)));
         }
         let runtime = self.runtime.clone();
@@ -202,10 +213,31 @@ impl LaneSet {
         self.lanes.values().any(LaneHandle::is_stalled)
     }
 
+    /// Whether a partition is paused until its lane has room.
+    pub(crate) fn is_any_paused(&self) -> bool {
+        self.lanes.values().any(|lane| lane.paused && !lane.stopping)
+    }
+
     /// The partitions whose lanes are full and that are not paused; they count as paused from now on.
     pub(crate) fn take_to_pause(&mut self) -> Vec<TopicPartition> {
         let full = self.lanes.values_mut().filter(|lane| lane.is_stalled());
         full.map(|lane| {
+            lane.paused = true;
+            lane.partition.clone()
+        })
+        .collect()
+    }
+
+    /// The partitions whose lanes wait for their next record's time and that are not paused; they count as paused from now on.
+    pub(crate) fn take_held(&mut self) -> Vec<TopicPartition> {
+        if !self.shared.policy.is_delayed() {
+            return Vec::new();
+        }
+        let held = self
+            .lanes
+            .values_mut()
+            .filter(|lane| lane.control.is_holding() && !lane.paused && !lane.stopping);
+        held.map(|lane| {
             lane.paused = true;
             lane.partition.clone()
         })
@@ -217,7 +249,9 @@ impl LaneSet {
         let (all, count, room) = (self.load, self.lanes.len(), self.room);
         let paused = self.lanes.iter_mut().filter(|(_, lane)| lane.paused && !lane.stopping);
         let free = paused.filter(|(slot, lane)| {
-            lane.parked.is_empty() && room.has_half(&lane.view(**slot, all, count), tracker)
+            lane.parked.is_empty()
+                && !lane.control.is_holding()
+                && room.has_half(&lane.view(**slot, all, count), tracker)
         });
         free.map(|(_, lane)| {
             lane.paused = false;

@@ -11,11 +11,11 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
-use std::pin::pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -25,236 +25,26 @@ use tokio::sync::{Notify, mpsc};
 use tracing::{error, info, warn};
 
 use super::answers::{Answer, Answers};
+use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
+use super::handlers::{Flow, Handler};
 use super::kept::Rest;
-use super::key_lane::{KeyLane, Permits};
+use super::permits::Permits;
+use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
-use crate::error::{ExtractError, HandlerError};
-use crate::handler::{AckTarget, Outcome};
+use crate::error::HandlerError;
+use crate::handler::{AckTarget, HandlerResult, Interception};
 use crate::policy::{Decision, ErrorPolicy, Fault};
-use crate::record::{BatchView, Chunk, RecordView};
+use crate::record::{Chunk, Places};
 
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A listener's handler, as the attribute generated it.
-pub trait Handler: Send + Sync {
-    /// Runs the handler over everything that the lane is given, until the lane ends.
-    #[doc(hidden)]
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()>;
-
-    /// The same, where records need not wait for those of other keys.
-    #[doc(hidden)]
-    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()>;
-}
-
-/// Makes the handler of a function that takes one record.
-#[doc(hidden)]
-pub fn record_handler<F, Fut>(call: F) -> Box<dyn Handler>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
-{
-    Box::new(RecordHandler { call })
-}
-
-/// Makes the handler of a function that takes a batch.
-#[doc(hidden)]
-pub fn batch_handler<F, Fut>(call: F) -> Box<dyn Handler>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
-{
-    Box::new(BatchHandler { call })
-}
-
-struct RecordHandler<F> {
-    call: F,
-}
-
-struct BatchHandler<F> {
-    call: F,
-}
-
-impl<F, Fut> Handler for RecordHandler<F>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
-{
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            'chunks: while let Some(Rest { chunk, from }) = lane.next_chunk().await {
-                for index in from..chunk.records.len() {
-                    if lane.is_stopping() {
-                        return;
-                    }
-                    match self.one(lane, &chunk, index).await {
-                        Flow::Next => {}
-                        Flow::Back => continue 'chunks,
-                        Flow::End => return,
-                    }
-                }
-                lane.chunk_done(&chunk);
-            }
-        })
-    }
-
-    fn run_by_key<'a>(&'a self, lane: &'a mut KeyLane) -> BoxFuture<'a, ()> {
-        if lane.is_blocking() {
-            Box::pin(lane.drive(|view, shared| {
-                (self.call)(view).map(|handler| shared.threads.run(handler)).map_err(Fault::Extract)
-            }))
-        } else {
-            Box::pin(lane.drive(|view, _| (self.call)(view).map_err(Fault::Extract)))
-        }
-    }
-}
-
-impl<F, Fut> RecordHandler<F>
-where
-    F: Fn(&RecordView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
-{
-    /// Handles one record to its end.
-    async fn one(&self, lane: &mut Lane, chunk: &Arc<Chunk>, index: usize) -> Flow {
-        let offset = chunk.records[index].offset();
-        let ack = lane.ack_target(chunk, index..index + 1);
-        if ack.is_some()
-            && let Some(flow) = lane.until_due(offset, offset).await
-        {
-            return flow;
-        }
-        let mut attempt = 1;
-        loop {
-            let view = RecordView::new(chunk, index, attempt, ack.as_ref());
-            let outcome = lane.attempt(|| (self.call)(&view)).await;
-            if ack.is_some() && lane.is_answered(&outcome, offset, offset) {
-                return lane.turn(offset);
-            }
-            let goes_on = match lane.conclude(outcome, attempt, offset).await {
-                Conclusion::Handled => lane.settled(offset, offset, ack.is_some()).await,
-                Conclusion::Skipped => lane.skipped(offset, offset).await,
-                Conclusion::Again => {
-                    attempt += 1;
-                    continue;
-                }
-                Conclusion::End => false,
-            };
-            return if goes_on { lane.turn(offset) } else { Flow::End };
-        }
-    }
-}
-
-impl<F, Fut> Handler for BatchHandler<F>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
-{
-    fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            while let Some(rest) = lane.next_chunk().await {
-                if lane.is_stopping() {
-                    return;
-                }
-                match self.rest(lane, &rest).await {
-                    Flow::Next => lane.chunk_done(&rest.chunk),
-                    Flow::Back => {}
-                    Flow::End => return,
-                }
-            }
-        })
-    }
-
-    fn run_by_key<'a>(&'a self, _: &'a mut KeyLane) -> BoxFuture<'a, ()> {
-        unreachable!("start-up refuses a batch listener with another ordering than `partition`")
-    }
-}
-
-impl<F, Fut> BatchHandler<F>
-where
-    F: Fn(&BatchView<'_>) -> Result<Fut, ExtractError> + Send + Sync,
-    Fut: Future<Output = Outcome> + Send,
-{
-    /// Handles a batch, or the rest of one, to its end: at once, unless a failure names one of its records.
-    async fn rest(&self, lane: &mut Lane, rest: &Rest) -> Flow {
-        let mut part = Part { from: rest.from, to: rest.chunk.records.len(), attempt: 1 };
-        while part.from < rest.chunk.records.len() {
-            match self.part(lane, &rest.chunk, &mut part).await {
-                Flow::Next if lane.is_stopping() => return Flow::End,
-                Flow::Next => {}
-                other => return other,
-            }
-        }
-        Flow::Next
-    }
-
-    /// Makes one attempt at a part of a batch, and moves the part on.
-    async fn part(&self, lane: &mut Lane, chunk: &Arc<Chunk>, part: &mut Part) -> Flow {
-        let offset = |index: usize| chunk.records[index].offset();
-        let (first, last) = (offset(part.from), offset(part.to - 1));
-        let ack = lane.ack_target(chunk, part.from..part.to);
-        if ack.is_some()
-            && let Some(flow) = lane.until_due(first, last).await
-        {
-            return flow;
-        }
-        let view = BatchView::new(chunk, part.from..part.to, part.attempt, ack.as_ref());
-        let outcome = lane.attempt(|| (self.call)(&view)).await;
-        if ack.is_some() && lane.is_answered(&outcome, first, last) {
-            return lane.turn(last);
-        }
-        let named = outcome.as_ref().err().and_then(|fault| fault.index_in(part.to - part.from));
-        match named {
-            Some(index) if index > 0 && matches!(outcome, Err(Fault::Extract(_))) => {
-                // What precedes a record that cannot be read was not handled yet.
-                part.to = part.from + index;
-                return Flow::Next;
-            }
-            Some(index) if index > 0 => {
-                if !lane.preceding_settled(first, offset(part.from + index - 1)).await {
-                    return Flow::End;
-                }
-                part.from += index;
-                part.attempt = 1;
-            }
-            _ => {}
-        }
-        let first = offset(part.from);
-        let (done_to, goes_on) = match lane.conclude(outcome, part.attempt, first).await {
-            Conclusion::Handled => (part.to, lane.settled(first, last, ack.is_some()).await),
-            Conclusion::Skipped if named.is_some() => (part.from + 1, lane.skipped(first, first).await),
-            Conclusion::Skipped => (part.to, lane.skipped(first, last).await),
-            Conclusion::Again => {
-                part.attempt += 1;
-                return Flow::Next;
-            }
-            Conclusion::End => return Flow::End,
-        };
-        let passed = offset(done_to - 1);
-        *part = Part { from: done_to, to: chunk.records.len(), attempt: 1 };
-        if goes_on { lane.turn(passed) } else { Flow::End }
-    }
-}
-
-/// The part of a batch that is handled next.
-struct Part {
-    from: usize,
-    to: usize,
-    attempt: u32,
-}
-
-/// Where a lane goes after a record, or a batch.
-enum Flow {
-    /// To what follows.
-    Next,
-    /// Back, to a record that is not done.
-    Back,
-    /// Nowhere.
-    End,
-}
+/// How far ahead its next record's time must be for a lane to have its partition paused.
+pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
 
 /// What all lanes of one listener share.
 #[derive(Debug)]
@@ -262,15 +52,23 @@ pub(crate) struct LaneShared {
     pub(crate) listener: String,
     pub(crate) settlements: Arc<Settlements>,
     pub(crate) policy: ErrorPolicy,
+    /// Where records go that could not be handled.
+    pub(crate) recovery: Recovery,
     pub(crate) ordering: RecordOrder,
     pub(crate) ack: AckMode,
     /// Whether each record waits for its own commit before the next one of its lane, or of its key, starts.
     pub(crate) wait_for_commit: bool,
     pub(crate) blocking: bool,
+    /// What is passed before the handler is called.
+    pub(crate) gate: Arc<Gate>,
+    /// How long one attempt may take.
+    pub(crate) handler_timeout: Option<Duration>,
     /// How many handlers may be at work; without order by partition only.
     pub(crate) permits: Permits,
-    /// Where plain `fn` handlers run; without order by partition only.
+    /// Where plain `fn` handlers run; without order by partition, or with a time limit.
     pub(crate) threads: HandlerThreads,
+    /// Sees records before and after their handler.
+    pub(crate) interception: Interception,
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
     pub(crate) metrics: LaneMetrics,
@@ -280,11 +78,25 @@ pub(crate) struct LaneShared {
 pub(crate) struct LaneMetrics {
     pub(crate) handled: Counter,
     pub(crate) failed: Counter,
+    pub(crate) timed_out: Counter,
     pub(crate) retried: Counter,
     pub(crate) skipped: Counter,
     pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
     pub(crate) seconds: Histogram,
+}
+
+impl LaneShared {
+    /// Whether handlers in order run on threads of their own, which a lane can leave behind: plain functions with a time
+    /// limit.
+    pub(crate) fn is_on_threads(&self) -> bool {
+        self.blocking && self.handler_timeout.is_some()
+    }
+
+    /// How many handlers have been left behind, if they are too many to go on.
+    pub(super) fn threads_left_behind(&self) -> Option<usize> {
+        if self.is_on_threads() { self.threads.too_many_left_behind() } else { None }
+    }
 }
 
 impl std::fmt::Debug for LaneMetrics {
@@ -303,6 +115,8 @@ pub(crate) struct LaneControl {
     settled_to: AtomicI64,
     /// What `Ack`s say.
     answers: Answers,
+    /// Whether the lane waits for its next record's time, and has no use for more.
+    is_holding: AtomicBool,
     changed: Notify,
 }
 
@@ -323,6 +137,19 @@ impl LaneControl {
 
     pub(super) fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// The lane has no use for more records for a while, or has again.
+    pub(super) fn hold(&self, holds: bool, settlements: &Settlements, slot: Slot) {
+        if self.is_holding.load(Ordering::Relaxed) != holds {
+            self.is_holding.store(holds, Ordering::Release);
+            // Told at once, so that the poll thread pauses or resumes the partition.
+            settlements.boundary(slot, 0, true);
+        }
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        self.is_holding.load(Ordering::Acquire)
     }
 
     pub(crate) fn settled_to(&self, offset: i64) {
@@ -353,8 +180,9 @@ impl LaneControl {
 /// One lane, as its handler sees it.
 #[doc(hidden)]
 pub struct Lane {
-    shared: Arc<LaneShared>,
+    pub(super) shared: Arc<LaneShared>,
     control: Arc<LaneControl>,
+    pass: Pass,
     slot: Slot,
     partition: String,
     chunks: mpsc::Receiver<Arc<Chunk>>,
@@ -368,15 +196,22 @@ pub struct Lane {
     measured: usize,
     /// How many records of this chunk the filter left out.
     left_out: u64,
+    /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
+    is_plain: bool,
     end: EndReport,
 }
 
-enum Conclusion {
+pub(super) enum Conclusion {
     /// The handler succeeded; with manual acknowledgement, the rest is up to its `Ack`.
     Handled,
     /// The policy counts it as done, whether it was acknowledged or not: nobody else would ever do it.
     Skipped,
-    Again,
+    /// It goes to another topic, and is done when that has it.
+    Leaves(Fault),
+    /// Another attempt, unless this one does not count.
+    Again {
+        counts: bool,
+    },
     End,
 }
 
@@ -399,8 +234,14 @@ impl Lane {
     ) -> Self {
         let end = EndReport::new(Arc::clone(&shared.settlements), slot);
         let now = Instant::now();
+        let is_plain = !shared.ack.is_manual()
+            && shared.ack != AckMode::Record
+            && !shared.blocking
+            && !shared.interception.is_there()
+            && !shared.policy.is_delayed();
         Self {
             redelivery: shared.ack.is_manual().then(Redelivery::default),
+            pass: Pass::new(&shared.gate),
             shared,
             control,
             slot,
@@ -411,6 +252,7 @@ impl Lane {
             chunk_started: now,
             measured: 0,
             left_out: 0,
+            is_plain,
             end,
         }
     }
@@ -426,7 +268,7 @@ impl Lane {
         }
     }
 
-    async fn next_chunk(&mut self) -> Option<Rest> {
+    pub(super) async fn next_chunk(&mut self) -> Option<Rest> {
         if self.is_stopping() {
             return None;
         }
@@ -435,7 +277,7 @@ impl Lane {
             Ok(rest) => rest,
             Err(mpsc::error::TryRecvError::Disconnected) => return None,
             Err(mpsc::error::TryRecvError::Empty) => {
-                self.report_progress(true);
+                self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
                 self.wait_for_chunk().await?
             }
@@ -496,7 +338,7 @@ impl Lane {
     }
 
     /// Everything up to this offset has been handled: says where the lane goes next.
-    fn turn(&mut self, passed: i64) -> Flow {
+    pub(super) fn turn(&mut self, passed: i64) -> Flow {
         if let Some(redelivery) = &mut self.redelivery {
             redelivery.passed(passed);
             if self.hear() {
@@ -507,10 +349,35 @@ impl Lane {
     }
 
     /// Waits until records may be delivered; tells where the lane goes instead, if it does.
-    async fn until_due(&mut self, first: i64, last: i64) -> Option<Flow> {
-        while let Some(due) = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last)) {
-            if due <= tokio::time::Instant::now() {
+    pub(super) async fn until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        let flow = self.wait_until_due(first, last, not_before).await;
+        self.control.hold(false, &self.shared.settlements, self.slot);
+        flow
+    }
+
+    async fn wait_until_due(
+        &mut self,
+        first: i64,
+        last: i64,
+        not_before: Option<tokio::time::Instant>,
+    ) -> Option<Flow> {
+        if not_before.is_some() {
+            self.report_progress(true);
+        }
+        loop {
+            let due = self.redelivery.as_ref().and_then(|redelivery| redelivery.due(first, last));
+            let Some(due) = due.max(not_before) else { break };
+            let now = tokio::time::Instant::now();
+            if due <= now {
                 break;
+            }
+            if not_before.is_some_and(|due| due > now + HOLD_MIN) {
+                self.control.hold(true, &self.shared.settlements, self.slot);
             }
             self.shared.retrying.fetch_add(1, Ordering::Relaxed);
             tokio::select! {
@@ -534,7 +401,7 @@ impl Lane {
 
     /// Whether the records of a failed attempt are to be delivered again anyway, because their `Ack` says so. If not, the
     /// error policy decides, and an `Ack` that the failure dropped says nothing.
-    fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
+    pub(super) fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
         let Err(fault) = outcome else { return false };
         let is_answered = self.control.answers.failed(first, last);
         if is_answered {
@@ -544,54 +411,164 @@ impl Lane {
         is_answered
     }
 
-    fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.control.is_stopping()
     }
 
-    fn ack_target(&self, chunk: &Arc<Chunk>, records: Range<usize>) -> Option<AckTarget> {
+    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<AckTarget> {
         self.shared.ack.is_manual().then(|| AckTarget {
             settlements: Arc::clone(&self.shared.settlements),
             control: Arc::clone(&self.control),
             slot: self.slot.0,
             chunk: Arc::clone(chunk),
-            from: records.start,
-            to: records.end,
+            places: places.clone(),
+            from: 0,
         })
     }
 
-    /// Extracts the arguments and runs the handler once; a panic of either is an error like any other.
-    async fn attempt<Fut>(&mut self, call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<(), Fault>
-    where
-        Fut: Future<Output = Outcome> + Send,
-    {
-        let future = match std::panic::catch_unwind(AssertUnwindSafe(call)) {
-            Ok(Ok(future)) => future,
-            Ok(Err(error)) => return Err(Fault::Extract(error)),
-            Err(payload) => return Err(panicked(payload.as_ref())),
-        };
-        let mut future = pin!(AssertUnwindSafe(future).catch_unwind());
-        let at_once = poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await;
-        let outcome = match at_once {
-            Poll::Ready(outcome) => outcome,
-            Poll::Pending => {
-                // The handler waits: let the poll thread see what is done, and time this record on its own.
-                self.report_progress(true);
-                self.record_measured();
-                let started = Instant::now();
-                let outcome = future.await;
-                self.shared.metrics.seconds.record(started.elapsed());
-                self.chunk_started = Instant::now();
-                outcome
+    /// Counts the records of a batch that its function is not given. Where only `Ack`s settle, they are done.
+    pub(super) fn leave_out(&mut self, chunk: &Arc<Chunk>, range: Range<usize>, places: &Places) {
+        if matches!(places, Places::Range(_)) && places.len() > 0 {
+            return;
+        }
+        for index in range.filter(|index| !places.contains(*index)) {
+            self.left_out += 1;
+            self.shared.metrics.filtered.increment(1);
+            if self.shared.ack.is_manual() {
+                let offset = chunk.records[index].offset();
+                self.shared.settlements.acknowledge(self.slot.0, offset, offset);
             }
-        };
-        match outcome {
-            Ok(result) => result.map_err(Fault::Handler),
-            Err(payload) => Err(panicked(payload.as_ref())),
         }
     }
 
+    pub(super) fn is_on_threads(&self) -> bool {
+        self.shared.is_on_threads()
+    }
+
+    /// Whether a record may be handled with nothing to ask before and nothing to tell but that it is done.
+    pub(super) fn is_direct(&self) -> bool {
+        self.is_plain && !self.pass.is_guarded()
+    }
+
+    /// Notes a record as done that was handled without a wait.
+    pub(super) fn handled_directly(&mut self, offset: i64) {
+        self.measured += 1;
+        self.done_directly(offset);
+    }
+
+    /// Notes a record as done that the filter left out.
+    pub(super) fn left_out_directly(&mut self, offset: i64) {
+        self.left_out += 1;
+        self.shared.metrics.filtered.increment(1);
+        self.done_directly(offset);
+    }
+
+    fn done_directly(&mut self, offset: i64) {
+        self.unreported = Some((self.unreported.map_or(offset, |(first, _)| first), offset));
+    }
+
+    /// A handler on a thread of its own, which goes on there if the lane does not wait for it any more.
+    pub(super) fn on_a_thread<Fut>(&self, handler: Fut) -> BoxFuture<'static, HandlerResult>
+    where
+        Fut: Future<Output = HandlerResult> + Send + 'static,
+    {
+        self.shared.threads.run(handler).boxed()
+    }
+
+    /// Runs the handler once over so many records; a panic is an error like any other.
+    pub(super) async fn attempt<Fut>(&mut self, handler: Fut, records: usize) -> Result<(), Fault>
+    where
+        Fut: Future<Output = HandlerResult> + Send,
+    {
+        let ticket = if self.pass.is_guarded() {
+            Some(self.admitted(records).await.ok_or(Fault::Interrupted)?)
+        } else {
+            None
+        };
+        let mut future = pin!(Some(handler));
+        let poll_once = |context: &mut Context<'_>| {
+            let polled = catch_unwind(AssertUnwindSafe(|| poll_some(future.as_mut(), context)));
+            Poll::Ready(
+                polled.unwrap_or_else(|panic| Poll::Ready(Err(HandlerError::from_panic(panic.as_ref())))),
+            )
+        };
+        let outcome = match poll_fn(poll_once).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => self.until_ended(future.as_mut()).await,
+        };
+        concluded(&self.shared.policy, ticket, outcome)
+    }
+
+    /// Waits for a handler that was called without a permission, for it needs none.
+    pub(super) async fn rest_of_attempt<Fut>(&mut self, future: Pin<&mut Option<Fut>>) -> Result<(), Fault>
+    where
+        Fut: Future<Output = HandlerResult> + Send,
+    {
+        self.until_ended(future).await.map_err(Fault::Handler)
+    }
+
+    /// Waits for the end of a handler that has begun, or for that of its time.
+    async fn until_ended<Fut>(&mut self, mut future: Pin<&mut Option<Fut>>) -> HandlerResult
+    where
+        Fut: Future<Output = HandlerResult> + Send,
+    {
+        // Let the poll thread see what is done, and time this record on its own.
+        self.report_progress(true);
+        self.record_measured();
+        let started = Instant::now();
+        let rest = AssertUnwindSafe(poll_fn(|context| poll_some(future.as_mut(), context))).catch_unwind();
+        let outcome = match self.shared.handler_timeout {
+            None => rest.await,
+            Some(limit) => match tokio::time::timeout(limit, rest).await {
+                Ok(outcome) => outcome,
+                Err(_) => Ok(Err(self.timed_out(limit, || future.set(None)))),
+            },
+        };
+        self.shared.metrics.seconds.record(started.elapsed());
+        self.chunk_started = Instant::now();
+        outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())))
+    }
+
+    /// Waits until the handler may be called; `None` if the lane is to stop instead.
+    async fn admitted(&mut self, records: usize) -> Option<Ticket> {
+        let records = u32::try_from(records).unwrap_or(u32::MAX);
+        let mut has_reported = false;
+        loop {
+            if self.is_stopping() {
+                return None;
+            }
+            let until = match self.pass.ask(records, tokio::time::Instant::now()) {
+                Ok(ticket) => return Some(ticket),
+                Err(until) => until,
+            };
+            if !std::mem::replace(&mut has_reported, true) {
+                self.report_progress(true);
+            }
+            tokio::select! {
+                () = self.pass.until(until) => {}
+                () = self.control.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Ends an attempt that takes too long; ending it may panic, which says nothing more.
+    fn timed_out(&self, limit: Duration, end: impl FnOnce()) -> HandlerError {
+        self.shared.metrics.timed_out.increment(1);
+        drop(catch_unwind(AssertUnwindSafe(end)));
+        HandlerError::timed_out(limit)
+    }
+
     /// Decides what follows an attempt, and waits out the backoff if it is another one.
-    async fn conclude(&mut self, outcome: Result<(), Fault>, attempt: u32, offset: i64) -> Conclusion {
+    /// The records are those at fault.
+    pub(super) async fn conclude(
+        &mut self,
+        outcome: Result<(), Fault>,
+        attempt: u32,
+        chunk: &Chunk,
+        records: Range<usize>,
+    ) -> Conclusion {
+        let record = &chunk.records[records.start];
+        let offset = record.offset();
         let Err(fault) = outcome else {
             self.measured += 1;
             return Conclusion::Handled;
@@ -601,6 +578,9 @@ impl Lane {
             self.shared.metrics.filtered.increment(1);
             return Conclusion::Skipped;
         }
+        if matches!(fault, Fault::Interrupted) {
+            return Conclusion::End;
+        }
         self.shared.metrics.failed.increment(1);
         #[cfg(feature = "seeded-bugs")]
         if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
@@ -608,26 +588,61 @@ impl Lane {
         }
         self.report_progress(true);
         let (listener, partition) = (&self.shared.listener, &self.partition);
-        match self.shared.policy.decide(&fault, attempt) {
+        if let Some(count) = self.shared.threads_left_behind() {
+            self.end.failure = Some(LaneFailure::left_behind(offset, attempt, count, fault));
+            return Conclusion::End;
+        }
+        if let Fault::Outage(error) = &fault {
+            info!(%listener, %partition, offset, attempt, %error, "attempt failed while the circuit is open: it does not count");
+            self.shared.metrics.retried.increment(1);
+            return Conclusion::Again { counts: false };
+        }
+        match self.shared.policy.decide(&fault, attempt, record) {
             Decision::Retry(delay) => {
                 warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
                 self.shared.metrics.retried.increment(1);
-                self.shared.retrying.fetch_add(1, Ordering::Relaxed);
-                let goes_on = self.interruptible_sleep(delay).await;
-                self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-                if goes_on { Conclusion::Again } else { Conclusion::End }
+                if self.wait_for_retry(delay).await {
+                    Conclusion::Again { counts: true }
+                } else {
+                    Conclusion::End
+                }
+            }
+            Decision::Leave(_) if self.shared.recovery.is_there() => Conclusion::Leaves(fault),
+            // Those that failed with it may have deliveries left.
+            Decision::Skip if records.len() > 1 && self.shared.policy.has_retry_topics() => {
+                Conclusion::Leaves(fault)
             }
             Decision::Skip => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
                 self.shared.metrics.skipped.increment(1);
                 Conclusion::Skipped
             }
-            Decision::Stop => {
+            Decision::Stop | Decision::Leave(_) => {
                 error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
                 self.end.failure = Some(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
                 Conclusion::End
             }
         }
+    }
+
+    pub(super) fn shared(&self) -> Arc<LaneShared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Waits out a backoff; `false` if the lane is told to stop meanwhile.
+    pub(super) async fn wait_for_retry(&self, delay: Duration) -> bool {
+        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+        let goes_on = self.interruptible_sleep(delay).await;
+        self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+        goes_on
+    }
+
+    /// Returns when the lane has been told to stop for this long.
+    pub(super) async fn told_to_stop_for(&self, grace: Duration) {
+        while !self.is_stopping() {
+            self.control.changed.notified().await;
+        }
+        tokio::time::sleep(grace).await;
     }
 
     /// Sleeps unless the lane is told to stop; `false` if it was.
@@ -647,7 +662,7 @@ impl Lane {
     }
 
     /// Notes records as done; `false` if the lane ends instead of going on.
-    async fn settled(&mut self, first: i64, last: i64, acknowledged_by_user: bool) -> bool {
+    pub(super) async fn settled(&mut self, first: i64, last: i64, acknowledged_by_user: bool) -> bool {
         if !acknowledged_by_user {
             self.unreported = Some((self.unreported.map_or(first, |(first, _)| first), last));
         }
@@ -664,7 +679,7 @@ impl Lane {
     }
 
     /// Notes records as done that the policy skipped; `false` if the lane ends instead of going on.
-    async fn skipped(&mut self, first: i64, last: i64) -> bool {
+    pub(super) async fn skipped(&mut self, first: i64, last: i64) -> bool {
         if self.shared.ack.is_manual() {
             // A lane's own runs are merged on their way, which would count what lies between two skipped records as done,
             // although nobody acknowledged it. Acknowledgements stay apart.
@@ -675,7 +690,7 @@ impl Lane {
     }
 
     /// Notes the records of a batch as done that precede one that failed; `false` if the lane ends instead of going on.
-    async fn preceding_settled(&mut self, first: i64, last: i64) -> bool {
+    pub(super) async fn preceding_settled(&mut self, first: i64, last: i64) -> bool {
         if self.shared.ack.is_manual() {
             self.shared.settlements.acknowledge(self.slot.0, first, last);
         } else if !self.settled(first, last, false).await {
@@ -699,7 +714,7 @@ impl Lane {
         }
     }
 
-    fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
+    pub(super) fn chunk_done(&mut self, chunk: &Arc<Chunk>) {
         let is_first_time = self.redelivery.as_mut().is_none_or(|redelivery| redelivery.count(chunk));
         if is_first_time {
             let handled = (chunk.records.len() as u64).saturating_sub(self.left_out);
@@ -729,6 +744,37 @@ impl Lane {
     }
 }
 
+/// Polls a future that is there until it has ended.
+pub(super) fn poll_some<F: Future>(
+    future: Pin<&mut Option<F>>,
+    context: &mut Context<'_>,
+) -> Poll<F::Output> {
+    future.as_pin_mut().map_or(Poll::Pending, |future| future.poll(context))
+}
+
+/// Tells the gate how a call went, and what that means for its record.
+pub(super) fn concluded(
+    policy: &ErrorPolicy,
+    ticket: Option<Ticket>,
+    outcome: HandlerResult,
+) -> Result<(), Fault> {
+    let Some(ticket) = ticket else { return outcome.map_err(Fault::Handler) };
+    let fault = match outcome {
+        Ok(()) => {
+            ticket.succeeded();
+            return Ok(());
+        }
+        Err(error) => Fault::Handler(error),
+    };
+    if !policy.may_retry(&fault) {
+        // The record is to blame, and not what the handler depends on.
+        ticket.spent();
+        return Err(fault);
+    }
+    let is_attempt = ticket.failed(|| fault.to_string());
+    Err(if is_attempt { fault } else { Fault::Outage(fault.into_error()) })
+}
+
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Fault {
     Fault::Handler(HandlerError::from_panic(payload))
 }
@@ -755,3 +801,7 @@ impl Drop for EndReport {
 #[cfg(test)]
 #[path = "lanes_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "limits_tests.rs"]
+mod limits_tests;

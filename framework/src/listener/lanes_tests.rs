@@ -2,21 +2,39 @@
 
 use metrics::{Counter, Histogram};
 
+use super::super::handlers::{batch_handler, filtered_batch_handler, record_handler};
 use super::super::settlements::{Reports, Settled};
 use super::*;
 use crate::config::TimeSpan;
 use crate::config::model::{ErrorProperties, Exhausted, RetryBackoff};
-use crate::handler::Ack;
-use crate::record::Stored;
+use crate::error::ExtractError;
+use crate::handler::{Ack, RecordInterceptor};
+use crate::policy::Recover;
+use crate::policy::fake::Sink;
+use crate::record::{BatchView, RecordView, Stored};
 
 const SLOT: Slot = Slot(1);
 
 fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
+    shared_with(ack, attempts, then, None)
+}
+
+fn shared_with(
+    ack: AckMode,
+    attempts: u32,
+    then: Exhausted,
+    recover: Option<Arc<dyn Recover>>,
+) -> Arc<LaneShared> {
     let backoff = RetryBackoff { initial: TimeSpan::default(), ..RetryBackoff::default() };
-    let policy = ErrorPolicy::new(&ErrorProperties { attempts, backoff, then });
+    let policy = ErrorPolicy::new(
+        &ErrorProperties { attempts, backoff, then, ..ErrorProperties::default() },
+        &[],
+        None,
+    );
     let metrics = LaneMetrics {
         handled: Counter::noop(),
         failed: Counter::noop(),
+        timed_out: Counter::noop(),
         retried: Counter::noop(),
         skipped: Counter::noop(),
         nacked: Counter::noop(),
@@ -27,12 +45,16 @@ fn shared(ack: AckMode, attempts: u32, then: Exhausted) -> Arc<LaneShared> {
         listener: "test".to_owned(),
         settlements: Settlements::new(),
         policy,
+        recovery: Recovery::new("test", recover),
         ordering: RecordOrder::Partition,
         ack,
         wait_for_commit: false,
         blocking: false,
+        gate: Gate::open(),
+        handler_timeout: None,
         permits: Permits::new(1),
         threads: HandlerThreads::new(tokio::runtime::Handle::current(), "test".to_owned(), 1),
+        interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics,
     })
@@ -240,12 +262,26 @@ async fn a_batch_is_acknowledged_in_parts_and_its_rest_delivered_again() {
 async fn batches(
     attempts: u32,
     then: Exhausted,
-    fails: fn(&[i64]) -> Outcome,
+    fails: fn(&[i64]) -> HandlerResult,
 ) -> (Vec<(Vec<i64>, u32)>, Reports) {
-    let shared = shared(AckMode::Batch, attempts, then);
+    batches_of(&shared(AckMode::Batch, attempts, then), fails).await
+}
+
+async fn batches_of(
+    shared: &Arc<LaneShared>,
+    fails: fn(&[i64]) -> HandlerResult,
+) -> (Vec<(Vec<i64>, u32)>, Reports) {
+    filtered_batches(shared, None, fails).await
+}
+
+async fn filtered_batches(
+    shared: &Arc<LaneShared>,
+    filter: Option<fn(&RecordView<'_>) -> bool>,
+    fails: fn(&[i64]) -> HandlerResult,
+) -> (Vec<(Vec<i64>, u32)>, Reports) {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
-    let handler: Arc<dyn Handler> = batch_handler(move |view| {
+    let call = move |view: &BatchView<'_>| {
         let offsets: Vec<i64> = view.records().map(|record| record.offset()).collect();
         if let Some(index) = offsets.iter().position(|offset| *offset == 101) {
             return Err(ExtractError::new("Batch<String>", "not UTF-8").at_index(index));
@@ -254,14 +290,17 @@ async fn batches(
         let attempt = view.records().next().map_or(0, |record| record.attempt());
         log.lock().unwrap().push((offsets, attempt));
         Ok(async { outcome })
-    })
-    .into();
+    };
+    let handler: Arc<dyn Handler> = match filter {
+        Some(filter) => filtered_batch_handler(filter, call).into(),
+        None => batch_handler(call).into(),
+    };
     let (chunks, receiver) = mpsc::channel(1);
     let records = [0, 1, 2, 3, 100, 101, 102].map(Stored::made_at).into();
     chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
     drop(chunks);
     let control = Arc::new(LaneControl::default());
-    Lane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+    Lane::new(Arc::clone(shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
     let mut reports = Reports::default();
     shared.settlements.take(&mut reports);
     let seen = seen.lock().unwrap().clone();
@@ -303,4 +342,216 @@ async fn a_failure_that_names_no_record_of_the_batch_is_that_of_the_whole() {
     assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![0, 1, 2, 3, 100], 2)]);
     assert!(offsets(&reports).is_empty());
     assert_eq!(reports.ended[0].failure.as_ref().unwrap().offset, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_done_when_its_topic_has_it_and_what_follows_waits() {
+    for ack in [AckMode::Batch, AckMode::Record] {
+        let sink = Sink::refusing(2);
+        let shared = shared_with(ack, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+        let began = tokio::time::Instant::now();
+        let reports = run(&shared, &[4, 7]).await;
+        assert_eq!(sink.taken(), [4, 7]);
+        assert_eq!(sink.attempts(), 6, "each was refused twice");
+        assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
+        let settled = offsets(&reports);
+        assert_eq!((settled[0].0, settled[settled.len() - 1].1), (0, 9), "{ack:?}");
+        assert!(reports.ended[0].failure.is_none());
+        assert!(shared.recovery.waiting().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn dead_letters_do_not_acknowledge_what_lies_between_them() {
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Manual, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let reports = run(&shared, &[3, 7]).await;
+    assert_eq!(offsets(&reports), [(3, 3), (7, 7)]);
+    assert_eq!(sink.taken(), [3, 7]);
+}
+
+#[tokio::test]
+async fn of_a_batch_the_named_record_is_a_dead_letter_or_else_all_of_it() {
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Batch, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let named = |offsets: &[i64]| match offsets.iter().position(|offset| *offset == 2) {
+        Some(index) => Err(crate::handler::BatchError::at(index, "no stock").into()),
+        None => Ok(()),
+    };
+    let (seen, reports) = batches_of(&shared, named).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![3, 100], 1), (vec![102], 1)]);
+    assert_eq!(sink.taken(), [2, 101], "what cannot be read, too");
+    assert_eq!(offsets(&reports).last().map(|(_, last)| *last), Some(102));
+
+    let sink = Sink::default();
+    let shared = shared_with(AckMode::Batch, 2, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+    let whole =
+        |offsets: &[i64]| if offsets[0] == 0 { Err(HandlerError::msg("no database")) } else { Ok(()) };
+    let (seen, _) = batches_of(&shared, whole).await;
+    assert_eq!(seen, [(vec![0, 1, 2, 3, 100], 1), (vec![0, 1, 2, 3, 100], 2), (vec![102], 1)]);
+    assert_eq!(sink.taken(), [0, 1, 2, 3, 100, 101]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_told_to_stop_leaves_a_record_undone_that_no_topic_takes() {
+    for sink in [Sink::refusing(u32::MAX), Sink::taking(Duration::from_hours(1))] {
+        let shared = shared_with(AckMode::Batch, 1, Exhausted::DeadLetter, Some(Arc::new(sink.clone())));
+        let handler: Arc<dyn Handler> =
+            record_handler(|_| Ok(async { Err(HandlerError::msg("poisoned")) })).into();
+        let records = vec![Stored::made_at(0), Stored::made_at(1)];
+        let (chunks, receiver) = mpsc::channel(1);
+        chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
+        let control = Arc::new(LaneControl::default());
+        let lane = Lane::new(Arc::clone(&shared), Arc::clone(&control), SLOT, "t-0".to_owned(), receiver);
+        let task = tokio::spawn(lane.run(handler));
+        tokio::time::sleep(Duration::from_mins(2)).await;
+        let waiting = shared.recovery.waiting();
+        assert_eq!((waiting.len(), waiting[0].offset, waiting[0].target.as_str()), (1, 0, "t-dlt"));
+        let shown = waiting[0].to_string();
+        assert!(shown.starts_with("record t-0@0 waits for `t-dlt` for "), "{shown}");
+        control.stop();
+        let began = tokio::time::Instant::now();
+        task.await.unwrap();
+        assert!(began.elapsed() <= Duration::from_secs(6), "{:?}", began.elapsed());
+        let mut reports = Reports::default();
+        shared.settlements.take(&mut reports);
+        assert!(reports.settled.is_empty());
+        assert!(reports.ended[0].failure.is_none());
+        assert!(shared.recovery.waiting().is_empty(), "nobody waits any more");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_is_made_of_the_records_that_its_filter_lets_through() {
+    let no_stock = |offsets: &[i64]| match offsets.iter().position(|offset| *offset == 100) {
+        Some(index) => Err(crate::handler::BatchError::at(index, "no stock").into()),
+        None => Ok(()),
+    };
+    let is_even = |record: &RecordView<'_>| record.offset() % 2 == 0;
+    let policy = shared(AckMode::Batch, 2, Exhausted::Skip);
+    let (seen, reports) = filtered_batches(&policy, Some(is_even), no_stock).await;
+    let expected = [(vec![0, 2, 100, 102], 1), (vec![100, 102], 2), (vec![102], 1)];
+    assert_eq!(seen, expected, "the failed one is named by its place among those that were given");
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102], "what is left out is done as well");
+
+    let is_odd_or_small = |record: &RecordView<'_>| record.offset() % 2 == 1 || record.offset() < 2;
+    let (seen, reports) = filtered_batches(&policy, Some(is_odd_or_small), |_| Ok(())).await;
+    assert_eq!(
+        seen,
+        [(vec![0, 1, 3], 1)],
+        "101 cannot be read: what precedes it is handled, then the policy decides"
+    );
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102]);
+
+    let (seen, reports) = filtered_batches(&policy, Some(|_| false), |_| Ok(())).await;
+    assert!(seen.is_empty(), "a batch of nothing is not handled");
+    assert_eq!(settled(&reports), [0, 1, 2, 3, 100, 101, 102]);
+}
+
+#[tokio::test]
+async fn records_of_a_batch_that_are_left_out_need_no_ack() {
+    let policy = shared(AckMode::Manual, 2, Exhausted::Skip);
+    let is_even = |record: &RecordView<'_>| record.offset() % 2 == 0;
+    let (seen, reports) = filtered_batches(&policy, Some(is_even), |_| Ok(())).await;
+    assert_eq!(seen, [(vec![0, 2, 100, 102], 1)]);
+    assert_eq!(settled(&reports), [1, 3, 101], "the others are up to the handler");
+}
+
+/// Each of the offsets 0 to 3 and 100 to 102 that is settled.
+fn settled(reports: &Reports) -> Vec<i64> {
+    let runs = offsets(reports);
+    let is_settled = |offset: &i64| runs.iter().any(|(first, last)| (*first..=*last).contains(offset));
+    [0, 1, 2, 3, 100, 101, 102].into_iter().filter(is_settled).collect()
+}
+
+/// What an interceptor was told, in order.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<String>>);
+
+struct Teller(Arc<Told>);
+
+impl RecordInterceptor for Teller {
+    fn intercept(&self, listener: &str, record: &RecordView<'_>) -> bool {
+        self.tell(format!("{listener} {}", record.offset()));
+        record.offset() != 3
+    }
+
+    fn success(&self, _: &str, record: &RecordView<'_>) {
+        self.tell(format!("{} done", record.offset()));
+        assert!(record.offset() != 0, "a panic here changes nothing");
+    }
+
+    fn failure(&self, _: &str, record: &RecordView<'_>, error: &dyn std::fmt::Display) {
+        self.tell(format!("{} failed: {error}", record.offset()));
+    }
+}
+
+impl Teller {
+    fn tell(&self, text: String) {
+        self.0.0.lock().unwrap().push(text);
+    }
+}
+
+#[tokio::test]
+async fn an_interceptor_sees_each_attempt_and_may_leave_a_record_out() {
+    for is_batch in [false, true] {
+        let told = Arc::new(Told::default());
+        let mut shared = shared(AckMode::Batch, 2, Exhausted::Skip);
+        let interception = Interception::with(Box::new(Teller(Arc::clone(&told))));
+        Arc::get_mut(&mut shared).unwrap().interception = interception;
+        let (chunks, receiver) = mpsc::channel(1);
+        let records = (0..5).map(Stored::made_at).collect();
+        chunks.send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).await.unwrap();
+        drop(chunks);
+        let handler: Arc<dyn Handler> = if is_batch {
+            batch_handler(|view| {
+                let place = view.records().position(|record| record.offset() == 2);
+                let failed = place.map(|place| crate::handler::BatchError::at(place, "no stock"));
+                Ok(async { failed.map_or(Ok(()), |error| Err(error.into())) })
+            })
+        } else {
+            record_handler(|view| {
+                let outcome = (view.offset() != 2).then_some(()).ok_or_else(|| HandlerError::msg("no stock"));
+                Ok(async { outcome })
+            })
+        }
+        .into();
+        let control = Arc::new(LaneControl::default());
+        Lane::new(Arc::clone(&shared), control, SLOT, "t-0".to_owned(), receiver).run(handler).await;
+        let told = told.0.lock().unwrap().clone();
+        let expected: &[&str] = if is_batch {
+            &[
+                "test 0",
+                "test 1",
+                "test 2",
+                "test 3",
+                "test 4",
+                "0 done",
+                "1 done",
+                "2 failed: the record at index 2 of the batch failed: no stock",
+                "test 2",
+                "test 3",
+                "test 4",
+                "2 failed: the record at index 0 of the batch failed: no stock",
+                "test 3",
+                "test 4",
+                "4 done",
+            ]
+        } else {
+            &[
+                "test 0",
+                "0 done",
+                "test 1",
+                "1 done",
+                "test 2",
+                "2 failed: no stock",
+                "test 2",
+                "2 failed: no stock",
+                "test 3",
+                "test 4",
+                "4 done",
+            ]
+        };
+        assert_eq!(told, expected);
+    }
 }

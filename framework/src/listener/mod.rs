@@ -7,18 +7,24 @@
 //!   commit what the tracker offers ◄── settlements: one box, emptied in one go ──────────┘
 //! ```
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
-//! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run handlers in order and [`key_lane`] by key,
-//! with [`key_queues`], [`running`] and [`handler_threads`]; [`settlements`] carries their results, [`poller`] owns the
-//! consumer, [`container`] owns the poll threads, and [`events`] tells of them.
+//! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run [`handlers`] in order and [`key_lane`] by key,
+//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`recovery`] is the way out
+//! of both; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads and
+//! takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
+#[cfg(feature = "bench")]
+pub mod bench;
 mod committer;
 mod consumer_state;
 mod container;
 mod control;
 mod events;
+mod gate;
 mod group_consumer;
+mod hand_overs;
 mod handler_threads;
+mod handlers;
 mod idle;
 mod kept;
 mod key_lane;
@@ -27,8 +33,10 @@ mod lane_set;
 mod lanes;
 mod offset_map;
 mod paused;
+mod permits;
 mod poller;
 mod rebalance;
+mod recovery;
 mod redelivery;
 mod registry;
 mod requests;
@@ -38,7 +46,10 @@ mod settlements;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod statistics;
+mod subscription;
+mod time_limits;
 mod tracker;
+mod tuning;
 mod watch;
 
 pub(crate) use answers::Answer;
@@ -47,8 +58,11 @@ pub use container::ListenerState;
 pub(crate) use container::{Container, ListenerSpec};
 pub use control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 pub use events::{ListenerEvent, ListenerEventKind, ListenerEvents, MissedEvents};
+pub use gate::OpenCircuit;
+pub use handlers::{Handler, batch_handler, filtered_batch_handler, record_handler};
 pub(crate) use lanes::LaneControl;
-pub use lanes::{Handler, batch_handler, record_handler};
 pub use offset_map::{OffsetMap, OffsetMapError};
+pub use recovery::WaitingRecord;
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;
+pub(crate) use tuning::HANDLER_THREADS_MAX;

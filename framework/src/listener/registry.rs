@@ -11,7 +11,10 @@ use super::consumer_state::StuckRecord;
 use super::container::{Container, ListenerState};
 use super::control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 use super::events::{EventBus, ListenerEvents};
+use super::gate::OpenCircuit;
+use super::recovery::WaitingRecord;
 use super::requests::Request;
+use super::tuning::Tuning;
 use crate::config::model::ListenerSettings;
 use crate::handler::Location;
 
@@ -44,7 +47,7 @@ pub struct ListenerInfo {
     pub state: ListenerState,
     /// Where its function stands.
     pub at: Location,
-    /// Its effective settings.
+    /// Its effective settings, with what was changed while it ran.
     pub settings: ListenerSettings,
     /// For each of its consumers, the partitions assigned to it as `topic-partition`. A consumer without any is idle.
     pub assigned: Vec<Vec<String>>,
@@ -56,6 +59,10 @@ pub struct ListenerInfo {
     pub commit_overdue: bool,
     /// Records that hold up their partitions for longer than `stuck-after`.
     pub stuck: Vec<StuckRecord>,
+    /// Its circuit breaker's circuit, if it is not closed.
+    pub open_circuit: Option<OpenCircuit>,
+    /// Records that could not be handled, and that the topic they are to go to does not take.
+    pub waiting: Vec<WaitingRecord>,
 }
 
 /// There is no listener of that id.
@@ -140,6 +147,54 @@ impl ListenerRegistry {
     pub async fn resume(&self, id: &str) -> Result<(), UnknownListener> {
         self.find(id)?.resume().await;
         Ok(())
+    }
+
+    /// Gives a listener another number of consumers, without a restart: new ones join its group; those that are too many
+    /// finish what they have in hand, commit and leave it. Returns when those have left. It holds until the program ends,
+    /// also for a listener that is stopped now.
+    ///
+    /// # Errors
+    /// [`Invalid`](ListenerControlErrorKind::Invalid) where the configuration would refuse the number.
+    ///
+    /// ```no_run
+    /// use kafka_boot::{ListenerControlError, ListenerRegistry};
+    ///
+    /// async fn rush_hour(listeners: &ListenerRegistry) -> Result<(), ListenerControlError> {
+    ///     listeners.set_concurrency("consume", 6).await?;
+    ///     listeners.set_max_in_flight("consume", 1_000).await
+    /// }
+    /// ```
+    pub async fn set_concurrency(&self, id: &str, consumers: u16) -> Result<(), ListenerControlError> {
+        self.tune(id, |tuning| tuning.concurrency = consumers).await
+    }
+
+    /// Changes `max-in-flight` of a listener without a restart. Where it is less than what is in flight, nothing is
+    /// started until enough is done. It holds until the program ends.
+    ///
+    /// # Errors
+    /// [`Invalid`](ListenerControlErrorKind::Invalid) where the configuration would refuse the number.
+    pub async fn set_max_in_flight(&self, id: &str, records: u32) -> Result<(), ListenerControlError> {
+        self.tune(id, |tuning| tuning.max_in_flight = records).await
+    }
+
+    /// Changes `rate-limit` of a listener without a restart: records a second, or `None` for no limit. It holds until the
+    /// program ends.
+    ///
+    /// # Errors
+    /// [`Invalid`](ListenerControlErrorKind::Invalid) where the configuration would refuse the number.
+    pub async fn set_rate_limit(
+        &self,
+        id: &str,
+        per_second: Option<f64>,
+    ) -> Result<(), ListenerControlError> {
+        self.tune(id, |tuning| tuning.rate_limit = per_second).await
+    }
+
+    async fn tune(&self, id: &str, change: impl FnOnce(&mut Tuning)) -> Result<(), ListenerControlError> {
+        self.find(id)?.tune(change).await.map_err(|problem| {
+            let message = format!("listener `{id}` stays as it is: {problem}");
+            ListenerControlError::new(ListenerControlErrorKind::Invalid, message)
+        })
     }
 
     /// Pauses one partition: records already taken are finished, and no more are taken. It stays assigned, and it stays
@@ -255,15 +310,21 @@ impl fmt::Debug for ListenerRegistry {
 fn info(container: &Container) -> ListenerInfo {
     let view = container.view();
     let spec = &container.spec;
+    let (mut settings, tuning) = (spec.settings.clone(), container.tuning());
+    settings.consumer.concurrency = tuning.concurrency;
+    settings.consumer.max_in_flight = tuning.max_in_flight;
+    settings.consumer.rate_limit = tuning.rate_limit;
     ListenerInfo {
         id: spec.settings.id.clone(),
         state: container.state.borrow().clone(),
         at: spec.at,
-        settings: spec.settings.clone(),
+        settings,
         assigned: view.assigned.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
         paused: container.paused().all().iter().map(ToString::to_string).collect(),
         disconnected_for: view.disconnected_since.map(|since| since.elapsed()),
         commit_overdue: view.commit_overdue,
         stuck: view.stuck,
+        open_circuit: view.open_circuit,
+        waiting: view.waiting,
     }
 }

@@ -10,6 +10,7 @@ use kafka_boot_client::{ClientError, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::SeekTo;
+use super::room::Room;
 
 /// How many requests may wait for a poll thread.
 const REQUESTS_MAX: usize = 16;
@@ -26,6 +27,8 @@ pub(crate) enum Request {
     ResumePartition { partition: TopicPartition, reply: Reply<()> },
     /// Go on with a partition elsewhere; the answer is the offset.
     Seek { partition: TopicPartition, to: SeekTo, reply: Reply<i64> },
+    /// Take in more from now on, or less.
+    Resize(Room),
 }
 
 /// Why a poll thread did not do what it was asked for.

@@ -35,6 +35,14 @@ struct Place<F, T> {
     waker: Waker,
 }
 
+/// What became of a future that was started.
+pub(super) enum Started<T> {
+    /// It has finished, or panicked.
+    Finished(Result<T, Panic>),
+    /// It is kept in this place.
+    At(usize),
+}
+
 /// The places whose futures want to be polled.
 #[derive(Default)]
 struct Woken {
@@ -88,12 +96,21 @@ impl<F: Future, T: Copy> Running<F, T> {
     }
 
     /// Starts a future: polls it, and keeps it unless it is finished at once.
-    pub(super) fn start(&mut self, tag: T, future: F) -> Option<Result<F::Output, Panic>> {
+    pub(super) fn start(&mut self, tag: T, future: F) -> Started<F::Output> {
         let place = self.free.pop().unwrap_or_else(|| self.add_place());
         let at = &mut self.places[place];
         at.future.as_mut().set(Some(future));
         at.tag = Some(tag);
-        self.poll(place).map(|(_, outcome)| outcome)
+        self.poll(place).map_or(Started::At(place), |(_, outcome)| Started::Finished(outcome))
+    }
+
+    /// Ends the future in a place where it waits. Ending it may panic, which says nothing more.
+    pub(super) fn end(&mut self, place: usize) {
+        let Some(at) = self.places.get_mut(place) else { return };
+        if at.tag.take().is_some() {
+            drop(catch_unwind(AssertUnwindSafe(|| at.future.as_mut().set(None))));
+            self.free.push(place);
+        }
     }
 
     /// Polls at most `max` of the futures that were woken, and tells which of them finished.
@@ -179,7 +196,8 @@ mod tests {
             for tag in 0..4 {
                 let (sender, receiver) = oneshot::channel();
                 senders.push(sender);
-                assert!(running.start(tag, async move { receiver.await.unwrap_or(99) }).is_none());
+                let started = running.start(tag, async move { receiver.await.unwrap_or(99) });
+                assert!(matches!(started, Started::At(_)));
             }
             assert_eq!(running.len(), 4);
             for (value, sender) in (10..).zip(senders.drain(..).rev()) {
@@ -205,7 +223,7 @@ mod tests {
                 assert!(value != 3, "panics on purpose");
                 value
             };
-            assert!(running.start(tag, future).is_none());
+            assert!(matches!(running.start(tag, future), Started::At(_)));
         }
         for (value, sender) in (0..).zip(senders) {
             sender.send(value).unwrap();
@@ -218,5 +236,27 @@ mod tests {
         }
         finished.sort_unstable();
         assert_eq!(finished, [(0, Some(0)), (1, Some(1)), (2, Some(2)), (3, None), (4, Some(4))]);
+    }
+
+    #[tokio::test]
+    async fn a_future_that_is_ended_frees_its_place_whatever_it_does_then() {
+        struct Loud;
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                panic!("on purpose");
+            }
+        }
+        let mut running = Running::new();
+        let (sender, receiver) = oneshot::channel::<u32>();
+        let hanging = async move {
+            let _loud = Loud;
+            receiver.await.unwrap_or_default()
+        };
+        let Started::At(place) = running.start(1, hanging) else { panic!("it waits") };
+        running.end(place);
+        running.end(place);
+        assert_eq!(running.len(), 0);
+        assert!(sender.send(1).is_err(), "nobody waits any more");
+        assert_eq!(drain(&mut running), []);
     }
 }

@@ -2,22 +2,61 @@
 //!
 //! # Invariants
 //! 1. What is in the box is bounded by what is in flight: a report is about delivered records, and runs are merged.
-//! 2. A report that somebody waits for wakes the poll thread; others are found at its next turn.
+//! 2. A report that somebody waits for wakes the poll thread, unless it could do nothing about it yet; others are found at
+//!    its next turn.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::tracker::Slot;
 use crate::error::HandlerError;
+use crate::policy::Fault;
 
 /// The box. Shared by one consumer's poll thread, its lanes and their acknowledgements.
 pub(crate) struct Settlements {
     reports: Mutex<Reports>,
     arrived: Condvar,
-    poll_waits: AtomicBool,
+    poll_waits: AtomicU8,
     /// Wakes the poll thread out of its wait for records; set when the thread has made its consumer.
     waker: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// What the poll thread wants to be woken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PollWaits {
+    /// It does not wait: it looks into the box by itself.
+    No,
+    /// Records that were settled can be acted on at once, as everything else.
+    ForAll,
+    /// What is settled has to wait for something else that will wake the thread: the answer of the commit under way.
+    ForAllButSettled,
+}
+
+impl PollWaits {
+    const fn code(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::ForAll => 1,
+            Self::ForAllButSettled => 2,
+        }
+    }
+}
+
+/// How much somebody waits for a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Urgency {
+    None,
+    /// It is about settled records, and somebody waits for them to be committed.
+    Settled,
+    /// It changes what the poll thread does next.
+    High,
+}
+
+impl Urgency {
+    const fn of_settled(urgent: bool) -> Self {
+        if urgent { Self::Settled } else { Self::None }
+    }
 }
 
 /// What was reported since the box was last emptied.
@@ -70,12 +109,21 @@ pub(crate) struct LaneFailure {
     pub(crate) error: HandlerError,
 }
 
+impl LaneFailure {
+    /// So many handlers have not returned that the listener cannot go on.
+    pub(crate) fn left_behind(offset: i64, attempts: u32, count: usize, fault: Fault) -> Self {
+        let error = fault.into_error();
+        let error = HandlerError::msg(format!("{count} handlers have not returned; the last one: {error}"));
+        Self { offset, attempts, error }
+    }
+}
+
 impl Settlements {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             reports: Mutex::default(),
             arrived: Condvar::new(),
-            poll_waits: AtomicBool::new(false),
+            poll_waits: AtomicU8::new(PollWaits::No.code()),
             waker: OnceLock::new(),
         })
     }
@@ -88,7 +136,7 @@ impl Settlements {
 
     /// A lane's records from `first` to `last` are done.
     pub(crate) fn settle(&self, slot: Slot, first: i64, last: i64, urgent: bool) {
-        self.report(urgent, |reports| {
+        self.report(Urgency::of_settled(urgent), |reports| {
             push_run(&mut reports.settled, Settled { slot, first, last, by: SettledBy::OrderedLane });
         });
     }
@@ -96,7 +144,7 @@ impl Settlements {
     /// These records of a lane that settles in any order are done; its batches that ended thereby, too. Empties `offsets`.
     pub(crate) fn settle_each(&self, slot: Slot, offsets: &mut Vec<i64>, batches: u32, urgent: bool) {
         offsets.sort_unstable();
-        self.report(urgent, |reports| {
+        self.report(Urgency::of_settled(urgent), |reports| {
             for offset in offsets.drain(..) {
                 let run = Settled { slot, first: offset, last: offset, by: SettledBy::UnorderedLane };
                 push_run(&mut reports.settled, run);
@@ -109,24 +157,26 @@ impl Settlements {
 
     /// A lane gave up on a record, and ends when what else is in work there has ended.
     pub(crate) fn failed(&self, slot: Slot, failure: LaneFailure) {
-        self.report(true, |reports| reports.failed.push((slot, failure)));
+        self.report(Urgency::High, |reports| reports.failed.push((slot, failure)));
     }
 
     /// User code acknowledged the records from `first` to `last`.
     pub(crate) fn acknowledge(&self, slot: u32, first: i64, last: i64) {
-        self.report(true, |reports| {
+        self.report(Urgency::Settled, |reports| {
             push_run(&mut reports.settled, Settled { slot: Slot(slot), first, last, by: SettledBy::Ack });
         });
     }
 
     /// A lane has handled this many polled batches since it last said so.
     pub(crate) fn boundary(&self, slot: Slot, batches: u32, urgent: bool) {
-        self.report(urgent, |reports| push_boundary(&mut reports.boundaries, slot, batches));
+        self.report(Urgency::of_settled(urgent), |reports| {
+            push_boundary(&mut reports.boundaries, slot, batches);
+        });
     }
 
     /// A lane ended.
     pub(crate) fn ended(&self, end: LaneEnd) {
-        self.report(true, |reports| reports.ended.push(end));
+        self.report(Urgency::High, |reports| reports.ended.push(end));
     }
 
     /// Empties the box into `reports`, whose own contents were consumed before.
@@ -149,9 +199,9 @@ impl Settlements {
         drop(self.arrived.wait_timeout_while(reports, timeout, |reports| reports.is_empty()));
     }
 
-    /// Tells whether the poll thread is about to wait for records, so that urgent reports wake it.
-    pub(crate) fn set_poll_waits(&self, waits: bool) {
-        self.poll_waits.store(waits, Ordering::SeqCst);
+    /// Tells whether the poll thread is about to wait for records, and what is to wake it.
+    pub(crate) fn set_poll_waits(&self, waits: PollWaits) {
+        self.poll_waits.store(waits.code(), Ordering::SeqCst);
     }
 
     /// Whether nothing was reported since the box was last emptied.
@@ -165,10 +215,15 @@ impl Settlements {
         self.arrived.notify_all();
     }
 
-    fn report(&self, urgent: bool, add: impl FnOnce(&mut Reports)) {
+    fn report(&self, urgency: Urgency, add: impl FnOnce(&mut Reports)) {
         add(&mut self.lock());
         self.arrived.notify_one();
-        if urgent && self.poll_waits.load(Ordering::SeqCst) {
+        let least = match urgency {
+            Urgency::None => return,
+            Urgency::Settled => [PollWaits::ForAll.code(); 2],
+            Urgency::High => [PollWaits::ForAll.code(), PollWaits::ForAllButSettled.code()],
+        };
+        if least.contains(&self.poll_waits.load(Ordering::SeqCst)) {
             self.wake_poll();
         }
     }

@@ -13,6 +13,9 @@ use crate::listener::{ListenerInfo, ListenerRegistry, ListenerState};
 /// How often the log is told of a change of health.
 const WATCH_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How many listeners a report shows when it is written as text.
+const SHOWN_MAX: usize = 10;
+
 /// Whether the application does its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HealthStatus {
@@ -20,7 +23,8 @@ pub enum HealthStatus {
     Up,
     /// Not working by intent: starting, or shutting down.
     OutOfService,
-    /// A listener failed, waits to be started again, cannot reach a broker, or has a record that is stuck.
+    /// A listener failed, waits to be started again, cannot reach a broker, has a record that is stuck, one that the topic of
+    /// its dead letters does not take, or an open circuit.
     Down,
 }
 
@@ -45,7 +49,8 @@ pub struct ListenerHealth {
     pub detail: Option<String>,
 }
 
-/// The health at one moment.
+/// The health at one moment. As text it names the listeners of which there is something to tell, the worst first, and at
+/// most ten of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthReport {
     /// The worst of its parts.
@@ -57,16 +62,18 @@ pub struct HealthReport {
 impl fmt::Display for HealthReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.status)?;
-        for listener in self.listeners.iter().filter(|listener| listener.detail.is_some()) {
-            write!(
-                f,
-                "; `{}` {}: {}",
-                listener.id,
-                listener.status,
-                listener.detail.as_deref().unwrap_or_default()
-            )?;
+        let mut told: Vec<&ListenerHealth> =
+            self.listeners.iter().filter(|listener| listener.detail.is_some()).collect();
+        // The worst first, each kind in the order of the ids.
+        told.sort_by_key(|listener| std::cmp::Reverse(listener.status));
+        for listener in told.iter().take(SHOWN_MAX) {
+            let detail = listener.detail.as_deref().unwrap_or_default();
+            write!(f, "; `{}` {}: {detail}", listener.id, listener.status)?;
         }
-        Ok(())
+        match told.len().saturating_sub(SHOWN_MAX) {
+            0 => Ok(()),
+            more => write!(f, "; and {more} more"),
+        }
     }
 }
 
@@ -135,10 +142,15 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
             (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
         }
         _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
+        ListenerState::Running | ListenerState::Retrying if let Some(first) = info.waiting.first() => {
+            (HealthStatus::Down, Some(with_others(first, info.waiting.len())))
+        }
         ListenerState::Running | ListenerState::Retrying if let Some(first) = info.stuck.first() => {
-            let others = info.stuck.len() - 1;
-            let more = if others > 0 { format!(", and {others} more") } else { String::new() };
-            (HealthStatus::Down, Some(format!("{first}{more}")))
+            (HealthStatus::Down, Some(with_others(first, info.stuck.len())))
+        }
+        ListenerState::CircuitOpen => {
+            let circuit = info.open_circuit.as_ref();
+            (HealthStatus::Down, Some(circuit.map_or_else(|| "circuit open".to_owned(), ToString::to_string)))
         }
         ListenerState::Starting => {
             (HealthStatus::OutOfService, Some("waiting for its first assignment".to_owned()))
@@ -160,6 +172,14 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
     ListenerHealth { id: info.id.clone(), status, detail }
 }
 
+/// The first of so many, and how many others there are.
+fn with_others(first: &impl fmt::Display, count: usize) -> String {
+    match count - 1 {
+        0 => first.to_string(),
+        others => format!("{first}, and {others} more"),
+    }
+}
+
 /// Logs each change of health until told to stop.
 pub(crate) async fn watch_health(health: Arc<Health>, mut stopping: watch::Receiver<bool>) {
     let mut known = HealthStatus::OutOfService;
@@ -173,11 +193,39 @@ pub(crate) async fn watch_health(health: Arc<Health>, mut stopping: watch::Recei
         if report.status == known {
             continue;
         }
-        if report.status == HealthStatus::Up {
-            info!(health = %report, was = %known, "health changed");
-        } else {
+        if report.status == HealthStatus::Down {
             warn!(health = %report, was = %known, "health changed");
+        } else {
+            info!(health = %report, was = %known, "health changed");
         }
         known = report.status;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_as_text_shows_the_worst_first_and_stays_short() {
+        let listener = |number: usize| ListenerHealth {
+            id: format!("l{number}"),
+            status: if number == 17 { HealthStatus::Down } else { HealthStatus::Up },
+            detail: (number != 3).then(|| "paused".to_owned()),
+        };
+        let mut report = HealthReport {
+            status: HealthStatus::Down,
+            listeners: (0..3).chain([17]).map(listener).collect(),
+        };
+        assert_eq!(
+            report.to_string(),
+            "DOWN; `l17` DOWN: paused; `l0` UP: paused; `l1` UP: paused; `l2` UP: paused"
+        );
+        report.listeners = (0..1_000).map(listener).collect();
+        let text = report.to_string();
+        assert!(
+            text.starts_with("DOWN; `l17` DOWN: paused; `l0`") && text.ends_with("; and 989 more"),
+            "{text}"
+        );
     }
 }

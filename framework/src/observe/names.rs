@@ -11,6 +11,10 @@ pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_
 pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
 /// Records that the listener's filter left out: done without their handler being called. Counter; label `listener`.
 pub const LISTENER_RECORDS_FILTERED: &str = "kafka_boot_listener_records_filtered_total";
+/// Records written to a retry topic, to be delivered again. Counter; label `listener`.
+pub const LISTENER_RETRY_TOPICS: &str = "kafka_boot_listener_retry_topic_records_total";
+/// Records written to their dead letters because nobody could handle them. Counter; label `listener`.
+pub const LISTENER_DEAD_LETTERS: &str = "kafka_boot_listener_dead_letters_total";
 /// Records, or batches, to be delivered again because their `Ack` said so. Counter; label `listener`.
 pub const LISTENER_NACKS: &str = "kafka_boot_listener_nacks_total";
 /// Records polled of partitions that were being given up; their next owner reads them. Counter; label `listener`.
@@ -44,6 +48,10 @@ pub const LISTENER_IN_FLIGHT_AGE: &str = "kafka_boot_listener_in_flight_age_seco
 pub const LISTENER_RECORDS_FINISHED_BEFORE: &str = "kafka_boot_listener_records_finished_before_total";
 /// The length of the offset map in the last commit's metadata. Gauge; labels `listener`, `topic`, `partition`.
 pub const LISTENER_OFFSET_MAP_BYTES: &str = "kafka_boot_listener_offset_map_bytes";
+/// 1 while the listener's circuit is open or half-open, else 0. Gauge; label `listener`.
+pub const LISTENER_CIRCUIT_OPEN: &str = "kafka_boot_listener_circuit_open";
+/// Attempts that `handler-timeout` ended. Counter; label `listener`.
+pub const LISTENER_ATTEMPTS_TIMED_OUT: &str = "kafka_boot_listener_attempts_timed_out_total";
 /// Records given to a template. Counter; label `cluster`.
 pub const TEMPLATE_RECORDS_SENT: &str = "kafka_boot_template_records_sent_total";
 /// Records that the broker did not take. Counter; label `cluster`.

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+use super::view::RecordView;
 use crate::error::BoxError;
 
 /// Why bytes could not be decoded.
@@ -28,7 +29,7 @@ impl PayloadError {
         self
     }
 
-    fn tombstone() -> Self {
+    pub(super) fn tombstone() -> Self {
         Self::new("the value is null (a tombstone); take `Option<T>` to accept it")
     }
 }
@@ -48,8 +49,9 @@ impl std::error::Error for PayloadError {
 
 /// A type that a payload or a key can be decoded into.
 ///
-/// Implemented for `String`, `Vec<u8>`, `Bytes`, `()` (the bytes are ignored), [`Json<T>`] and `Option<T>` (a null
-/// value, which is a tombstone, becomes `None`). Implement it for a codec of your own:
+/// Implemented for `String`, `Vec<u8>`, `Bytes`, [`Text`](super::Text) and [`Raw`](super::Raw) (not copied), `()` (the bytes are ignored), [`Json<T>`] and `Option<T>` (a null
+/// value, which is a tombstone, becomes `None`). `#[derive(FromPayload)]` makes an enum whose variant a header or the topic
+/// chooses. Implement it for a codec of your own:
 ///
 /// ```
 /// use kafka_boot::{FromPayload, PayloadError};
@@ -73,6 +75,12 @@ impl std::error::Error for PayloadError {
 pub trait FromPayload: Sized + Send + 'static {
     /// Decodes the bytes; `None` is a null value.
     fn from_payload(bytes: Option<&[u8]>) -> Result<Self, PayloadError>;
+
+    /// Decodes the value of a record. Implement it for a type that looks at the record's headers or topic as well; else
+    /// it is [`from_payload`](Self::from_payload) of the record's payload. A key is decoded with that one.
+    fn from_record(record: &RecordView<'_>) -> Result<Self, PayloadError> {
+        Self::from_payload(record.payload())
+    }
 }
 
 impl FromPayload for String {
@@ -106,6 +114,10 @@ impl<T: FromPayload> FromPayload for Option<T> {
     fn from_payload(bytes: Option<&[u8]>) -> Result<Self, PayloadError> {
         bytes.map(|bytes| T::from_payload(Some(bytes))).transpose()
     }
+
+    fn from_record(record: &RecordView<'_>) -> Result<Self, PayloadError> {
+        record.payload().map(|_| T::from_record(record)).transpose()
+    }
 }
 
 impl<T: DeserializeOwned + Send + 'static> FromPayload for Json<T> {
@@ -114,6 +126,18 @@ impl<T: DeserializeOwned + Send + 'static> FromPayload for Json<T> {
         serde_json::from_slice(bytes)
             .map(Json)
             .map_err(|error| PayloadError::new("not the expected JSON").with_source(error))
+    }
+}
+
+/// Why no variant of an enum stands for a record; `#[derive(FromPayload)]` calls it.
+#[doc(hidden)]
+pub fn unknown_variant(what: &str, value: Option<&str>, expected: &str) -> PayloadError {
+    match value {
+        Some(value) => {
+            let value = super::escape::escaped(value.as_bytes());
+            PayloadError::new(format!("{what} is `{value}`, expected one of {expected}"))
+        }
+        None => PayloadError::new(format!("{what} is missing or no text, expected one of {expected}")),
     }
 }
 

@@ -8,7 +8,7 @@ use super::chunk::{Chunk, Made, Stored};
 use super::escape::escaped;
 use super::headers::write_headers;
 use super::payload::{FromPayload, PayloadError};
-use super::view::RecordView;
+use super::view::{Delivery, RecordView};
 
 /// A consumed record with its decoded value.
 ///
@@ -26,17 +26,17 @@ use super::view::RecordView;
 pub struct Record<T = String> {
     chunk: Arc<Chunk>,
     index: usize,
-    attempt: u32,
+    delivery: Delivery,
     value: T,
 }
 
 impl<T> Record<T> {
     pub(crate) fn from_view(view: &RecordView<'_>, value: T) -> Self {
-        Self { chunk: Arc::clone(view.chunk), index: view.index, attempt: view.attempt(), value }
+        Self { chunk: Arc::clone(view.chunk), index: view.index, delivery: *view.delivery, value }
     }
 
     fn view(&self) -> RecordView<'_> {
-        RecordView::new(&self.chunk, self.index, self.attempt, None)
+        RecordView::new(&self.chunk, self.index, &self.delivery, None)
     }
 
     /// The decoded value.
@@ -98,7 +98,7 @@ impl<T> Record<T> {
     /// # Errors
     /// The bytes are not such a value.
     pub fn decode<U: FromPayload>(&self) -> Result<U, PayloadError> {
-        U::from_payload(self.payload())
+        U::from_record(&self.view())
     }
 
     /// The record's timestamp and who set it.
@@ -123,7 +123,7 @@ impl<T> Record<T> {
 
     /// Which attempt at this record this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.delivery.number()
     }
 
     /// Where the record came from, without its value.
@@ -143,7 +143,7 @@ impl<T: AsRef<[u8]>> Record<T> {
             records: vec![Stored::Made(Box::new(made))],
             bytes: 0,
         };
-        Self { chunk: Arc::new(chunk), index: 0, attempt: 1, value }
+        Self { chunk: Arc::new(chunk), index: 0, delivery: Delivery::FIRST, value }
     }
 
     /// Sets the key.
@@ -196,7 +196,16 @@ impl<T: AsRef<[u8]>> Record<T> {
         };
         change(&mut chunk, &mut made);
         chunk.records.push(Stored::Made(Box::new(made)));
-        Self { chunk: Arc::new(chunk), index: 0, attempt: self.attempt, value: self.value }
+        Self { chunk: Arc::new(chunk), index: 0, delivery: self.delivery, value: self.value }
+    }
+}
+
+#[cfg(test)]
+impl Record<Option<bytes::Bytes>> {
+    /// The same record, undecoded.
+    pub(crate) fn of_bytes<T>(record: &Record<T>) -> Self {
+        let value = record.payload().map(bytes::Bytes::copy_from_slice);
+        Self { chunk: Arc::clone(&record.chunk), index: record.index, delivery: record.delivery, value }
     }
 }
 

@@ -1,24 +1,53 @@
 //! What arguments are extracted from: one record, or one batch, borrowed from its chunk.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::Timestamp;
 use super::chunk::{Chunk, Stored};
 use crate::handler::AckTarget;
 
+/// The header under which Spring tells the number of the attempt: four bytes, the highest first.
+const DELIVERY_ATTEMPT: &str = "kafka_deliveryAttempt";
+
+/// Which attempt at a record this is, and whether the record shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    /// From 1, as the header has it.
+    number: [u8; 4],
+    is_header: bool,
+}
+
+impl Delivery {
+    pub(crate) const FIRST: Self = Self::new(1, false);
+
+    pub(crate) const fn new(number: u32, is_header: bool) -> Self {
+        Self { number: number.to_be_bytes(), is_header }
+    }
+
+    pub(crate) const fn number(self) -> u32 {
+        u32::from_be_bytes(self.number)
+    }
+}
+
 /// One record, as an argument's extractor sees it. Nothing is copied or decoded until it is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct RecordView<'a> {
     pub(super) chunk: &'a Arc<Chunk>,
     pub(super) index: usize,
-    attempt: u32,
+    pub(super) delivery: &'a Delivery,
     ack: Option<&'a AckTarget>,
 }
 
 impl<'a> RecordView<'a> {
-    pub(crate) fn new(chunk: &'a Arc<Chunk>, index: usize, attempt: u32, ack: Option<&'a AckTarget>) -> Self {
+    pub(crate) fn new(
+        chunk: &'a Arc<Chunk>,
+        index: usize,
+        delivery: &'a Delivery,
+        ack: Option<&'a AckTarget>,
+    ) -> Self {
         debug_assert!(index < chunk.records.len(), "view: index inside the chunk");
-        Self { chunk, index, attempt, ack }
+        Self { chunk, index, delivery, ack }
     }
 
     pub(super) fn stored(&self) -> &'a Stored {
@@ -66,7 +95,9 @@ impl<'a> RecordView<'a> {
 
     /// The headers, in the record's order; a name may repeat.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
-        self.stored().headers()
+        let delivery = self.delivery;
+        let attempt = delivery.is_header.then_some((DELIVERY_ATTEMPT, Some(delivery.number.as_slice())));
+        self.stored().headers().chain(attempt)
     }
 
     /// The value of the last header of this name; `None` if there is none or its value is null.
@@ -76,7 +107,45 @@ impl<'a> RecordView<'a> {
 
     /// Which attempt at this record this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.delivery.number()
+    }
+}
+
+/// The places in a chunk of the records that a batch holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Places {
+    /// All of these.
+    Range(Range<usize>),
+    /// These, in order: others between them are left out.
+    These(Arc<[usize]>),
+}
+
+impl Places {
+    /// The wanted ones of a range.
+    pub(crate) fn of(range: Range<usize>, wanted: Vec<usize>) -> Self {
+        if wanted.len() == range.len() { Self::Range(range) } else { Self::These(wanted.into()) }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Range(range) => range.len(),
+            Self::These(places) => places.len(),
+        }
+    }
+
+    /// The place of a record, by its index in the batch.
+    pub(crate) fn get(&self, index: usize) -> usize {
+        match self {
+            Self::Range(range) => range.start + index,
+            Self::These(places) => places[index],
+        }
+    }
+
+    pub(crate) fn contains(&self, place: usize) -> bool {
+        match self {
+            Self::Range(range) => range.contains(&place),
+            Self::These(places) => places.binary_search(&place).is_ok(),
+        }
     }
 }
 
@@ -84,22 +153,19 @@ impl<'a> RecordView<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchView<'a> {
     chunk: &'a Arc<Chunk>,
-    /// The place of the first record, and that behind the last one.
-    from: usize,
-    to: usize,
-    attempt: u32,
+    places: &'a Places,
+    delivery: &'a Delivery,
     ack: Option<&'a AckTarget>,
 }
 
 impl<'a> BatchView<'a> {
     pub(crate) fn new(
         chunk: &'a Arc<Chunk>,
-        records: std::ops::Range<usize>,
-        attempt: u32,
+        places: &'a Places,
+        delivery: &'a Delivery,
         ack: Option<&'a AckTarget>,
     ) -> Self {
-        debug_assert!(records.end <= chunk.records.len(), "view: records inside the chunk");
-        Self { chunk, from: records.start, to: records.end, attempt, ack }
+        Self { chunk, places, delivery, ack }
     }
 
     pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
@@ -108,17 +174,22 @@ impl<'a> BatchView<'a> {
 
     /// How many records the batch holds; at least one.
     pub fn len(&self) -> usize {
-        self.to - self.from
+        self.places.len()
     }
 
     /// Whether the batch is empty: never, when the framework made it.
     pub fn is_empty(&self) -> bool {
-        self.from == self.to
+        self.places.len() == 0
     }
 
     /// The records, in the order of their offsets.
     pub fn records(&self) -> impl Iterator<Item = RecordView<'a>> + use<'a> {
-        let (chunk, attempt) = (self.chunk, self.attempt);
-        (self.from..self.to).map(move |index| RecordView::new(chunk, index, attempt, None))
+        let Self { chunk, places, delivery, .. } = *self;
+        (0..places.len()).map(move |index| RecordView::new(chunk, places.get(index), delivery, None))
+    }
+
+    /// Which attempt at this batch, or at what is left of it, this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.delivery.number()
     }
 }

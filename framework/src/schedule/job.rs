@@ -13,13 +13,13 @@ use tracing::{debug, error};
 
 use crate::config::model::JobSettings;
 use crate::error::{HandlerError, panic_text};
-use crate::handler::{Location, Outcome};
+use crate::handler::{HandlerResult, Location};
 use crate::observe::names;
 
 /// A scheduled function, as the attribute generated it.
 pub trait Job: Send + Sync {
     /// Runs the function once.
-    fn run(&self) -> BoxFuture<'static, Outcome>;
+    fn run(&self) -> BoxFuture<'static, HandlerResult>;
 }
 
 /// Makes the job of a function whose arguments are resolved.
@@ -27,7 +27,7 @@ pub trait Job: Send + Sync {
 pub fn job_handler<F, Fut>(call: F) -> Box<dyn Job>
 where
     F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     Box::new(FunctionJob { call })
 }
@@ -39,9 +39,9 @@ struct FunctionJob<F> {
 impl<F, Fut> Job for FunctionJob<F>
 where
     F: Fn() -> Fut + Send + Sync,
-    Fut: Future<Output = Outcome> + Send + 'static,
+    Fut: Future<Output = HandlerResult> + Send + 'static,
 {
-    fn run(&self) -> BoxFuture<'static, Outcome> {
+    fn run(&self) -> BoxFuture<'static, HandlerResult> {
         Box::pin((self.call)())
     }
 }
@@ -133,7 +133,7 @@ impl Runner {
         }
     }
 
-    async fn attempt(&self) -> Outcome {
+    async fn attempt(&self) -> HandlerResult {
         let future = match std::panic::catch_unwind(AssertUnwindSafe(|| self.job.run())) {
             Ok(future) => AssertUnwindSafe(future).catch_unwind(),
             Err(payload) => return Err(HandlerError::from_panic(payload.as_ref())),

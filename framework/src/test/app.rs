@@ -16,11 +16,11 @@ use crate::beans::{Admin, Bean, KafkaTemplate, SendResult};
 use crate::error::StartError;
 use crate::listener::ListenerRegistry;
 use crate::manage::HealthReport;
+use crate::reader::{self, ReadError, Span};
 use crate::record::{FromPayload, Record};
 use crate::schedule::{JobInfo, Scheduler};
 use crate::test::builder::TestAppBuilder;
 use crate::test::offsets;
-use crate::test::reader::{self, ReadError, Span};
 use crate::test::session::Session;
 use crate::test::settled::{self, Unsettled, UnsettledPartition};
 

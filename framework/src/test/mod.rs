@@ -9,7 +9,6 @@ mod builder;
 mod log;
 mod offsets;
 mod outcome;
-mod reader;
 mod real_broker;
 mod session;
 mod settled;

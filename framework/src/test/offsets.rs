@@ -1,12 +1,16 @@
 //! Where a cluster's partitions end, and what groups have committed of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use kafka_boot_client::{ClientError, ErrorCode, NewTopic, OffsetSpec, PartitionOffset, TopicPartition};
 
 use crate::app::Prepared;
 use crate::beans::Admin;
 use crate::error::{StartError, StartErrorKind};
+
+/// The pause before a cluster that is not ready is asked again.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// The next offset of each partition.
 pub(super) type Ends = HashMap<TopicPartition, i64>;
@@ -69,7 +73,9 @@ pub(super) async fn prepare(
     prepared: &Prepared,
     more_topics: &[String],
     is_shared: bool,
+    patience: Duration,
 ) -> Result<Starts, StartError> {
+    let deadline = Instant::now() + patience;
     let kafka = prepared.settings.kafka();
     let names = std::iter::once("").chain(kafka.clusters.keys().map(String::as_str));
     let mut starts = Starts::default();
@@ -92,9 +98,11 @@ pub(super) async fn prepare(
             let message = format!("the test kit could not {what}");
             move |error: ClientError| StartError::new(StartErrorKind::Kafka, message).with_source(error)
         };
-        let known = partitions(&admin).await.map_err(failed("list the topics"))?;
+        let known = patiently(deadline, || partitions(&admin)).await;
+        let known = known.map_err(failed("list the topics"))?;
         for topic in wanted.into_iter().filter(|topic| !known.contains_key(*topic)) {
-            create(&admin, topic).await.map_err(failed(&format!("create the topic `{topic}`")))?;
+            let created = patiently(deadline, || create(&admin, topic)).await;
+            created.map_err(failed(&format!("create the topic `{topic}`")))?;
         }
         if !is_shared {
             continue;
@@ -104,7 +112,8 @@ pub(super) async fn prepare(
             .filter(|(topic, _)| !topic.starts_with("__"))
             .flat_map(|(_, all)| all)
             .collect();
-        let ends = ends(&admin, &all).await.map_err(failed("look up where the topics end"))?;
+        let ends = patiently(deadline, || ends(&admin, &all)).await;
+        let ends = ends.map_err(failed("look up where the topics end"))?;
         for listener in listeners {
             let of_group = ends.iter().filter(|(partition, _)| {
                 listener.topic_pattern.is_some()
@@ -112,11 +121,27 @@ pub(super) async fn prepare(
             });
             let pinned: Vec<_> =
                 of_group.map(|(partition, end)| PartitionOffset::new(partition.clone(), *end)).collect();
-            pin(&admin, listener.group_id(), &pinned).await.map_err(failed("place the test's groups"))?;
+            let pinned = patiently(deadline, || pin(&admin, listener.group_id(), &pinned)).await;
+            pinned.map_err(failed("place the test's groups"))?;
         }
         starts.by_cluster.insert(name.to_owned(), ends);
     }
     Ok(starts)
+}
+
+/// Asks again while the cluster is only not ready yet: leaders are being elected, a coordinator loads its groups.
+async fn patiently<T, F: Future<Output = Result<T, ClientError>>>(
+    deadline: Instant,
+    attempt: impl Fn() -> F,
+) -> Result<T, ClientError> {
+    loop {
+        match attempt().await {
+            Err(error) if error.is_retriable() && Instant::now() < deadline => {
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 async fn create(admin: &Admin, topic: &str) -> Result<(), ClientError> {

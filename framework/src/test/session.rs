@@ -167,7 +167,10 @@ impl Session {
                     // A second start goes on where the first one was.
                     let is_first = session.starts.lock().unwrap_or_else(PoisonError::into_inner).is_none();
                     let is_shared = session.shared_servers.is_some() && is_first;
-                    let starts = offsets::prepare(&prepared, &session.builder.topics, is_shared).await?;
+                    let starts = {
+                        let builder = &session.builder;
+                        offsets::prepare(&prepared, &builder.topics, is_shared, builder.timeout).await?
+                    };
                     let mut known = session.starts.lock().unwrap_or_else(PoisonError::into_inner);
                     known.get_or_insert_with(|| Arc::new(starts));
                     Ok(())

@@ -23,13 +23,21 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
     }
     check_modes(context, listener);
     check_ordering(context, listener);
-    check_filter(context, listener);
     check_thresholds(context, listener);
 }
 
 fn check_topics(context: &Context, listener: &Listener) {
-    let given: Vec<_> =
-        ["topic", "topics", "pattern"].into_iter().filter(|key| listener.entries.has(key)).collect();
+    if listener.is_of_dead_letters {
+        if !listener.entries.has("for") {
+            let message = "whose dead letters it reads is missing; add the id of their listener, as in `for = \"orders\"`";
+            context.error_at(Span::call_site(), message);
+        }
+        return;
+    }
+    let given: Vec<_> = ["topic", "topics", "pattern", "partitions"]
+        .into_iter()
+        .filter(|key| listener.entries.has(key))
+        .collect();
     match given.as_slice() {
         [] if !context.is_failed() => context.error_at(
             Span::call_site(),
@@ -129,17 +137,6 @@ fn check_ordering(context: &Context, listener: &Listener) {
             format!(
                 "a batch listener handles the records of a partition together, so `ordering` cannot be `{ordering}`; take one record at a time"
             ),
-        );
-    }
-}
-
-fn check_filter(context: &Context, listener: &Listener) {
-    if let Some(entry) = listener.entries.get("filter")
-        && listener.is_batch()
-    {
-        context.error_on(
-            &entry.value,
-            "a batch listener is given whole batches, so it has no `filter`; leave records out in the function, or take one record at a time",
         );
     }
 }

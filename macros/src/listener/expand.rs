@@ -28,6 +28,11 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
     };
     let kind = Ident::new(glue.kind, span);
     let attributes = emit::attributes(&listener.entries, span);
+    let dead_letters_of = listener.entries.known_text("for").map_or_else(
+        || quote_spanned!(span=> ::core::option::Option::None),
+        |id| quote_spanned!(span=> ::core::option::Option::Some(#id)),
+    );
+    let error_types = emit::error_types(&listener.entries, span);
     let (id, blocking, takes_ack) = (listener.id(), !listener.function.is_async(), listener.takes_ack());
     let build = build(listener, &glue, span);
     let fields = quote_spanned! {span=>
@@ -36,6 +41,8 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
         kind: #private::HandlerKind::#kind,
         blocking: #blocking,
         takes_ack: #takes_ack,
+        dead_letters_of: #dead_letters_of,
+        error_types: #error_types,
         build: #build,
     };
     emit::with_descriptor(&listener.function, &ROLE, &fields)
@@ -51,14 +58,19 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
         if is_used { Ident::new(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
     let has_arguments = !arguments.is_empty();
-    let (context, view) =
-        (parameter("context", has_arguments), parameter("view", has_arguments || filter.is_some()));
-    // Before anything is decoded.
-    let filter = filter.map(|path| {
-        let at = span_at(path.span());
-        let private = emit::private(at);
-        quote_spanned!(at=> #private::pass(#path, #view)?;)
-    });
+    let (context, view) = (
+        parameter("context", has_arguments),
+        parameter("view", has_arguments || (filter.is_some() && !listener.is_batch())),
+    );
+    // Before anything is decoded. A batch is made of the records that are left.
+    let (filter, of_batch) = match filter.map(|path| (path, span_at(path.span()))) {
+        Some((path, at)) if listener.is_batch() => (None, Some(quote_spanned!(at=> #path,))),
+        Some((path, at)) => {
+            let private = emit::private(at);
+            (Some(quote_spanned!(at=> #private::pass(#path, #view)?;)), None)
+        }
+        None => (None, None),
+    };
     let plans = function.arguments.iter().zip(&extractors).map(|(argument, extractor)| {
         let (ty, at) = (&argument.ty, emit::type_span(&argument.ty));
         let private = emit::private(at);
@@ -67,11 +79,12 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
     });
     let call = emit::call(function, &arguments);
     let outcome = emit::outcome(function, &call);
-    let handler = Ident::new(glue.handler, span);
+    let handler = if of_batch.is_some() { "filtered_batch_handler" } else { glue.handler };
+    let handler = Ident::new(handler, span);
     quote_spanned! {span=>
         |#context| {
             #(#plans)*
-            ::core::result::Result::Ok(#private::#handler(move |#view| {
+            ::core::result::Result::Ok(#private::#handler(#of_batch move |#view| {
                 #filter
                 #(let #arguments = #extractors(#view)?;)*
                 ::core::result::Result::Ok(async move { #outcome })

@@ -1,4 +1,4 @@
-//! `#[kafka_listener]`.
+//! `#[kafka_listener]` and `#[dead_letter_listener]`.
 
 mod check;
 mod expand;
@@ -13,11 +13,22 @@ use crate::context::Context;
 pub(crate) fn listener(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let context = Context::new();
     let listener = parse::Listener::parse(&context, attribute, item);
-    if let Some(listener) = &listener {
+    expanded(context, listener.as_ref(), item)
+}
+
+/// The same for a listener of dead letters.
+pub(crate) fn dead_letter_listener(attribute: TokenStream, item: &TokenStream) -> TokenStream {
+    let context = Context::new();
+    let listener = parse::Listener::parse_of_dead_letters(&context, attribute, item);
+    expanded(context, listener.as_ref(), item)
+}
+
+fn expanded(context: Context, listener: Option<&parse::Listener>, item: &TokenStream) -> TokenStream {
+    if let Some(listener) = listener {
         check::check(&context, listener);
     }
     match (context.finish(), listener) {
-        (Ok(()), Some(listener)) => expand::expand(&listener),
+        (Ok(()), Some(listener)) => expand::expand(listener),
         (errors, _) => {
             let errors = errors.err();
             quote!(#errors #item)

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::listener;
+use super::{dead_letter_listener, listener};
 
 fn expand(attribute: TokenStream, item: &TokenStream) -> String {
     listener(attribute, item).to_string()
@@ -135,5 +135,51 @@ fn what_only_start_can_know_is_left_to_start() {
     ] {
         let expanded = expand(attribute.clone(), item);
         assert!(!expanded.contains("compile_error"), "{attribute}: {expanded}");
+    }
+}
+
+#[test]
+fn a_listener_of_dead_letters_names_whose_and_no_topic() {
+    let item = quote!(
+        async fn f(record: Record<String>) {}
+    );
+    let expanded = dead_letter_listener(quote!(for = "orders", attempts = 1), &item).to_string();
+    assert!(
+        expanded.contains(r#"dead_letters_of : :: core :: option :: Option :: Some ("orders")"#),
+        "{expanded}"
+    );
+    assert!(!expanded.contains(r#"key : "for""#), "{expanded}");
+    for (attribute, part) in [
+        (quote!(attempts = 1), "whose dead letters it reads is missing"),
+        (quote!(for = "orders", topic = "a"), "`#[dead_letter_listener]` has no key `topic`"),
+        (quote!(for = "${x}"), "no placeholder"),
+    ] {
+        let expanded = dead_letter_listener(attribute.clone(), &item).to_string();
+        assert!(expanded.contains(part), "{attribute}: {expanded}");
+        assert_eq!(expanded.matches("compile_error").count(), 1, "{attribute}: {expanded}");
+    }
+}
+
+#[test]
+fn groups_of_keys_become_the_keys_of_the_configuration() {
+    let expanded = expand(
+        quote!(
+            topic = "a",
+            retry(attempts = 5, backoff = "100ms..10s", not_on(io::Error)),
+            dead_letter(topic = "d")
+        ),
+        &quote!(
+            async fn f() {}
+        ),
+    );
+    for part in [
+        r#"key : "error.attempts" , value : :: kafka_boot :: __private :: AttributeValue :: Int (5i64)"#,
+        r#"key : "error.backoff.initial" , value : :: kafka_boot :: __private :: AttributeValue :: Str ("100ms")"#,
+        r#"key : "error.backoff.multiplier" , value : :: kafka_boot :: __private :: AttributeValue :: Str ("2")"#,
+        r#"key : "error.retry-not-on" , value : :: kafka_boot :: __private :: AttributeValue :: List (& ["io::Error"])"#,
+        r#"key : "error.dead-letter.topic" , value : :: kafka_boot :: __private :: AttributeValue :: Str ("d")"#,
+        r#"ErrorType :: of :: < io :: Error > ("io::Error")"#,
+    ] {
+        assert!(expanded.contains(part), "{part} is not in {expanded}");
     }
 }

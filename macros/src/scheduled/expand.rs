@@ -36,7 +36,7 @@ fn build(job: &Job, span: Span) -> TokenStream {
         let private = emit::private(at);
         quote_spanned!(at=> let #shared = #private::job_argument::<#ty>(#context)?;)
     });
-    let outcome = emit::outcome(function, &emit::call(function, &arguments));
+    let outcome = emit::job_result(function, &emit::call(function, &arguments));
     quote_spanned! {span=>
         |#context| {
             #(#plans)*

@@ -30,22 +30,31 @@ struct LedgerProperties {
     /// How long a record whose number is a multiple of `delay-every` takes.
     delay: TimeSpan,
     delay_every: u64,
-    /// The first attempt of a record whose number is a multiple of this fails.
+    /// The first attempts of a record whose number is a multiple of this fail.
     error_every: u64,
+    /// How many of them.
+    error_attempts: u32,
     /// The first attempt of a record whose number is a multiple of this panics.
     panic_every: u64,
+    /// Every attempt of a record whose number is a multiple of this fails.
+    poison_every: u64,
+    /// So does every attempt of a record of this key.
+    poison_key: String,
+    /// Whether they panic, in one way or another, rather than return an error.
+    poison_panics: bool,
     /// The number of the first record that the job produces.
     produce_from: u64,
 }
 
 impl LedgerProperties {
     /// How an attempt of the record with this number is to end.
-    fn outcome(&self, uid: u64, attempt: u32) -> Outcome {
-        if attempt > 1 {
-            Outcome::Done
-        } else if is_chosen(uid, self.panic_every) {
+    fn outcome(&self, uid: u64, key: Option<&str>, attempt: u32) -> Outcome {
+        let is_poison_key = !self.poison_key.is_empty() && key == Some(self.poison_key.as_str());
+        if is_poison_key || is_chosen(uid, self.poison_every) {
+            if self.poison_panics { Outcome::Panic } else { Outcome::Error }
+        } else if attempt == 1 && is_chosen(uid, self.panic_every) {
             Outcome::Panic
-        } else if is_chosen(uid, self.error_every) {
+        } else if attempt <= self.error_attempts && is_chosen(uid, self.error_every) {
             Outcome::Error
         } else {
             Outcome::Done
@@ -75,7 +84,7 @@ async fn work(record: Record<String>, ledger: Bean<Ledger>, config: Config<Ledge
     if !config.delay.get().is_zero() && is_chosen(stamp.uid, config.delay_every) {
         tokio::time::sleep(config.delay.get()).await;
     }
-    let outcome = config.outcome(stamp.uid, record.attempt());
+    let outcome = config.outcome(stamp.uid, record.key_str(), record.attempt());
     ledger.record(&Attempt {
         // A handler is not told of assignments; within one process a partition only ever moves forward.
         generation: 1,
@@ -93,7 +102,29 @@ async fn work(record: Record<String>, ledger: Bean<Ledger>, config: Config<Ledge
     match outcome {
         Outcome::Done | Outcome::Skipped => Ok(()),
         Outcome::Error => Err("this record fails on purpose".into()),
-        Outcome::Panic => panic!("this record panics on purpose"),
+        Outcome::Panic => panic_somehow(stamp.uid).await,
+    }
+}
+
+/// Panics: at once, after a wait, with something that is no text, or while something is dropped.
+async fn panic_somehow(uid: u64) -> Result<()> {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("this record panics in a drop, on purpose");
+        }
+    }
+    match (uid / 100) % 4 {
+        0 => panic!("this record panics on purpose"),
+        1 => {
+            tokio::task::yield_now().await;
+            panic!("this record panics after a wait, on purpose");
+        }
+        2 => std::panic::panic_any(uid),
+        _ => {
+            drop(Bomb);
+            Ok(())
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Kafka's jars, fetched once from Maven Central into `target/kafka`.
+//! Kafka's jars, and those of Spring Kafka, fetched once from Maven Central into `target/kafka`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -7,7 +7,15 @@ use std::process::Command;
 use crate::{Error, ErrorKind, Result};
 
 /// What to fetch. A change here fetches again.
-const POM: &str = include_str!("../../kafka/pom.xml");
+const KAFKA: Wanted = Wanted { pom: include_str!("../../kafka/pom.xml"), what: "Kafka", folder: "libs" };
+const SPRING: Wanted =
+    Wanted { pom: include_str!("../../interop/pom.xml"), what: "Spring Kafka", folder: "spring-libs" };
+
+struct Wanted {
+    pom: &'static str,
+    what: &'static str,
+    folder: &'static str,
+}
 
 /// Kafka's jars on this machine.
 #[derive(Debug, Clone)]
@@ -20,17 +28,26 @@ impl Installation {
     ///
     /// Fails with [`ErrorKind::Unavailable`] when Java, Maven or the download is missing.
     pub fn obtain() -> Result<Self> {
+        Self::of(&KAFKA)
+    }
+
+    /// The jars of `tests/interop/pom.xml`, in the same way.
+    pub fn obtain_spring() -> Result<Self> {
+        Self::of(&SPRING)
+    }
+
+    fn of(wanted: &Wanted) -> Result<Self> {
         require("java", "-version", "Java 17 or later")?;
         let root = super::root_directory()?;
-        let libraries = root.join("libs");
-        let stamp = root.join("libs.stamp");
+        let libraries = root.join(wanted.folder);
+        let stamp = root.join(format!("{}.stamp", wanted.folder));
         let _lock = lock_file(&root.join("install.lock"))?;
-        if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == POM) {
+        if fs::read_to_string(&stamp).is_ok_and(|fetched| fetched == wanted.pom) {
             return Ok(Self { class_path: class_path(&libraries)? });
         }
-        fetch(&root, &libraries)?;
+        fetch(wanted, &root, &libraries)?;
         // Written last: a run that was cut short starts over.
-        fs::write(&stamp, POM)
+        fs::write(&stamp, wanted.pom)
             .map_err(|error| Error::io(format!("cannot write `{}`", stamp.display()), error))?;
         Ok(Self { class_path: class_path(&libraries)? })
     }
@@ -41,15 +58,18 @@ impl Installation {
     }
 }
 
-fn fetch(root: &Path, libraries: &Path) -> Result<()> {
+fn fetch(wanted: &Wanted, root: &Path, libraries: &Path) -> Result<()> {
+    let what = wanted.what;
     require("mvn", "--version", "Maven 3.8 or later")?;
-    crate::seed::notice("fetching Kafka from Maven Central into target/kafka");
+    crate::seed::notice(&format!("fetching {what} from Maven Central into target/kafka"));
     if libraries.exists() {
-        fs::remove_dir_all(libraries).map_err(|error| Error::io("cannot remove Kafka's old jars", error))?;
+        fs::remove_dir_all(libraries)
+            .map_err(|error| Error::io(format!("cannot remove {what}'s old jars"), error))?;
     }
     // Beside the jars rather than in the source tree, so that Maven has no reason to write there.
-    let pom = root.join("pom.xml");
-    fs::write(&pom, POM).map_err(|error| Error::io(format!("cannot write `{}`", pom.display()), error))?;
+    let pom = root.join(format!("{}.pom.xml", wanted.folder));
+    fs::write(&pom, wanted.pom)
+        .map_err(|error| Error::io(format!("cannot write `{}`", pom.display()), error))?;
     let output = Command::new("mvn")
         .args(["--quiet", "--batch-mode", "--no-transfer-progress", "dependency:copy-dependencies"])
         .arg("-DincludeScope=runtime")
@@ -62,7 +82,7 @@ fn fetch(root: &Path, libraries: &Path) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stdout);
-    Err(Error::new(ErrorKind::Unavailable, format!("cannot fetch Kafka from Maven Central:\n{said}")))
+    Err(Error::new(ErrorKind::Unavailable, format!("cannot fetch {what} from Maven Central:\n{said}")))
 }
 
 fn class_path(libraries: &Path) -> Result<String> {

@@ -1,13 +1,12 @@
 //! The program of `tests/java`, which runs Kafka's own tools and the Java client in one virtual machine.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kafka_boot_tests::java;
 use kafka_boot_tests::kafka::Installation;
 use kafka_boot_tests::process::{Program, Stream};
-use kafka_boot_tests::seed::notice;
 
 use crate::table::Case;
 
@@ -38,19 +37,15 @@ impl Driver {
     /// # Panics
     /// When the program does not compile; and, with `CI=true`, when there is no compiler.
     pub(crate) fn compile_or_skip() -> Option<Self> {
-        let has_compiler = std::process::Command::new("javac").arg("-version").output().is_ok();
-        if !has_compiler {
-            assert!(!in_ci(), "`javac` is needed in CI: install `openjdk-17-jdk-headless`");
-            notice(
-                "skipped: the conformance suite (`javac` is not installed; install `openjdk-17-jdk-headless`)",
-            );
+        if !java::has_compiler_or_skip("the conformance suite") {
             return None;
         }
         let installation = Installation::obtain().unwrap();
         let directory = directory().unwrap();
         let classes = directory.join("classes");
         let class_path = format!("{}:{}", classes.display(), installation.class_path());
-        compile(&classes, &directory.join("classes.stamp"), &class_path);
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/conformance");
+        java::compile(&sources, &classes, &class_path);
         Some(Self { class_path, directory })
     }
 
@@ -85,31 +80,4 @@ impl Driver {
 /// Whether a missing program is an error rather than a reason to skip.
 pub(crate) fn in_ci() -> bool {
     std::env::var("CI").is_ok_and(|value| value == "true")
-}
-
-fn compile(classes: &Path, stamp: &Path, class_path: &str) {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("java/conformance");
-    let mut files: Vec<PathBuf> = fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let mut wanted = class_path.to_owned();
-    for file in &files {
-        let _ = write!(wanted, "\n{}\n{}", file.display(), fs::read_to_string(file).unwrap());
-    }
-    if fs::read_to_string(stamp).is_ok_and(|compiled| compiled == wanted) {
-        return;
-    }
-    if classes.exists() {
-        fs::remove_dir_all(classes).unwrap();
-    }
-    let compiler = std::process::Command::new("javac")
-        .args(["-Xlint:all,-serial,-try,-path,-processing,-classfile", "-Werror", "-encoding", "UTF-8", "-d"])
-        .arg(classes)
-        .args(["-cp", class_path])
-        .args(&files)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&compiler.stderr);
-    assert!(compiler.status.success(), "the program of `tests/java` does not compile:\n{said}");
-    // Written last: a run that was cut short starts over.
-    fs::write(stamp, wanted).unwrap();
 }

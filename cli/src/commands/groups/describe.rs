@@ -6,11 +6,13 @@ use clap::Args;
 use futures_util::future::try_join_all;
 use kafka_boot::OffsetMap;
 use kafka_boot_client::{
-    Admin, ErrorKind, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
+    Admin, GroupDescription, GroupMember, GroupState, OffsetSpec, PartitionOffset, TopicPartition,
 };
 use serde_json::json;
 
-use super::{Offsets, REQUEST, members};
+use super::{REQUEST, members};
+use crate::commands::answered;
+use crate::commands::positions::{Offsets, offsets};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -83,7 +85,7 @@ async fn described(names: &[String], listed: bool, admin: &Admin) -> Result<Vec<
         return Ok(described);
     }
     let names: Vec<_> = names.iter().map(String::as_str).collect();
-    for (name, result) in admin.describe_groups(&names, REQUEST).await? {
+    for (name, result) in answered(|| admin.describe_groups(&names, REQUEST)).await? {
         let group = result?;
         if group.state != GroupState::Dead {
             described.push(group);
@@ -209,29 +211,10 @@ pub(super) async fn committed(
     admin: &Admin,
 ) -> Result<HashMap<TopicPartition, PartitionOffset>, CliError> {
     let mut found = HashMap::new();
-    for (offset, result) in admin.list_group_offsets(group, None, REQUEST).await? {
+    for (offset, result) in answered(|| admin.list_group_offsets(group, None, REQUEST)).await? {
         result?;
         if offset.offset >= 0 {
             found.insert(offset.partition.clone(), offset);
-        }
-    }
-    Ok(found)
-}
-
-/// An offset of each of `partitions`; those of deleted topics have none.
-pub(super) async fn offsets(
-    partitions: &[TopicPartition],
-    spec: OffsetSpec,
-    admin: &Admin,
-) -> Result<Offsets, CliError> {
-    let wanted: Vec<_> = partitions.iter().map(|partition| (partition.clone(), spec)).collect();
-    let listed = admin.list_offsets(&wanted, REQUEST).await?;
-    let mut found = Offsets::new();
-    for (partition, outcome) in listed {
-        match outcome {
-            Ok(listed) => found.extend(listed.offset.map(|offset| (partition, offset))),
-            Err(error) if *error.kind() == ErrorKind::UnknownTopic => {}
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(found)

@@ -1,6 +1,6 @@
 //! `groups describe --members` and `--state`: who is in a group, and how the group is.
 
-use kafka_boot_client::{GroupDescription, GroupMember};
+use kafka_boot_client::{GroupDescription, GroupListing, GroupMember};
 use serde_json::json;
 
 use crate::error::CliError;
@@ -98,6 +98,24 @@ pub(super) fn show_state(groups: &[GroupDescription], output: &mut Output<'_>) -
             format!("{:?}", group.state),
             group.members.len().to_string(),
         ]);
+    }
+    output.table(&table)
+}
+
+/// The groups in short: how each one coordinates itself, and how it is.
+pub(super) fn show_listings(groups: &[GroupListing], output: &mut Output<'_>) -> Result<(), CliError> {
+    if output.json {
+        let rows: Vec<_> = groups
+            .iter()
+            .map(|group| {
+                json!({ "group": group.group_id, "protocol": format!("{:?}", group.kind), "state": format!("{:?}", group.state) })
+            })
+            .collect();
+        return output.json(&json!(rows));
+    }
+    let mut table = Table::new(&["GROUP", "PROTOCOL", "STATE"]);
+    for group in groups {
+        table.row([group.group_id.clone(), format!("{:?}", group.kind), format!("{:?}", group.state)]);
     }
     output.table(&table)
 }

@@ -2,15 +2,14 @@
 
 mod describe;
 mod members;
+mod offset_file;
 mod reset;
-mod time;
-
-use std::collections::HashMap;
 
 use clap::Subcommand;
 use kafka_boot_client::{Admin, TopicPartition};
 use serde_json::json;
 
+use super::positions::no_partition;
 use super::{OPERATION, REQUEST};
 use crate::error::CliError;
 use crate::output::Output;
@@ -18,7 +17,11 @@ use crate::output::Output;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Lists the groups' names
-    List,
+    List {
+        /// Show each one's protocol and state, too
+        #[arg(long)]
+        state: bool,
+    },
     /// Shows where groups stand, partition by partition; or their members, or their state
     Describe(describe::Describe),
     /// Sets where a group without members goes on; shows what would be set, unless `--execute` is given
@@ -38,9 +41,6 @@ pub(crate) enum Command {
         topics: Vec<Selection>,
     },
 }
-
-/// Offsets by partition.
-type Offsets = HashMap<TopicPartition, i64>;
 
 /// A topic, or some of its partitions.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub(crate) async fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::List => list(admin, output).await,
+        Command::List { state } => list(*state, admin, output).await,
         Command::Describe(describe) => describe::execute(describe, admin, output).await,
         Command::ResetOffsets(reset) => reset::execute(reset, admin, output).await,
         Command::Delete { groups } => delete(groups, admin, output).await,
@@ -75,8 +75,12 @@ pub(crate) async fn execute(
     }
 }
 
-async fn list(admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
+async fn list(state: bool, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let listings = admin.list_groups(REQUEST).await?;
+    if state {
+        members::show_listings(&listings.groups, output)?;
+        return listings.errors.into_iter().next().map_or(Ok(()), |error| Err(error.into()));
+    }
     let names: Vec<_> = listings.groups.into_iter().map(|group| group.group_id).collect();
     if output.json {
         output.json(&json!(names))?;
@@ -134,9 +138,7 @@ async fn resolve(topics: &[Selection], admin: &Admin) -> Result<Vec<TopicPartiti
         let all = || there.iter().map(|partition| partition.id).collect();
         for partition in selection.partitions.clone().unwrap_or_else(all) {
             if !there.iter().any(|known| known.id == partition) {
-                let count = there.len();
-                return Err(CliError::failed(format!("`{name}` has no partition {partition}"))
-                    .with_help(format!("it has {count}, counted from 0")));
+                return Err(no_partition(name, partition, there.len()));
             }
             found.push(TopicPartition::new(name, partition));
         }

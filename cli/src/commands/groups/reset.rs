@@ -1,13 +1,18 @@
 //! `groups reset-offsets`: sets where a group without members goes on.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::Utc;
 use clap::Args;
-use kafka_boot_client::{Admin, GroupState, OffsetSpec, PartitionOffset, TopicPartition};
+use kafka_boot_client::{
+    Admin, ErrorKind, GroupState, OffsetReset, PartitionOffset, PlannedOffset, TopicPartition,
+};
 use serde_json::json;
 
-use super::{OPERATION, Offsets, REQUEST, Selection, describe, resolve, selection, time};
+use super::{OPERATION, REQUEST, Selection, describe, offset_file, resolve, selection};
+use crate::commands::answered;
+use crate::commands::positions::Offsets;
+use crate::commands::time::{self, Since};
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
@@ -20,7 +25,7 @@ pub(crate) struct Reset {
         long = "topic",
         value_name = "TOPIC[:PARTITIONS]",
         value_parser = selection,
-        required_unless_present = "all_topics"
+        required_unless_present_any = ["all_topics", "from_file"]
     )]
     topics: Vec<Selection>,
     /// Every partition for which the group has an offset
@@ -31,6 +36,9 @@ pub(crate) struct Reset {
     /// Set the offsets; without, they are only shown
     #[arg(long)]
     execute: bool,
+    /// Write the offsets as lines of `topic,partition,offset`, which `--from-file` takes
+    #[arg(long)]
+    export: bool,
 }
 
 /// Where the group goes on: one of these.
@@ -58,87 +66,93 @@ struct Target {
     /// With the first record that is at most this old, as `PnDTnHnMnS`
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     by_duration: Option<Duration>,
+    /// With the offsets of a file, whose lines are `topic,partition,offset` or `group,topic,partition,offset`, as Kafka's own
+    /// tool and `--export` write them
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["topics", "all_topics"])]
+    from_file: Option<PathBuf>,
 }
 
 impl Target {
-    /// The time from which on records are wanted, in milliseconds since the Unix epoch.
-    fn time(&self) -> Option<i64> {
-        let ago = |ago: Duration| {
-            Utc::now().timestamp_millis().saturating_sub(i64::try_from(ago.as_millis()).unwrap_or(i64::MAX))
-        };
-        self.to_datetime.or(self.by_duration.map(ago)).map(|time| time.max(0))
+    /// What is wanted of a partition; `listed` is what the file says.
+    fn reset(&self, partition: &TopicPartition, listed: &Offsets) -> OffsetReset {
+        let since = self.to_datetime.map(Since::At).or(self.by_duration.map(Since::Ago));
+        match self {
+            Self { to_earliest: true, .. } => OffsetReset::Earliest,
+            Self { to_latest: true, .. } => OffsetReset::Latest,
+            Self { to_offset: Some(offset), .. } => OffsetReset::Offset(*offset),
+            Self { shift_by: Some(by), .. } => OffsetReset::ShiftBy(*by),
+            _ => match (listed.get(partition), since) {
+                (Some(offset), _) => OffsetReset::Offset(*offset),
+                (None, Some(since)) => OffsetReset::AtOrAfter(since.millis()),
+                (None, None) => OffsetReset::Current,
+            },
+        }
     }
 }
 
 pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let group = reset.group.as_str();
+    let listed = match &reset.target.from_file {
+        Some(file) => Some(offset_file::read(file, group)?),
+        None => None,
+    };
     check_inactive(group, admin).await?;
-    let committed = describe::committed(group, admin).await?;
-    let mut partitions: Vec<TopicPartition> = if reset.all_topics {
-        committed.keys().cloned().collect()
-    } else {
-        resolve(&reset.topics, admin).await?
+    let mut partitions: Vec<TopicPartition> = match &listed {
+        Some(listed) => resolve(&offset_file::selections(listed), admin).await?,
+        None if reset.all_topics => describe::committed(group, admin).await?.into_keys().collect(),
+        None => resolve(&reset.topics, admin).await?,
     };
     partitions.sort_unstable();
-    let first = describe::offsets(&partitions, OffsetSpec::Earliest, admin).await?;
-    let end = describe::offsets(&partitions, OffsetSpec::Latest, admin).await?;
-    let at_time = match reset.target.time() {
-        Some(time) => describe::offsets(&partitions, OffsetSpec::AtOrAfter(time), admin).await?,
-        None => Offsets::new(),
-    };
+    let listed = listed.unwrap_or_default();
+    let resets: Vec<_> = partitions
+        .into_iter()
+        .map(|partition| {
+            let to = reset.target.reset(&partition, &listed);
+            (partition, to)
+        })
+        .collect();
     let mut wanted = Vec::new();
-    for partition in partitions {
-        let (Some(&first), Some(&end)) = (first.get(&partition), end.get(&partition)) else {
-            let name = format!("{}:{}", partition.topic, partition.partition);
-            return Err(CliError::failed(format!("the cluster does not tell where {name} begins and ends")));
-        };
-        let current = committed.get(&partition).map(|committed| committed.offset);
-        let name = format!("{}-{}", partition.topic, partition.partition);
-        let offset = match &reset.target {
-            Target { to_earliest: true, .. } => first,
-            Target { to_latest: true, .. } => end,
-            Target { to_offset: Some(offset), .. } => within(*offset, first, end, &name, output)?,
-            Target { shift_by: Some(shift), .. } => {
-                let Some(current) = current else {
-                    return Err(CliError::failed(format!("{group} has no offset for {name} to shift"))
-                        .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
-                };
-                within(current.saturating_add(*shift), first, end, &name, output)?
+    for (partition, planned) in answered(|| admin.plan_group_offsets(group, &resets, REQUEST)).await? {
+        let planned = match planned {
+            Err(error) if *error.kind() == ErrorKind::NoOffset => {
+                return Err(CliError::failed(format!("{group} has no offset for {partition} to shift"))
+                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
             }
-            // Where no record is that young, the group goes on with the next one to come.
-            Target { to_datetime: Some(_), .. } | Target { by_duration: Some(_), .. } => {
-                at_time.get(&partition).copied().unwrap_or(end)
-            }
-            Target { .. } => current.unwrap_or(end),
+            planned => planned?,
         };
-        wanted.push(PartitionOffset::new(partition, offset));
+        tell_of_bound(&partition, &planned, output)?;
+        wanted.push(PartitionOffset::new(partition, planned.to));
     }
     if reset.execute {
-        for (_, result) in admin.alter_group_offsets(group, &wanted, OPERATION).await? {
+        for (_, result) in answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await? {
             result?;
         }
+    }
+    if reset.export {
+        return Ok(output.sink.write_all(offset_file::write(&wanted).as_bytes())?);
     }
     show(group, &wanted, reset.execute, output)
 }
 
-/// An offset of the partition's, told of if it is not the one that was asked for.
-fn within(wanted: i64, first: i64, end: i64, name: &str, output: &mut Output<'_>) -> Result<i64, CliError> {
-    let (bound, side) = if wanted > end {
-        (end, "higher than latest")
-    } else if wanted < first {
-        (first, "lower than earliest")
-    } else {
-        return Ok(wanted);
-    };
+/// Tells of an offset that is not the one that was asked for.
+fn tell_of_bound(
+    partition: &TopicPartition,
+    planned: &PlannedOffset,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let Some(asked) = planned.asked else { return Ok(()) };
+    let side = if asked > planned.to { "higher than latest" } else { "lower than earliest" };
     writeln!(
         output.errors,
-        "New offset ({wanted}) is {side} offset for topic partition {name}. Value will be set to {bound}"
+        "New offset ({asked}) is {side} offset for topic partition {partition}. Value will be set to {}",
+        planned.to
     )?;
-    Ok(bound)
+    Ok(())
 }
 
 async fn check_inactive(group: &str, admin: &Admin) -> Result<(), CliError> {
-    for (_, result) in admin.describe_groups(&[group], REQUEST).await? {
+    let groups = [group];
+    for (_, result) in answered(|| admin.describe_groups(&groups, REQUEST)).await? {
         let state = result?.state;
         if !matches!(state, GroupState::Empty | GroupState::Dead) {
             return Err(CliError::failed(format!(

@@ -165,6 +165,7 @@ impl Settings {
         client.bytes("fetch.min.bytes", consumer.fetch_min_bytes);
         client.millis("fetch.wait.max.ms", consumer.fetch_max_wait);
         client.set("queued.max.messages.kbytes", consumer.queued_max_bytes.as_kib().to_string());
+        client.number("queued.min.messages", consumer.queued_min_records);
         client.millis("fetch.queue.backoff.ms", consumer.fetch_queue_backoff);
         client.flag("check.crcs", consumer.check_crcs);
         client.flag("allow.auto.create.topics", consumer.allow_auto_create_topics);

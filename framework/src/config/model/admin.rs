@@ -22,6 +22,15 @@ pub struct AdminProperties {
     /// 10 s.
     #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1h"))]
     pub operation_timeout: TimeSpan,
+    /// Whether `kafka.topics` are created at start where they are missing, and grown where they have too few partitions. Default
+    /// `true`.
+    pub auto_create: bool,
+    /// Whether settings that are declared for a topic that exists are changed to what is declared. Otherwise the difference is
+    /// only told. Default `false`.
+    pub modify_topic_configs: bool,
+    /// Whether the start fails at once where the declared topics cannot be brought about. Otherwise it waits for the brokers,
+    /// for `lifecycle.startup-timeout`. Default `false`.
+    pub fail_fast: bool,
     /// librdkafka's settings for the admin client, under their own names or Kafka's Java ones.
     pub properties: RawProperties,
 }
@@ -32,12 +41,15 @@ impl Default for AdminProperties {
             client_id: None,
             request_timeout: TimeSpan::from_secs(5),
             operation_timeout: TimeSpan::from_secs(10),
+            auto_create: true,
+            modify_topic_configs: false,
+            fail_fast: false,
             properties: RawProperties::default(),
         }
     }
 }
 
-/// `kafka.topics[…]`: a topic that is created at start where it is missing. One that exists is left as it is.
+/// `kafka.topics[…]`: a topic that is created at start where it is missing, and grown where it has too few partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TopicProperties {

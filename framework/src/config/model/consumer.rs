@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RawProperties;
+use super::{CircuitBreakerProperties, RawProperties};
 use crate::config::{DataSize, TimeSpan};
 
 /// `kafka.consumer`: what holds for the consumers of all listeners. Each key can be given per listener as
@@ -40,7 +40,7 @@ pub struct ConsumerProperties {
     /// 500.
     #[schemars(range(min = 1, max = 100_000))]
     pub max_poll_records: u32,
-    /// How long one poll waits for records. Default 100 ms.
+    /// How long one poll waits for records, unless something else is to be done. Default 1 s.
     #[schemars(extend("x-minimum" = "1ms"))]
     pub poll_timeout: TimeSpan,
     /// How long the poll loop may stand still before the group takes the partitions away. Handlers do not run
@@ -72,6 +72,10 @@ pub struct ConsumerProperties {
     /// How much one consumer may hold fetched and not yet dispatched. Default 32 MiB.
     #[schemars(extend("x-minimum" = "1KiB", "x-maximum" = "2097151KiB"))]
     pub queued_max_bytes: DataSize,
+    /// How many records of each partition a consumer keeps fetched ahead, within that; more are fetched when there are fewer.
+    /// librdkafka's own default of 100 000 costs memory and gains nothing. Default 20 000.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub queued_min_records: u32,
     /// How long fetching pauses when that is reached; librdkafka's own default of 1 s costs most of the
     /// throughput. Default 1 ms.
     #[schemars(extend("x-maximum" = "5m"))]
@@ -83,6 +87,16 @@ pub struct ConsumerProperties {
     /// How many bytes of keys and values a listener may have dispatched and not yet settled. Default 64 MiB.
     #[schemars(extend("x-minimum" = "64KiB"))]
     pub max_in_flight_bytes: DataSize,
+    /// How long a handler may take for one attempt at a record, or a batch; then the attempt has failed, and an `async fn` is
+    /// dropped where it waits. A plain `fn` cannot be ended: it then runs on a thread of its own, which is left behind.
+    /// `0s` is as long as it likes. Default `0s`.
+    pub handler_timeout: TimeSpan,
+    /// How many records a second the handler of a listener is given at most, in this process: each attempt counts.
+    /// Default: no limit.
+    #[schemars(range(min = 0.001, max = 1_000_000_000.0))]
+    pub rate_limit: Option<f64>,
+    /// Pauses a listener while nearly every call of its handler fails.
+    pub circuit_breaker: CircuitBreakerProperties,
     /// How long a record may be open while everything in front of it in its partition is done, before the log and
     /// health name it as stuck; `0s` is never. Default 5 min.
     pub stuck_after: TimeSpan,
@@ -124,7 +138,7 @@ impl Default for ConsumerProperties {
             commit_timeout: TimeSpan::from_secs(10),
             auto_commit_interval: TimeSpan::from_secs(5),
             max_poll_records: 500,
-            poll_timeout: TimeSpan::from_millis(100),
+            poll_timeout: TimeSpan::from_secs(1),
             max_poll_interval: TimeSpan::from_secs(300),
             session_timeout: TimeSpan::from_secs(45),
             heartbeat_interval: TimeSpan::from_secs(3),
@@ -135,9 +149,13 @@ impl Default for ConsumerProperties {
             fetch_min_bytes: DataSize::from_bytes(1),
             fetch_max_wait: TimeSpan::from_millis(500),
             queued_max_bytes: DataSize::from_mib(32),
+            queued_min_records: 20_000,
             fetch_queue_backoff: TimeSpan::from_millis(1),
             max_in_flight: 4096,
             max_in_flight_bytes: DataSize::from_mib(64),
+            handler_timeout: TimeSpan::from_secs(0),
+            rate_limit: None,
+            circuit_breaker: CircuitBreakerProperties::default(),
             stuck_after: TimeSpan::from_secs(300),
             idle_event_interval: TimeSpan::from_secs(0),
             offset_metadata_max_bytes: DataSize::from_bytes(4096),

@@ -3,24 +3,46 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{DeadLetterProperties, RetryTopicProperties};
 use crate::config::TimeSpan;
 
 /// `kafka.error`: what happens to a record that its handler refuses.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ErrorProperties {
-    /// How often a record is given to its handler, the first time included. Default 3.
+    /// How often a record is given to its handler, the first time included. Default 3; 1 where there are retry topics.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub attempts: u32,
     /// How long to wait between the attempts.
     pub backoff: RetryBackoff,
-    /// What happens after the last attempt. Default `stop`.
+    /// The types of errors that are tried again, each by its name or the end of it: `Timeout`, `shop::Timeout`; `panic` is
+    /// a panic. Default: all.
+    pub retry_on: Vec<String>,
+    /// The types of errors that are not tried again. Default: none. A record that cannot be read never is.
+    pub retry_not_on: Vec<String>,
+    /// Further deliveries, each by way of a topic in which the record waits. Default: none.
+    pub retry_topics: RetryTopicProperties,
+    /// What happens after the last attempt. Default `dead-letter`.
     pub then: Exhausted,
+    /// Where and how `then: dead-letter` writes.
+    pub dead_letter: DeadLetterProperties,
+    /// Whether the number of the attempt is a header of the record as its handler sees it, `kafka_deliveryAttempt`, as
+    /// Spring has it. Default `false`: the argument `Attempt` tells it anyway.
+    pub delivery_attempt_header: bool,
 }
 
 impl Default for ErrorProperties {
     fn default() -> Self {
-        Self { attempts: 3, backoff: RetryBackoff::default(), then: Exhausted::Stop }
+        Self {
+            attempts: 3,
+            backoff: RetryBackoff::default(),
+            retry_on: Vec::new(),
+            retry_not_on: Vec::new(),
+            retry_topics: RetryTopicProperties::default(),
+            then: Exhausted::DeadLetter,
+            dead_letter: DeadLetterProperties::default(),
+            delivery_attempt_header: false,
+        }
     }
 }
 
@@ -56,11 +78,24 @@ impl Default for RetryBackoff {
 #[serde(rename_all = "kebab-case")]
 #[schemars(inline)]
 pub enum Exhausted {
-    /// The listener fails with it, and its supervision decides; the record is not committed.
+    /// It is written to its dead-letter topic, and committed when the broker has it.
     #[default]
+    DeadLetter,
+    /// The listener fails with it, and its supervision decides; the record is not committed.
     Stop,
     /// It is logged and committed.
     Skip,
+}
+
+impl Exhausted {
+    /// The name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadLetter => "dead-letter",
+            Self::Stop => "stop",
+            Self::Skip => "skip",
+        }
+    }
 }
 
 /// `kafka.supervision`: what happens to a listener that fails as a whole.

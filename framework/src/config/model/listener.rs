@@ -7,6 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::config::PartitionList;
+
 use super::{ConsumerProperties, ErrorProperties, SupervisionProperties};
 
 /// Everything about one listener, resolved: code defaults, `kafka.consumer`, its attribute,
@@ -21,6 +23,8 @@ pub struct ListenerSettings {
     pub topics: Vec<String>,
     /// The regular expression of the topics it reads, as the client takes it: beginning with `^`.
     pub topic_pattern: Option<String>,
+    /// The partitions of each topic that it reads without the group's help; empty where the group shares them out.
+    pub partitions: BTreeMap<String, PartitionList>,
     /// In which order it handles records.
     pub ordering: Ordering,
     /// Its consumer. `group_id` is always set.
@@ -49,6 +53,9 @@ pub(crate) struct ListenerProperties {
     /// beginning. Not together with `topics`.
     #[schemars(length(min = 1), extend("format" = "topic-pattern"))]
     pub(crate) topic_pattern: Option<String>,
+    /// The partitions to read, by topic, and where to start: `orders: "0-5, 7@beginning"`. The group then shares nothing out;
+    /// offsets are committed as its own. Not together with `topics` or `topic-pattern`.
+    pub(crate) partitions: BTreeMap<String, PartitionList>,
     /// The named cluster to read from. Default: the default cluster.
     #[schemars(length(min = 1))]
     pub(crate) cluster: Option<String>,

@@ -6,12 +6,15 @@
 
 mod admin;
 mod application;
+mod circuit_breaker;
 mod consumer;
+mod dead_letter;
 mod error;
 mod kafka;
 mod listener;
 mod producer;
 mod properties;
+mod retry_topics;
 mod scheduling;
 mod security;
 
@@ -20,10 +23,12 @@ pub use application::{
     AnsiMode, ApplicationProperties, LifecycleProperties, LogFormat, LogLevel, LoggingProperties,
     ProfileProperties,
 };
+pub use circuit_breaker::CircuitBreakerProperties;
 pub use consumer::{
     AckMode, AssignmentStrategy, AutoOffsetReset, CommitMode, ConsumerProperties, GroupProtocol,
     IsolationLevel,
 };
+pub use dead_letter::{DeadLetterPartition, DeadLetterProperties};
 pub use error::{
     ErrorProperties, Escalation, Exhausted, RestartBackoff, RetryBackoff, SupervisionProperties,
 };
@@ -31,6 +36,7 @@ pub use kafka::{BootstrapServers, ClusterProperties, EmbeddedProperties, KafkaPr
 pub use listener::{ListenerOverrides, ListenerSettings, Ordering};
 pub use producer::{Acks, Compression, Partitioner, ProducerProperties};
 pub use properties::RawProperties;
+pub use retry_topics::{RetryTopicBackoff, RetryTopicNaming, RetryTopicProperties, SameInterval};
 pub use scheduling::{JobProperties, JobSettings, SchedulingProperties, Trigger};
 pub use security::{
     EndpointIdentification, KerberosProperties, OauthBearerMethod, OauthBearerProperties, SaslMechanism,

@@ -17,6 +17,20 @@ pub(crate) fn consumer(
     without_effect(own, properties, errors);
     timeouts(effective, properties, errors);
     group_protocol(effective, own, properties, errors);
+    circuit_breaker(effective, properties, errors);
+}
+
+fn circuit_breaker(section: &Section<'_>, properties: &ConsumerProperties, errors: &mut ConfigErrors) {
+    let breaker = &properties.circuit_breaker;
+    if breaker.minimum_number_of_calls > breaker.sliding_window_size {
+        let message = format!(
+            "`minimum-number-of-calls` ({}) is more than `sliding-window-size` ({}): so many calls are never counted",
+            breaker.minimum_number_of_calls, breaker.sliding_window_size
+        );
+        let help = "lower `minimum-number-of-calls`, or raise `sliding-window-size`";
+        let keys = ["minimum-number-of-calls", "sliding-window-size"];
+        errors.push(section.child("circuit-breaker").conflict(&keys, message, help));
+    }
 }
 
 fn commit_and_ack(section: &Section<'_>, properties: &ConsumerProperties, errors: &mut ConfigErrors) {

@@ -3,8 +3,10 @@
 //! Each rule names both values and the remedy. The values are well-formed by the time these rules are asked.
 
 mod consumer;
+mod dead_letter;
 mod ordering;
 mod producer;
+mod retry_topics;
 mod security;
 
 use std::collections::BTreeSet;
@@ -17,7 +19,9 @@ use super::model::{ConsumerProperties, JobProperties, ListenerProperties, Proper
 use super::tree::{Kind, Node, Origin, Place, join};
 
 pub(crate) use consumer::consumer;
+pub(crate) use dead_letter::dead_letter;
 pub(crate) use ordering::ordering;
+pub(crate) use retry_topics::retry_topics;
 
 /// A section of the tree, with its dotted path.
 #[derive(Clone, Debug)]
@@ -133,7 +137,11 @@ fn topics(section: &Section<'_>, errors: &mut ConfigErrors) {
 pub(crate) fn backoff(section: &Section<'_>, errors: &mut ConfigErrors) {
     let backoff = section.child("backoff");
     let span = |key: &str| backoff.text(key).and_then(|text| text.parse::<TimeSpan>().ok());
-    let defaults = if section.path.ends_with("supervision") { ("500ms", "30s") } else { ("100ms", "10s") };
+    let defaults = match section.path.rsplit('.').next() {
+        Some("supervision") => ("500ms", "30s"),
+        Some("retry-topics") => ("1s", "30s"),
+        _ => ("100ms", "10s"),
+    };
     let default = |text: &str| text.parse::<TimeSpan>().unwrap_or_default();
     let initial = span("initial").unwrap_or_else(|| default(defaults.0));
     let max = span("max").unwrap_or_else(|| default(defaults.1));
@@ -154,14 +162,27 @@ pub(crate) fn listener(
     raw_settings(&section.child("properties"), ClientKind::Consumer, errors);
     let declared = || attribute.map(Origin::from).unwrap_or_default().0;
     let id = section.path.trim_start_matches("kafka.listeners.");
-    if !properties.topics.is_empty() && properties.topic_pattern.is_some() {
-        let message = "a listener has either `topics` or a `topic-pattern`";
-        errors.push(section.conflict(&["topic-pattern"], message, "keep one of the two"));
+    let given = [
+        ("topics", !properties.topics.is_empty()),
+        ("topic-pattern", properties.topic_pattern.is_some()),
+        ("partitions", !properties.partitions.is_empty()),
+    ];
+    let given: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(key, _)| *key).collect();
+    if let [.., last] = given.as_slice()
+        && given.len() > 1
+    {
+        let message = "a listener has either `topics`, a `topic-pattern` or `partitions`";
+        errors.push(section.conflict(&[last], message, "keep one of them"));
     }
-    if properties.topics.is_empty() && properties.topic_pattern.is_none() {
+    if given.is_empty() {
         let message = format!("the listener `{id}` has no topic");
         let error = ConfigError::new(ConfigErrorKind::MissingValue, declared(), message);
         errors.push(error.key(&join(&section.path, "topics")).help("give `topic = \"…\"` in its attribute"));
+    }
+    if !properties.partitions.is_empty() && consumer.group_instance_id.is_some() {
+        let message =
+            "`partitions` are read without membership in the group, and `group-instance-id` names a member";
+        errors.push(section.conflict(&["group-instance-id", "partitions"], message, "remove one of them"));
     }
     if consumer.group_id.is_none() {
         let message = format!("the listener `{id}` has no consumer group");

@@ -60,6 +60,7 @@ impl<C: GroupConsumer> Poller<C> {
             .map_or_else(Some, |results| results.iter().find_map(|(_, outcome)| outcome.as_ref().err()));
         if let Some(refusal) = first_refusal.cloned() {
             self.give_up_maps(&refusal);
+            self.refuse_shared_group(&refusal);
         }
         let partitions = &self.partitions;
         let answer = |slot: Slot| {

@@ -54,6 +54,7 @@ impl<C: GroupConsumer> Poller<C> {
                     answer(reply, self.resume_partition(&partition));
                 }
                 Request::Seek { partition, to, reply } => self.begin_seek(partition, to, reply),
+                Request::Resize(room) => self.lanes.resize(room),
             }
         }
     }

@@ -100,7 +100,7 @@ impl<C: GroupConsumer> Poller<C> {
     /// Cuts records into chunks, and keeps those for the lane until it has room.
     fn park(&mut self, slot: Slot, partition: &TopicPartition, records: Vec<Stored>) {
         let (records_max, bytes_max) =
-            (self.shared.options.max_poll_records, self.shared.options.room.chunk_bytes_max());
+            (self.shared.options.max_poll_records, self.lanes.room().chunk_bytes_max());
         let chunks = self.chunks.entry(slot).or_default();
         if let Some(first_open) = self.tracker.lowest_unsettled(slot) {
             while chunks.front().is_some_and(|(last, _)| *last < first_open) {

@@ -10,6 +10,7 @@
 //!    the committed offset.
 //! 4. What a full lane cannot take is kept here in order; only when that lasts is the partition paused.
 
+mod by_hand;
 mod commit;
 mod control;
 mod deliver;
@@ -32,7 +33,7 @@ use super::group_consumer::GroupConsumer;
 use super::idle::Idle;
 use super::lane_set::LaneSet;
 use super::rebalance::{Action, Rebalance, RebalanceTimeouts};
-use super::settlements::{LaneFailure, Reports, Settled, SettledBy};
+use super::settlements::{LaneFailure, PollWaits, Reports, Settled, SettledBy};
 use super::statistics::Statistics;
 use super::tracker::{Slot, Tracker};
 use super::watch::Watch;
@@ -103,6 +104,8 @@ pub(crate) struct Poller<C: GroupConsumer> {
     paused_by_user: bool,
     /// Partitions that are not read before it is committed where they start.
     pinning: BTreeSet<Slot>,
+    /// Where no group gives it partitions.
+    by_hand: Option<by_hand::ByHand>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -159,6 +162,7 @@ impl<C: GroupConsumer> Poller<C> {
             stalled_since: None,
             paused_by_user: false,
             pinning: BTreeSet::new(),
+            by_hand: None,
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -187,6 +191,7 @@ impl<C: GroupConsumer> Poller<C> {
             return Turn::Close;
         }
         self.obey();
+        self.assign_by_hand();
         self.absorb();
         self.lanes.dispatch(&self.tracker);
         self.act_on_time();
@@ -201,10 +206,10 @@ impl<C: GroupConsumer> Poller<C> {
 
     /// Takes in records and events, waiting for them unless there is something else to do.
     pub(crate) fn poll(&mut self, timeout: Duration, polled: &mut Polled<C::Record>) {
-        self.shared.settlements.set_poll_waits(true);
+        self.begin_to_wait();
         let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
         let result = self.consumer.poll(self.poll_max(), timeout, &mut polled.records, &mut polled.events);
-        self.shared.settlements.set_poll_waits(false);
+        self.shared.settlements.set_poll_waits(PollWaits::No);
         if let Err(error) = result {
             self.fail(PollExit::Client(error));
         }
@@ -428,6 +433,11 @@ impl<C: GroupConsumer> Poller<C> {
 
     /// Frees what full lanes hold back: after a grace, pauses their partitions; resumes those that have room again.
     fn relieve(&mut self) {
+        let held = self.lanes.take_held();
+        if !held.is_empty() {
+            debug!(listener = %self.shared.listener, partitions = held.len(), "records wait for their time: partitions paused");
+            self.pause_or_resume(&held, true);
+        }
         if !self.lanes.is_any_parked() {
             self.stalled_since = None;
         } else if self.stalled_since.get_or_insert_with(Instant::now).elapsed() >= STALL_GRACE {
@@ -440,6 +450,18 @@ impl<C: GroupConsumer> Poller<C> {
             free.retain(|partition| !self.is_held(partition));
             self.pause_or_resume(&free, false);
         }
+    }
+
+    /// Says what is to end the wait for records that begins now. While a commit is under way no other can be sent, so what
+    /// is settled meanwhile is worth no wake-up, unless it makes room for a partition that is paused: the answer ends the
+    /// wait soon enough.
+    pub(crate) fn begin_to_wait(&self) {
+        let waits = if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+            PollWaits::ForAllButSettled
+        } else {
+            PollWaits::ForAll
+        };
+        self.shared.settlements.set_poll_waits(waits);
     }
 
     /// How many records to take: fewer where the bytes that may be in flight are nearly used up.
@@ -459,6 +481,7 @@ impl<C: GroupConsumer> Poller<C> {
             self.committer.next_deadline(),
             Some(self.next_look),
             self.next_seek_deadline(),
+            self.by_hand.as_ref().and_then(by_hand::ByHand::next_deadline),
         ];
         let next = deadlines.into_iter().flatten().map(|deadline| deadline.saturating_sub(now)).min();
         Some(next.map_or(self.shared.options.poll_timeout, |next| next.min(self.shared.options.poll_timeout)))

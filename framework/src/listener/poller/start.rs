@@ -20,6 +20,18 @@ impl<C: GroupConsumer> Poller<C> {
     /// its end *as of now*, and is not read before that is committed: resolved later, or again after a crash, "latest"
     /// would skip what came meanwhile.
     pub(super) fn start_offsets(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionOffset> {
+        let Some(by_hand) = &self.by_hand else { return self.group_offsets(partitions) };
+        let given = partitions.iter().filter_map(|partition| Some((partition, by_hand.start(partition)?)));
+        let mut start: Vec<_> =
+            given.map(|(partition, offset)| PartitionOffset::new(partition.clone(), offset)).collect();
+        let is_open = |partition: &&TopicPartition| by_hand.start(partition).is_none();
+        let others: Vec<_> = partitions.iter().filter(is_open).cloned().collect();
+        start.extend(self.group_offsets(&others));
+        start
+    }
+
+    /// Where to go on with what the group had, or begin.
+    fn group_offsets(&mut self, partitions: &[TopicPartition]) -> Vec<PartitionOffset> {
         let (at_latest, with_maps) = (self.shared.options.start_at_latest, self.has_maps());
         if partitions.is_empty() || !(at_latest || with_maps) {
             return at_committed(partitions);

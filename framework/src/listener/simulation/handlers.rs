@@ -14,7 +14,7 @@ use super::ledger::Epoch;
 use super::plan::Plan;
 use crate::config::model::Exhausted;
 use crate::error::{ExtractError, HandlerError};
-use crate::handler::{Ack, BatchError, Outcome};
+use crate::handler::{Ack, BatchError, HandlerResult};
 use crate::listener::{Handler, batch_handler, record_handler};
 use crate::record::{BatchView, RecordView};
 
@@ -88,12 +88,18 @@ enum Say {
 }
 
 impl Cast {
-    fn record(&self, view: &RecordView<'_>) -> Result<impl Future<Output = Outcome> + use<>, ExtractError> {
+    fn record(
+        &self,
+        view: &RecordView<'_>,
+    ) -> Result<impl Future<Output = HandlerResult> + use<>, ExtractError> {
         let ack = if self.plan.is_manual() { Some(Ack::from_view(view)?) } else { None };
         Ok(self.call(view, vec![view.offset()], ack))
     }
 
-    fn batch(&self, view: &BatchView<'_>) -> Result<impl Future<Output = Outcome> + use<>, ExtractError> {
+    fn batch(
+        &self,
+        view: &BatchView<'_>,
+    ) -> Result<impl Future<Output = HandlerResult> + use<>, ExtractError> {
         let ack = if self.plan.is_manual() { Some(Ack::from_batch(view)?) } else { None };
         let offsets = view.records().map(|record| record.offset()).collect();
         let first = view.records().next().ok_or_else(|| ExtractError::new("batch", "it is empty"))?;
@@ -105,7 +111,7 @@ impl Cast {
         first: &RecordView<'_>,
         offsets: Vec<i64>,
         ack: Option<Ack>,
-    ) -> impl Future<Output = Outcome> + use<> {
+    ) -> impl Future<Output = HandlerResult> + use<> {
         let payload = first.payload().and_then(|payload| payload.try_into().ok()).unwrap_or_default();
         let epoch = Epoch::from_be_bytes(payload);
         let error = &self.plan.settings.error;
@@ -187,7 +193,7 @@ impl Cast {
 }
 
 impl Call {
-    async fn run(mut self) -> Outcome {
+    async fn run(mut self) -> HandlerResult {
         if self.has_ended {
             return std::future::pending().await;
         }
@@ -363,7 +369,12 @@ impl Later {
         tokio::time::sleep(delay).await;
         {
             let mut world = self.cluster.world();
-            if world.ledger.is_over(self.epoch) || world.ledger.is_settled(self.epoch, self.offsets[0]) {
+            let ledger = &world.ledger;
+            // Of a record that is settled, or has been delivered again since, somebody else says what it is.
+            if ledger.is_over(self.epoch)
+                || ledger.is_settled(self.epoch, self.offsets[0])
+                || ledger.is_any_started_before(self.epoch, &self.offsets)
+            {
                 return;
             }
             let now = world.now();

@@ -21,6 +21,7 @@ mod group;
 mod handlers;
 mod history;
 mod ledger;
+mod letters;
 mod member;
 mod plan;
 mod seat;
@@ -34,13 +35,16 @@ use self::cluster::{Cluster, Event};
 use self::dice::Dice;
 use self::faults::Misfortune;
 pub use self::history::{AttemptOutcome, Note, Simulated, SimulatedOrder};
+use self::letters::Letters;
 use self::plan::Plan;
 use self::seat::Seat;
 use super::container::ListenerSpec;
 use super::events::EventBus;
+use super::gate::Gate;
 use super::paused::PausedPartitions;
-use crate::config::model::Ordering;
-use crate::handler::Location;
+use crate::config::model::{Exhausted, Ordering};
+use crate::handler::{Interception, Location};
+use crate::policy::{ErrorPolicy, fixed_jitter};
 
 /// How long everything may take once no faults happen. The longest of a simulation's waits are below ten seconds, and
 /// a member that was killed is missed after six.
@@ -54,6 +58,7 @@ struct Making {
     spec: ListenerSpec,
     changed: Arc<Notify>,
     paused: Arc<PausedPartitions>,
+    gate: Arc<Gate>,
 }
 
 /// Simulates what a number decides. With `is_verbose`, everything that happens is printed.
@@ -65,12 +70,14 @@ pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     // Without the drivers for input and output nothing can be missing.
     let runtime = runtime.expect("a runtime needs nothing but memory");
+    fixed_jitter::set(Some(0.5));
     let cluster = runtime.block_on(async {
         let cluster = Cluster::new(plan.clone(), is_verbose);
         run(&cluster).await;
         cluster
     });
     drop(runtime);
+    fixed_jitter::set(None);
     let mut world = cluster.world();
     Simulated {
         seed,
@@ -83,6 +90,7 @@ pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
             Ordering::None => SimulatedOrder::None,
         },
         is_manual: plan.is_manual(),
+        has_letters_of_batches: plan.is_batch && plan.settings.error.then == Exhausted::DeadLetter,
     }
 }
 
@@ -93,6 +101,9 @@ async fn run(cluster: &Cluster) {
         at: Location { file: file!(), line: line!() },
         blocking: false,
         handler: handlers::handler(cluster),
+        policy: ErrorPolicy::new(&plan.settings.error, &[], None),
+        recover: Some(Arc::new(Letters::new(cluster.clone()))),
+        interception: Interception::none(),
         client: kafka_boot_client::ClientConfig::default(),
         runtime: tokio::runtime::Handle::current(),
         log: None,
@@ -100,6 +111,7 @@ async fn run(cluster: &Cluster) {
     };
     let making = Arc::new(Making {
         cluster: cluster.clone(),
+        gate: Gate::new(&spec.settings.id, &spec.settings.consumer, spec.events.clone()),
         spec,
         changed: Arc::new(Notify::new()),
         paused: Arc::new(PausedPartitions::default()),

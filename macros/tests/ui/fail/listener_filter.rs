@@ -15,7 +15,7 @@ async fn as_text(_order: Payload<String>) {}
 #[kafka_listener(topic = "orders", filter = |record| record.key().is_some())]
 async fn as_closure(_order: Payload<String>) {}
 
-#[kafka_listener(topic = "orders", filter = is_wanted)]
+#[kafka_listener(topic = "orders", filter = is_long)]
 async fn of_a_batch(_orders: Batch<String>) {}
 
 #[kafka_listener(topic = "orders", filter = is_long)]

@@ -28,8 +28,16 @@ mod filters {
     isolation_level = "read-committed",
     group_instance_id = "billing-${HOSTNAME}",
     drain_timeout = "1m 30s",
-    attempts = 3,
-    on_failure = "stop",
+    on_failure = "dead-letter",
+    retry(
+        attempts = 3,
+        backoff = "100ms..10s x1.5",
+        jitter = 0.2,
+        on(std::io::Error, std::fmt::Error),
+        not_on(std::num::ParseIntError),
+        attempt_header = true,
+    ),
+    dead_letter(topic = "failed", suffix = "-dlt", routes("-invalid" = "Error"), partition = "key", create_topic = false),
     filter = filters::is_wanted,
     properties("fetch.min.bytes" = "1", "client.rack" = "${rack:a}"),
 )]
@@ -44,7 +52,10 @@ async fn literals(order: Payload<String>) {
     ack_count = "${count}",
     concurrency = "${n:3}",
     auto_startup = "${up:true}",
-    drain_timeout = "${drain}"
+    drain_timeout = "${drain}",
+    attempts = 2,
+    retry(backoff = "1s", jitter = "${jitter:0.1}"),
+    dead_letter(topic = "${dead}")
 )]
 async fn placeholders(order: Payload<String>) {
     drop(order);
@@ -62,7 +73,9 @@ async fn rate() {}
 fn main() {
     let [orders, others, by_pattern] = kafka_boot::listeners![literals, placeholders, pattern] else { panic!() };
     assert_eq!(orders.id, "shop.orders");
-    assert_eq!(orders.attributes.len(), 20);
+    assert_eq!(orders.attributes.len(), 43);
+    assert_eq!(orders.error_types.len(), 3);
+    assert!((orders.error_types[1].is)(&std::fmt::Error) && !(orders.error_types[0].is)(&std::fmt::Error));
     assert_eq!(others.id, "placeholders");
     assert_eq!(by_pattern.attributes[0].key, "topic-pattern");
     assert_eq!(kafka_boot::jobs![office_hours, rate][0].id, "office-hours");

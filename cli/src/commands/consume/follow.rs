@@ -1,0 +1,431 @@
+//! The loop that reads: polls, writes out, commits, and notices the end.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use kafka_boot_client::{
+    Admin, ClientConfig, ClientError, Consumer, ConsumerEvent, ErrorCode, ErrorKind, PartitionOffset,
+    Protocol, RawRecord, TopicPartition,
+};
+use serde::Deserialize;
+
+use super::filter::Filter;
+use super::format::Format;
+use super::index;
+use super::span::{Span, Start, spans};
+use crate::commands::{OPERATION, REQUEST};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::progress::Progress;
+
+/// How many records a poll hands over at most.
+const POLL_RECORDS: usize = 4096;
+/// How long a poll waits, and so how long an end takes to be noticed at most.
+const POLL: Duration = Duration::from_millis(100);
+/// How much is written at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+/// How often a group's offsets are committed.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the client tells how far it has fetched, in milliseconds.
+const STATISTICS_MS: &str = "100";
+
+/// What to read, and how.
+pub(super) struct Follow<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partitions: Vec<TopicPartition>,
+    pub(super) start: Start,
+    pub(super) until_end: bool,
+    /// Offsets are looked up and committed.
+    pub(super) in_group: bool,
+    /// The group hands the partitions out.
+    pub(super) subscribes: bool,
+    pub(super) max: Option<u64>,
+    pub(super) filter: Filter,
+    pub(super) format: Format,
+    pub(super) admin: &'a Admin,
+}
+
+impl Follow<'_> {
+    pub(super) async fn run(self, mut config: ClientConfig, output: &mut Output<'_>) -> Result<(), CliError> {
+        if self.until_end {
+            config.set("statistics.interval.ms", STATISTICS_MS);
+        }
+        let consumer = Consumer::new(&config)?;
+        let mut reading = Reading {
+            consumer,
+            states: Vec::new(),
+            has_assignment: false,
+            buffer: Vec::with_capacity(2 * BUFFER_BYTES),
+            count: 0,
+            is_full: false,
+            events: Vec::new(),
+            committed_at: Instant::now(),
+            told: false,
+            progress: Progress::new(None, output.terminals.output, output),
+            follow: self,
+        };
+        let ended = reading.read(output).await;
+        reading.finish(ended, output)
+    }
+}
+
+/// Where a partition stands.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    is_assigned: bool,
+    /// Whether there is more to read of it.
+    is_open: bool,
+    /// The offset before which reading ends.
+    end: i64,
+    /// The offset behind the last record that was written out or passed over.
+    next: i64,
+    committed: i64,
+    /// Where reading began.
+    start: i64,
+}
+
+const NOT_ASSIGNED: State =
+    State { is_assigned: false, is_open: false, end: i64::MAX, next: -1, committed: -1, start: -1 };
+
+struct Reading<'a> {
+    follow: Follow<'a>,
+    consumer: Consumer,
+    /// By number.
+    states: Vec<State>,
+    /// Whether partitions were assigned at all, be it none.
+    has_assignment: bool,
+    buffer: Vec<u8>,
+    count: u64,
+    /// As many records as were asked for are there.
+    is_full: bool,
+    events: Vec<ConsumerEvent>,
+    committed_at: Instant,
+    /// Whether trouble with the brokers has been told since the last record.
+    told: bool,
+    progress: Progress,
+}
+
+impl Reading<'_> {
+    async fn read(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
+        if self.follow.subscribes {
+            self.consumer.subscribe(&[self.follow.topic])?;
+        } else {
+            let partitions = self.follow.partitions.clone();
+            self.assign(&partitions, output).await?;
+        }
+        let mut records = Vec::with_capacity(POLL_RECORDS);
+        while !self.is_done() {
+            if output.interrupt.is_interrupted() {
+                let is_early = self.follow.until_end || self.follow.max.is_some();
+                return if is_early { Err(CliError::Interrupted) } else { Ok(()) };
+            }
+            self.consumer.poll(POLL_RECORDS, POLL, &mut records, &mut self.events)?;
+            let polled = records.len();
+            self.take(&mut records);
+            if self.buffer.len() >= BUFFER_BYTES || polled < POLL_RECORDS {
+                self.write_out(output)?;
+            }
+            let states = &self.states;
+            self.progress.show(|| read_so_far(states), self.count, output)?;
+            if polled == 0 && (output.is_reader_gone)() {
+                return Err(CliError::Output(std::io::ErrorKind::BrokenPipe.into()));
+            }
+            for event in std::mem::take(&mut self.events) {
+                self.handle(event, polled == 0, output).await?;
+            }
+            if self.committed_at.elapsed() >= COMMIT_INTERVAL {
+                self.commit_by_the_way(output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let ended = || self.has_assignment && self.states.iter().all(|state| !state.is_open);
+        self.is_full || (self.follow.until_end && ended())
+    }
+
+    /// Formats the records, up to the last one that is wanted.
+    fn take(&mut self, records: &mut Vec<RawRecord>) {
+        for record in records.drain(..) {
+            self.told = false;
+            let Some(state) = self.states.get_mut(index(record.partition())) else { continue };
+            if !state.is_open {
+                continue;
+            }
+            let is_wanted = record.offset() < state.end;
+            if is_wanted {
+                state.next = record.offset() + 1;
+            }
+            if !is_wanted || state.next >= state.end {
+                state.is_open = false;
+                // What comes behind is nobody's, and would only be in the way; that it comes all the same does no harm.
+                let partition = TopicPartition::new(self.follow.topic, record.partition());
+                drop(self.consumer.pause(&[partition]));
+            }
+            if is_wanted && self.follow.filter.matches(&record) {
+                self.follow.format.write(&record, &mut self.buffer);
+                self.count += 1;
+                if self.follow.max.is_some_and(|max| self.count >= max) {
+                    self.is_full = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn write_out(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
+        if !self.buffer.is_empty() {
+            output.sink.write_all(&self.buffer)?;
+            output.sink.flush()?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    async fn handle(
+        &mut self,
+        event: ConsumerEvent,
+        is_idle: bool,
+        output: &mut Output<'_>,
+    ) -> Result<(), CliError> {
+        match event {
+            ConsumerEvent::Assign { partitions } => self.assign(&partitions, output).await,
+            ConsumerEvent::Revoke { partitions, lost } => {
+                if !lost {
+                    self.write_out(output)?;
+                    self.commit_by_the_way(output)?;
+                }
+                for partition in &partitions {
+                    if let Some(state) = self.states.get_mut(index(partition.partition)) {
+                        (state.is_assigned, state.is_open) = (false, false);
+                    }
+                }
+                self.has_assignment = false;
+                match self.consumer.rebalance_protocol() {
+                    Protocol::Cooperative => Ok(self.consumer.incremental_unassign(&partitions)?),
+                    _ => Ok(self.consumer.unassign_all()?),
+                }
+            }
+            // Whatever was fetched comes before the statistics only when nothing waits in between.
+            ConsumerEvent::Statistics(json) if is_idle => {
+                self.end_what_is_passed(&json);
+                Ok(())
+            }
+            ConsumerEvent::Error(error) => self.trouble(error, output),
+            _ => Ok(()),
+        }
+    }
+
+    async fn assign(
+        &mut self,
+        partitions: &[TopicPartition],
+        output: &mut Output<'_>,
+    ) -> Result<(), CliError> {
+        let mut spans = spans(partitions, self.follow.start, self.follow.admin, output.errors).await?;
+        if self.follow.in_group && !spans.is_empty() {
+            let committed = self.consumer.committed(partitions, REQUEST)?;
+            let stands: HashMap<_, _> =
+                committed.into_iter().map(|offset| (offset.partition, offset.offset)).collect();
+            for span in &mut spans {
+                if let Some(offset) = stands.get(&span.partition).filter(|offset| **offset >= 0) {
+                    span.start = *offset;
+                }
+            }
+        }
+        for span in &spans {
+            self.open(span);
+        }
+        if self.follow.until_end {
+            let open = self.states.iter().filter(|state| state.is_assigned);
+            self.progress.set_total(open.map(|state| (state.end - state.start).max(0).unsigned_abs()).sum());
+        }
+        self.has_assignment = true;
+        let offsets: Vec<_> =
+            spans.into_iter().map(|span| PartitionOffset::new(span.partition, span.start)).collect();
+        match self.consumer.rebalance_protocol() {
+            Protocol::Cooperative => self.consumer.incremental_assign(&offsets)?,
+            _ => self.consumer.assign(&offsets)?,
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, span: &Span) {
+        let at = index(span.partition.partition);
+        if at >= self.states.len() {
+            self.states.resize(at + 1, NOT_ASSIGNED);
+        }
+        let known = &mut self.states[at];
+        // One that comes back ends where it was to end before.
+        let end = match known.end {
+            i64::MAX if self.follow.until_end => span.end,
+            end => end,
+        };
+        *known = State {
+            is_assigned: true,
+            is_open: span.start < end,
+            end,
+            next: span.start,
+            committed: span.start,
+            start: span.start,
+        };
+    }
+
+    /// The ends of transactions take up offsets, too: a partition may be at its end without a record that says so.
+    fn end_what_is_passed(&mut self, json: &str) {
+        let Ok(fetched) = serde_json::from_str::<Fetched>(json) else { return };
+        let Some(topic) = fetched.topics.get(self.follow.topic) else { return };
+        for (number, state) in self.states.iter_mut().enumerate().filter(|(_, state)| state.is_open) {
+            let figures = topic.partitions.get(&number.to_string());
+            if figures.is_some_and(|figures| figures.are_at(state.end)) {
+                state.is_open = false;
+                state.next = state.next.max(state.end);
+            }
+        }
+    }
+
+    fn trouble(&mut self, error: ClientError, output: &mut Output<'_>) -> Result<(), CliError> {
+        match error.kind() {
+            // Who is in no group needs no right to one.
+            ErrorKind::Authorization
+                if !self.follow.in_group && error.code() == Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) =>
+            {
+                Ok(())
+            }
+            ErrorKind::Authorization
+            | ErrorKind::Authentication
+            | ErrorKind::UnknownTopic
+            | ErrorKind::Fatal => Err(error.into()),
+            _ if self.told => Ok(()),
+            _ => {
+                self.told = true;
+                Ok(writeln!(output.errors, "warning: {error}; going on")?)
+            }
+        }
+    }
+
+    /// What may be committed and is not yet.
+    fn uncommitted(&self) -> Vec<PartitionOffset> {
+        if !self.follow.in_group {
+            return Vec::new();
+        }
+        let changed = self
+            .states
+            .iter()
+            .enumerate()
+            .filter(|(_, state)| state.is_assigned && state.next > state.committed);
+        changed
+            .map(|(number, state)| {
+                let number = i32::try_from(number).unwrap_or(i32::MAX);
+                PartitionOffset::new(TopicPartition::new(self.follow.topic, number), state.next)
+            })
+            .collect()
+    }
+
+    /// Commits what was written out.
+    fn commit(&mut self) -> Result<(), ClientError> {
+        self.committed_at = Instant::now();
+        let offsets = self.uncommitted();
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        for (offset, result) in self.consumer.commit_blocking(&offsets, OPERATION, &mut self.events)? {
+            result?;
+            if let Some(state) = self.states.get_mut(index(offset.partition.partition)) {
+                state.committed = offset.offset;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits while reading goes on: what fails comes again, here or at the next owner of the partition.
+    fn commit_by_the_way(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
+        self.write_out(output)?;
+        if let Err(error) = self.commit() {
+            self.trouble(error, output)?;
+        }
+        Ok(())
+    }
+
+    /// Writes out and commits what is left, whatever ended the reading, and leaves the group.
+    fn finish(mut self, ended: Result<(), CliError>, output: &mut Output<'_>) -> Result<(), CliError> {
+        let written = match &ended {
+            Err(CliError::Output(_)) => Ok(()),
+            _ => self.write_out(output),
+        };
+        let is_written = written.is_ok() && !matches!(ended, Err(CliError::Output(_)));
+        let committed = if is_written { self.commit() } else { Ok(()) };
+        // Nothing depends on it: who does not leave in time is left out by the group.
+        drop(self.consumer.close(OPERATION, |_, _| {}));
+        self.progress.clear(output)?;
+        ended?;
+        written?;
+        if self.follow.max.is_some() || self.follow.until_end || !output.json {
+            writeln!(output.errors, "Processed a total of {} messages", self.count)?;
+        }
+        Ok(committed?)
+    }
+}
+
+/// How many offsets have been passed since reading began.
+fn read_so_far(states: &[State]) -> u64 {
+    let assigned = states.iter().filter(|state| state.is_assigned);
+    assigned.map(|state| (state.next - state.start).max(0).unsigned_abs()).sum()
+}
+
+/// The part of the client's statistics that tells how far it has fetched.
+#[derive(Deserialize)]
+struct Fetched {
+    #[serde(default)]
+    topics: HashMap<String, FetchedTopic>,
+}
+
+#[derive(Deserialize)]
+struct FetchedTopic {
+    #[serde(default)]
+    partitions: HashMap<String, FetchedPartition>,
+}
+
+#[derive(Deserialize)]
+struct FetchedPartition {
+    #[serde(default)]
+    fetchq_cnt: i64,
+    #[serde(default)]
+    next_offset: i64,
+    /// Where the partition ends; negative before the first fetch.
+    #[serde(default = "unknown")]
+    hi_offset: i64,
+    /// Where committed records end. Before the first fetch it is 0, which says nothing.
+    #[serde(default)]
+    ls_offset: i64,
+}
+
+fn unknown() -> i64 {
+    -1
+}
+
+impl FetchedPartition {
+    /// Whether all before `end` is fetched and handed out, as far as it can be read: not behind a transaction that is open.
+    fn are_at(&self, end: i64) -> bool {
+        let is_read_through = self.hi_offset >= 0 && self.next_offset >= end.min(self.ls_offset);
+        self.fetchq_cnt == 0 && is_read_through
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_at_its_end_when_all_that_can_be_read_is_handed_out() {
+        let at = |fetchq_cnt, next_offset, hi_offset, ls_offset| {
+            FetchedPartition { fetchq_cnt, next_offset, hi_offset, ls_offset }.are_at(10)
+        };
+        assert!(at(0, 10, 10, 10));
+        assert!(!at(1, 10, 10, 10));
+        assert!(!at(0, 9, 10, 10));
+        assert!(at(0, 7, 10, 7), "a transaction is open from 7 on");
+        assert!(!at(0, 0, -1001, 0), "nothing was fetched yet");
+        assert!(at(0, 12, 12, 12));
+    }
+}

@@ -1,0 +1,13 @@
+//! Reads raw measurements in batches and writes a summary per sensor.
+//!
+//! Its configuration is in `config/`. Without a broker it brings its own; with `KAFKA_BOOTSTRAP_SERVERS=host:port` it runs
+//! on that cluster.
+
+use kafka_boot::prelude::*;
+// A library that nobody names is not linked, and its handlers would not be found.
+use batch_etl as _;
+
+#[kafka_boot::main]
+async fn main(app: App) -> App {
+    app
+}
