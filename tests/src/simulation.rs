@@ -42,6 +42,7 @@ pub struct Seeds {
     others: Range<u64>,
     /// Whether everything that happens is printed.
     pub is_verbose: bool,
+    failures_max: usize,
 }
 
 /// What became of many simulations.
@@ -71,7 +72,7 @@ impl Seeds {
     /// When one of the variables is set and no unsigned number, or the file of known seeds has something else.
     pub fn from_environment() -> Self {
         if let Some(one) = number("KAFKA_BOOT_SIMULATION_SEED") {
-            return Self { list: vec![one], range: 0..0, others: 0..0, is_verbose: true };
+            return Self { list: vec![one], range: 0..0, others: 0..0, is_verbose: true, failures_max: 1 };
         }
         let known = KNOWN.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
         let list =
@@ -82,12 +83,30 @@ impl Seeds {
             Some(count) => (count / 2, count - count / 2),
             None => (SAME_SEEDS, OTHER_SEEDS),
         };
-        Self { list, range: 0..same, others: from..from + others, is_verbose: false }
+        Self {
+            list,
+            range: 0..same,
+            others: from..from + others,
+            is_verbose: false,
+            failures_max: FAILURES_MAX,
+        }
     }
 
     /// Some that are always the same.
     pub fn first(count: u64) -> Self {
-        Self { list: Vec::new(), range: 0..count, others: 0..0, is_verbose: false }
+        Self {
+            list: Vec::new(),
+            range: 0..count,
+            others: 0..0,
+            is_verbose: false,
+            failures_max: FAILURES_MAX,
+        }
+    }
+
+    /// The same, until this many have failed.
+    #[must_use]
+    pub fn until_failures(self, failures_max: usize) -> Self {
+        Self { failures_max, ..self }
     }
 
     fn at(&self, index: u64) -> Option<u64> {
@@ -115,7 +134,7 @@ impl Seeds {
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while failed.load(Ordering::Relaxed) < FAILURES_MAX
+                    while failed.load(Ordering::Relaxed) < self.failures_max
                         && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let simulated = simulate(seed, self.is_verbose);
