@@ -489,8 +489,9 @@ impl Worker {
     }
 }
 
-/// What the consumers of a listener have in common while it runs.
+/// What all consumers of a listener share, beside what it is made of.
 pub(super) struct Common {
+    /// Told whenever something about one of them is to be seen.
     pub(super) changed: Arc<Notify>,
     pub(super) paused: Arc<PausedPartitions>,
     pub(super) gate: Arc<Gate>,
@@ -500,12 +501,11 @@ pub(super) struct Common {
 impl ListenerSpec {
     /// What a consumer of the listener starts with.
     pub(super) fn consumer_shared(&self, index: u16, common: Common) -> ConsumerShared {
-        let Common { changed, paused, gate, tuning } = common;
         let settings = &self.settings;
         let consumer = &settings.consumer;
         let settlements = Settlements::new();
         let unordered = settings.ordering != RecordOrder::Partition;
-        let at_work_max = tuning.at_work_max(index);
+        let at_work_max = common.tuning.at_work_max(index);
         let threads = format!("{}-handler", settings.id);
         let lanes = LaneShared {
             listener: settings.id.clone(),
@@ -516,7 +516,7 @@ impl ListenerSpec {
             ack: consumer.ack_mode,
             wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
             blocking: self.blocking,
-            gate,
+            gate: common.gate,
             handler_timeout: Some(consumer.handler_timeout.get()).filter(|limit| !limit.is_zero()),
             permits: Permits::new(at_work_max),
             threads: HandlerThreads::new(self.runtime.clone(), threads, threads_max(self, at_work_max)),
@@ -536,7 +536,7 @@ impl ListenerSpec {
             plan,
             start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
             max_poll_records: usize::try_from(consumer.max_poll_records).unwrap_or(usize::MAX),
-            room: tuning.room(settings, index),
+            room: common.tuning.room(settings, index),
             map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
             stuck_after: consumer.stuck_after.get(),
             idle_event_interval: consumer.idle_event_interval.get(),
@@ -555,10 +555,10 @@ impl ListenerSpec {
             settlements,
             runtime: self.runtime.clone(),
             metrics: ConsumerMetrics::of(&settings.id, index),
-            changed,
+            changed: common.changed,
             events: self.events.clone(),
             requests: RequestBox::new(),
-            paused,
+            paused: common.paused,
             state: ConsumerState::default(),
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use metrics::{Counter, Histogram};
 use proptest::prelude::*;
 use tokio::runtime::Handle;
 
@@ -90,16 +89,7 @@ impl Setup {
             threads: HandlerThreads::new(Handle::current(), "test".to_owned(), self.at_work_max),
             interception: Interception::none(),
             retrying: AtomicUsize::new(0),
-            metrics: LaneMetrics {
-                handled: Counter::noop(),
-                failed: Counter::noop(),
-                timed_out: Counter::noop(),
-                retried: Counter::noop(),
-                skipped: Counter::noop(),
-                nacked: Counter::noop(),
-                filtered: Counter::noop(),
-                seconds: Histogram::noop(),
-            },
+            metrics: LaneMetrics::of("test"),
         })
     }
 }

@@ -14,21 +14,21 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use metrics::{Counter, Histogram};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
-use super::answers::{Answer, Answers};
 use super::gate::{Gate, Pass, Ticket};
 use super::handler_threads::HandlerThreads;
 use super::handlers::{Flow, Handler};
 use super::kept::Rest;
+use super::lane_control::LaneControl;
 use super::permits::Permits;
 use super::recovery::Recovery;
 use super::redelivery::Redelivery;
@@ -102,78 +102,6 @@ impl LaneShared {
 impl std::fmt::Debug for LaneMetrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LaneMetrics")
-    }
-}
-
-/// The poll thread's side of a lane: tells it to stop, and when its offset is committed.
-#[derive(Debug, Default)]
-pub(crate) struct LaneControl {
-    stopping: AtomicBool,
-    /// What is confirmed: the next offset to read, or, where records are settled in any order, how many of them are.
-    committed: AtomicI64,
-    /// The lowest offset that is not settled; with manual acknowledgement.
-    settled_to: AtomicI64,
-    /// What `Ack`s say.
-    answers: Answers,
-    /// Whether the lane waits for its next record's time, and has no use for more.
-    is_holding: AtomicBool,
-    changed: Notify,
-}
-
-impl LaneControl {
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    pub(super) fn confirmed(&self) -> i64 {
-        self.committed.load(Ordering::Acquire)
-    }
-
-    /// User code says something of records, through an `Ack`.
-    pub(crate) fn answer(&self, answer: Answer) {
-        self.answers.give(answer);
-        self.changed.notify_one();
-    }
-
-    pub(super) fn answers(&self) -> &Answers {
-        &self.answers
-    }
-
-    /// The lane has no use for more records for a while, or has again.
-    pub(super) fn hold(&self, holds: bool, settlements: &Settlements, slot: Slot) {
-        if self.is_holding.load(Ordering::Relaxed) != holds {
-            self.is_holding.store(holds, Ordering::Release);
-            // Told at once, so that the poll thread pauses or resumes the partition.
-            settlements.boundary(slot, 0, true);
-        }
-    }
-
-    pub(crate) fn is_holding(&self) -> bool {
-        self.is_holding.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn settled_to(&self, offset: i64) {
-        self.settled_to.store(offset, Ordering::Release);
-    }
-
-    pub(super) fn lowest_open(&self) -> i64 {
-        self.settled_to.load(Ordering::Acquire)
-    }
-
-    /// Waits until the poll thread, or an `Ack`, has told something.
-    pub(super) async fn changed(&self) {
-        self.changed.notified().await;
-    }
-
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Release);
-        self.changed.notify_waiters();
-        self.changed.notify_one();
-    }
-
-    pub(crate) fn committed(&self, reached: i64) {
-        self.committed.fetch_max(reached, Ordering::AcqRel);
-        self.changed.notify_one();
     }
 }
 
@@ -307,7 +235,7 @@ impl Lane {
         loop {
             tokio::select! {
                 biased;
-                () = self.control.changed.notified() => {
+                () = self.control.changed() => {
                     if self.is_stopping() {
                         return None;
                     }
@@ -322,10 +250,10 @@ impl Lane {
 
     /// Takes in what `Ack`s said; whether the lane has to go back.
     fn hear(&mut self) -> bool {
-        let Some(redelivery) = self.redelivery.as_mut().filter(|_| self.control.answers.is_any()) else {
+        let Some(redelivery) = self.redelivery.as_mut().filter(|_| self.control.answers().is_any()) else {
             return false;
         };
-        let heard = redelivery.hear(self.control.answers.take(), self.control.lowest_open());
+        let heard = redelivery.hear(self.control.answers().take(), self.control.lowest_open());
         let (listener, partition) = (&self.shared.listener, &self.partition);
         for (offset, last) in heard.dropped {
             warn!(%listener, %partition, offset, last, "an `Ack` was dropped unused: its record stays undone until the next restart or rebalance, and nothing behind it is committed");
@@ -383,7 +311,7 @@ impl Lane {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(due) => {}
-                () = self.control.changed.notified() => {}
+                () = self.control.changed() => {}
             }
             self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
             if self.is_stopping() {
@@ -403,7 +331,7 @@ impl Lane {
     /// error policy decides, and an `Ack` that the failure dropped says nothing.
     pub(super) fn is_answered(&self, outcome: &Result<(), Fault>, first: i64, last: i64) -> bool {
         let Err(fault) = outcome else { return false };
-        let is_answered = self.control.answers.failed(first, last);
+        let is_answered = self.control.answers().failed(first, last);
         if is_answered {
             self.shared.metrics.failed.increment(1);
             warn!(listener = %self.shared.listener, partition = %self.partition, offset = first, error = %fault, "attempt failed after its `Ack` had said that the record is not done");
@@ -546,7 +474,7 @@ impl Lane {
             }
             tokio::select! {
                 () = self.pass.until(until) => {}
-                () = self.control.changed.notified() => {}
+                () = self.control.changed() => {}
             }
         }
     }
@@ -640,7 +568,7 @@ impl Lane {
     /// Returns when the lane has been told to stop for this long.
     pub(super) async fn told_to_stop_for(&self, grace: Duration) {
         while !self.is_stopping() {
-            self.control.changed.notified().await;
+            self.control.changed().await;
         }
         tokio::time::sleep(grace).await;
     }
@@ -656,7 +584,7 @@ impl Lane {
             tokio::select! {
                 biased;
                 () = sleep.as_mut() => return !self.is_stopping(),
-                () = self.control.changed.notified() => {}
+                () = self.control.changed() => {}
             }
         }
     }
@@ -710,7 +638,7 @@ impl Lane {
             if self.is_stopping() {
                 return false;
             }
-            self.control.changed.notified().await;
+            self.control.changed().await;
         }
     }
 

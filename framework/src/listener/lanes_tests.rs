@@ -1,7 +1,5 @@
 //! A lane with records made by hand: what it reports to the poll thread.
 
-use metrics::{Counter, Histogram};
-
 use super::super::handlers::{batch_handler, filtered_batch_handler, record_handler};
 use super::super::settlements::{Reports, Settled};
 use super::*;
@@ -31,16 +29,7 @@ fn shared_with(
         &[],
         None,
     );
-    let metrics = LaneMetrics {
-        handled: Counter::noop(),
-        failed: Counter::noop(),
-        timed_out: Counter::noop(),
-        retried: Counter::noop(),
-        skipped: Counter::noop(),
-        nacked: Counter::noop(),
-        filtered: Counter::noop(),
-        seconds: Histogram::noop(),
-    };
+    let metrics = LaneMetrics::of("test");
     Arc::new(LaneShared {
         listener: "test".to_owned(),
         settlements: Settlements::new(),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use metrics::{Counter, Histogram};
 use tokio::runtime::Handle;
 use tokio::time::Instant as Time;
 
@@ -79,16 +78,7 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
         threads: HandlerThreads::new(Handle::current(), "test".to_owned(), 4),
         interception: Interception::none(),
         retrying: AtomicUsize::new(0),
-        metrics: LaneMetrics {
-            handled: Counter::noop(),
-            failed: Counter::noop(),
-            timed_out: Counter::noop(),
-            retried: Counter::noop(),
-            skipped: Counter::noop(),
-            nacked: Counter::noop(),
-            filtered: Counter::noop(),
-            seconds: Histogram::noop(),
-        },
+        metrics: LaneMetrics::of("test"),
     })
 }
 

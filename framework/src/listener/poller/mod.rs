@@ -105,10 +105,10 @@ pub(crate) struct Poller<C: GroupConsumer> {
     is_losing: bool,
     stalled_since: Option<Instant>,
     paused_by_user: bool,
-    /// Partitions that are not read before it is committed where they start.
-    pinning: BTreeSet<Slot>,
     /// Where no group gives it partitions.
     by_hand: Option<by_hand::ByHand>,
+    /// Partitions that are not read before it is committed where they start.
+    pinning: BTreeSet<Slot>,
     seeks: Vec<control::Seeking>,
     confirming: Vec<control::Confirming>,
     /// The commit under way.
@@ -166,8 +166,8 @@ impl<C: GroupConsumer> Poller<C> {
             is_losing: false,
             stalled_since: None,
             paused_by_user: false,
-            pinning: BTreeSet::new(),
             by_hand: None,
+            pinning: BTreeSet::new(),
             seeks: Vec::new(),
             confirming: Vec::new(),
             commit_id: None,
@@ -217,7 +217,7 @@ impl<C: GroupConsumer> Poller<C> {
 
     /// Takes in records and events, waiting for them unless there is something else to do.
     pub(crate) fn poll(&mut self, timeout: Duration, polled: &mut Polled<C::Record>) {
-        self.begin_to_wait();
+        self.shared.settlements.set_poll_waits(self.waits());
         let timeout = if self.shared.has_news() { Duration::ZERO } else { timeout };
         let result = self.consumer.poll(self.poll_max(), timeout, &mut polled.records, &mut polled.events);
         self.shared.settlements.set_poll_waits(PollWaits::No);
@@ -484,16 +484,14 @@ impl<C: GroupConsumer> Poller<C> {
         }
     }
 
-    /// Says what is to end the wait for records that begins now. While a commit is under way no other can be sent, so what
-    /// is settled meanwhile is worth no wake-up, unless it makes room for a partition that is paused: the answer ends the
-    /// wait soon enough.
-    pub(crate) fn begin_to_wait(&self) {
-        let waits = if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
+    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    pub(crate) fn waits(&self) -> PollWaits {
+        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
             PollWaits::ForAllButSettled
         } else {
             PollWaits::ForAll
-        };
-        self.shared.settlements.set_poll_waits(waits);
+        }
     }
 
     /// How many records to take: fewer where the bytes that may be in flight are nearly used up.

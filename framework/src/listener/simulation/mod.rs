@@ -38,10 +38,11 @@ pub use self::history::{AttemptOutcome, Note, Simulated, SimulatedOrder};
 use self::letters::Letters;
 use self::plan::Plan;
 use self::seat::Seat;
-use super::container::ListenerSpec;
+use super::container::{Common, ListenerSpec};
 use super::events::EventBus;
 use super::gate::Gate;
 use super::paused::PausedPartitions;
+use super::tuning::Tuning;
 use crate::config::model::{Exhausted, Ordering};
 use crate::handler::{Interception, Location};
 use crate::policy::{ErrorPolicy, fixed_jitter};
@@ -58,7 +59,19 @@ struct Making {
     spec: ListenerSpec,
     changed: Arc<Notify>,
     paused: Arc<PausedPartitions>,
-    gate: Arc<Gate>,
+}
+
+impl Making {
+    /// What a consumer has from its listener, which is the only one of its process.
+    fn common(&self) -> Common {
+        let settings = &self.spec.settings;
+        Common {
+            changed: Arc::clone(&self.changed),
+            paused: Arc::clone(&self.paused),
+            gate: Gate::new(&settings.id, &settings.consumer, self.spec.events.clone()),
+            tuning: Tuning::of(&settings.consumer),
+        }
+    }
 }
 
 /// Simulates what a number decides. With `is_verbose`, everything that happens is printed.
@@ -103,15 +116,14 @@ async fn run(cluster: &Cluster) {
         handler: handlers::handler(cluster),
         policy: ErrorPolicy::new(&plan.settings.error, &[], None),
         recover: Some(Arc::new(Letters::new(cluster.clone()))),
-        interception: Interception::none(),
         client: kafka_boot_client::ClientConfig::default(),
         runtime: tokio::runtime::Handle::current(),
         log: None,
         events: EventBus::default().of("simulated"),
+        interception: Interception::none(),
     };
     let making = Arc::new(Making {
         cluster: cluster.clone(),
-        gate: Gate::new(&spec.settings.id, &spec.settings.consumer, spec.events.clone()),
         spec,
         changed: Arc::new(Notify::new()),
         paused: Arc::new(PausedPartitions::default()),

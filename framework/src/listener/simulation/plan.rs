@@ -192,11 +192,11 @@ fn settings(dice: &mut Dice, commit: CommitMode, ordering: Ordering) -> Listener
         cluster: None,
         topics: vec![TOPIC.to_owned()],
         topic_pattern: None,
+        partitions: BTreeMap::new(),
         ordering,
         consumer,
         error,
         supervision: SupervisionProperties::default(),
-        partitions: BTreeMap::new(),
     }
 }
 

@@ -12,12 +12,10 @@ use super::cluster::{Cluster, partition_name};
 use super::consumer::SimulatedConsumer;
 use super::history::Note;
 use crate::listener::consumer_state::{ConsumerShared, Control, Phase};
-use crate::listener::container::Common;
 use crate::listener::control::SeekTo;
 use crate::listener::poller::{PollExit, Polled, Poller, Turn};
 use crate::listener::requests::Request;
 use crate::listener::settlements::LaneFailure;
-use crate::listener::tuning::Tuning;
 
 /// How many turns a poll thread may take at one moment before it counts as spinning.
 const TURNS_AT_ONCE_MAX: u32 = 5_000;
@@ -68,13 +66,7 @@ impl Seat {
 
     fn start(&mut self) {
         let making = &self.making;
-        let common = Common {
-            changed: Arc::clone(&making.changed),
-            paused: Arc::clone(&making.paused),
-            gate: Arc::clone(&making.gate),
-            tuning: Tuning::of(&making.spec.settings.consumer),
-        };
-        let shared = Arc::new(making.spec.consumer_shared(0, common));
+        let shared = Arc::new(making.spec.consumer_shared(0, making.common()));
         let (id, notify) = {
             let mut world = making.cluster.world();
             let id = world.subscribe();
@@ -208,7 +200,7 @@ async fn work(cluster: Cluster, shared: Arc<ConsumerShared>, id: u32) -> PollExi
                 tokio::time::sleep(timeout).await;
             }
             Turn::Poll(timeout) => {
-                poller.begin_to_wait();
+                shared.settlements.set_poll_waits(poller.waits());
                 if !shared.has_news() && !cluster.world().has_something_for(id) {
                     // However it ends, the poll takes what is there.
                     drop(tokio::time::timeout(timeout, notify.notified()).await);
