@@ -18,7 +18,7 @@ use crate::observer::Sample;
 use crate::oracle::{
     Lane, Settlement, Violation, commits_behind_frontier, commits_never_go_back, no_loss, no_zombies, ordered,
 };
-use crate::seed::seed;
+use crate::seed::{notice, seed};
 
 /// Which seeds run in a change's checks: the same ones each time, and as many that belong to the run's own seed.
 const SAME_SEEDS: u64 = 10_000;
@@ -138,6 +138,9 @@ impl Seeds {
                         && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let simulated = simulate(seed, self.is_verbose);
+                        if self.is_verbose {
+                            notice(&simulated.plan);
+                        }
                         let mut campaign = campaign.lock().expect("no simulation panics while it is counted");
                         failed.fetch_add(campaign.count(&simulated), Ordering::Relaxed);
                     }
