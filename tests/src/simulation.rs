@@ -18,7 +18,7 @@ use crate::observer::Sample;
 use crate::oracle::{
     Lane, Settlement, Violation, commits_behind_frontier, commits_never_go_back, no_loss, no_zombies, ordered,
 };
-use crate::seed::seed;
+use crate::seed::{notice, seed};
 
 /// Which seeds run in a change's checks: the same ones each time, and as many that belong to the run's own seed.
 const SAME_SEEDS: u64 = 10_000;
@@ -42,6 +42,7 @@ pub struct Seeds {
     others: Range<u64>,
     /// Whether everything that happens is printed.
     pub is_verbose: bool,
+    failures_max: usize,
 }
 
 /// What became of many simulations.
@@ -71,7 +72,7 @@ impl Seeds {
     /// When one of the variables is set and no unsigned number, or the file of known seeds has something else.
     pub fn from_environment() -> Self {
         if let Some(one) = number("KAFKA_BOOT_SIMULATION_SEED") {
-            return Self { list: vec![one], range: 0..0, others: 0..0, is_verbose: true };
+            return Self { list: vec![one], range: 0..0, others: 0..0, is_verbose: true, failures_max: 1 };
         }
         let known = KNOWN.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace);
         let list =
@@ -82,12 +83,30 @@ impl Seeds {
             Some(count) => (count / 2, count - count / 2),
             None => (SAME_SEEDS, OTHER_SEEDS),
         };
-        Self { list, range: 0..same, others: from..from + others, is_verbose: false }
+        Self {
+            list,
+            range: 0..same,
+            others: from..from + others,
+            is_verbose: false,
+            failures_max: FAILURES_MAX,
+        }
     }
 
     /// Some that are always the same.
     pub fn first(count: u64) -> Self {
-        Self { list: Vec::new(), range: 0..count, others: 0..0, is_verbose: false }
+        Self {
+            list: Vec::new(),
+            range: 0..count,
+            others: 0..0,
+            is_verbose: false,
+            failures_max: FAILURES_MAX,
+        }
+    }
+
+    /// The same, until this many have failed.
+    #[must_use]
+    pub fn until_failures(self, failures_max: usize) -> Self {
+        Self { failures_max, ..self }
     }
 
     fn at(&self, index: u64) -> Option<u64> {
@@ -115,10 +134,13 @@ impl Seeds {
         thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
-                    while failed.load(Ordering::Relaxed) < FAILURES_MAX
+                    while failed.load(Ordering::Relaxed) < self.failures_max
                         && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
                     {
                         let simulated = simulate(seed, self.is_verbose);
+                        if self.is_verbose {
+                            notice(&simulated.plan);
+                        }
                         let mut campaign = campaign.lock().expect("no simulation panics while it is counted");
                         failed.fetch_add(campaign.count(&simulated), Ordering::Relaxed);
                     }
@@ -192,7 +214,7 @@ pub fn judge(simulated: &Simulated) -> Vec<Violation> {
         violations.extend(commits_never_go_back(&history.samples));
         // What is acknowledged by hand is done in whatever order hands do it.
         let lane = match simulated.order {
-            _ if simulated.is_manual => None,
+            _ if simulated.is_manual || simulated.has_letters_of_batches => None,
             SimulatedOrder::Partition => Some(Lane::Partition),
             SimulatedOrder::Key => Some(Lane::Key),
             SimulatedOrder::None => None,
@@ -219,6 +241,7 @@ impl History {
         let mut excused: BTreeSet<(i32, i64)> = BTreeSet::new();
         let mut ends: HashMap<i32, i64> = HashMap::new();
         let mut consumers: HashMap<u32, u32> = HashMap::new();
+        let mut last_attempts: HashMap<(u32, i64), Range<u64>> = HashMap::new();
         for (at_ns, note) in &simulated.notes {
             match note {
                 Note::Produced { partition, offset, key } => {
@@ -246,11 +269,19 @@ impl History {
                 }
                 Note::Sought { .. } => this.is_sought = true,
                 Note::AttemptEnded { assignment, partition, offset, key, attempt, started_ns, outcome } => {
+                    last_attempts.insert((*assignment, *offset), *started_ns..*at_ns);
                     let Some(outcome) = outcome_of(*outcome, simulated.is_manual) else { continue };
                     let consumer = consumers.get(assignment).copied().unwrap_or_default();
                     let times = *started_ns..*at_ns;
                     let place = (*partition, *offset, *key);
                     this.entries.push(entry((consumer, *assignment), place, *attempt, times, outcome));
+                }
+                Note::Lettered { assignment, partition, offset, key, .. } => {
+                    // Letters of one batch arrive in any order: what counts is when the handler was done with the record.
+                    let consumer = consumers.get(assignment).copied().unwrap_or_default();
+                    let ended = last_attempts.get(&(*assignment, *offset)).cloned();
+                    let (times, place) = (ended.unwrap_or(*at_ns..*at_ns), (*partition, *offset, *key));
+                    this.entries.push(entry((consumer, *assignment), place, 1, times, Outcome::Skipped));
                 }
                 Note::Acknowledged { assignment, partition, offset, key, .. } => {
                     let consumer = consumers.get(assignment).copied().unwrap_or_default();

@@ -1,15 +1,23 @@
 //! The tests of the tests: each bug that is built into the framework on purpose makes the oracle complain, and the same
 //! scenario without a bug does not.
 //!
-//! Prints the table *bug → first invariant violated*.
+//! `cargo test -p kafka-boot-tests --test mutants table -- --nocapture` prints the table *bug → first test that fails*; the
+//! other tests break each invariant on a broker, too.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap what it expects")]
 
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use kafka_boot::config::LoadOptions;
+use kafka_boot::prelude::*;
+use kafka_boot::{Scheduler, jobs};
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::oracle::{Invariant, Violation, assert_holds};
 use kafka_boot_tests::scenario::Scenario;
+use kafka_boot_tests::seed::notice;
+use kafka_boot_tests::simulation::Seeds;
 use kafka_boot_tests::wait::eventually;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
@@ -25,6 +33,136 @@ const BUG_VARIABLE: &str = "KAFKA_BOOT_SEEDED_BUG";
 
 /// How long the rest of the records may take.
 const DEADLINE: Duration = Duration::from_mins(2);
+
+/// How many seeds of the simulation a bug may survive.
+const SEEDS: u64 = 1_000;
+/// How many runs of a job are watched.
+const RUNS: usize = 20;
+
+/// The bugs of the reliability goals, and M13, those of the offset map.
+const BUGS: [(&str, &str); 15] = [
+    ("M1", "commits what is delivered, not what is done"),
+    ("M2", "applies a result of an assignment that is over"),
+    ("M3", "keeps the permits of handlers whose partition is revoked"),
+    ("M4", "waits for a commit inside a rebalance"),
+    ("M5", "counts an error as done"),
+    ("M6", "does not wait for the dead-letter topic"),
+    ("M7", "commits queued records at shutdown"),
+    ("M8", "drops buffered records when others are assigned"),
+    ("M9", "lets the next record of a key go before a retry"),
+    ("M10", "loses a permit with a handler's panic"),
+    ("M11-low", "commits one too few"),
+    ("M11-high", "commits one too many"),
+    ("M12", "lets a job run beside itself after a panic"),
+    ("M13-lost", "forgets the offset map"),
+    ("M13-extra", "claims too much in the offset map"),
+];
+
+#[test]
+fn the_table_of_bugs_names_the_first_test_that_each_one_fails() {
+    if std::env::var_os(BUG_VARIABLE).is_some() {
+        return;
+    }
+    let mut survivors = Vec::new();
+    let mut rows =
+        vec!["| bug | | first test that fails | what it says |".to_owned(), "|---|---|---|---|".to_owned()];
+    for (bug, text) in BUGS {
+        let found = fails_with(bug, "the_simulation_holds")
+            .map(|says| ("the simulation (R32)", says))
+            .or_else(|| fails_with(bug, "a_job_never_runs_beside_itself").map(|says| ("jobs (R17)", says)))
+            .or_else(|| breaks_on_a_broker(bug).map(|says| ("dead letters on a broker (R14)", says)));
+        match found {
+            Some((test, says)) => rows.push(format!("| {bug} | {text} | {test} | {says} |")),
+            None => survivors.push(bug),
+        }
+    }
+    for row in rows {
+        notice(&row);
+    }
+    // Without a broker the dead letters cannot be judged.
+    survivors.retain(|bug| *bug != "M6" || Kafka::shared().is_some());
+    assert!(survivors.is_empty(), "nothing noticed {survivors:?}");
+}
+
+/// Runs one of this file's tests in a process of its own with a bug; what it says if it fails.
+fn fails_with(bug: &str, test: &str) -> Option<String> {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(BUG_VARIABLE, bug)
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    if output.status.success() {
+        return None;
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let line = said.lines().find(|line| line.contains(FOUND)).unwrap_or("it failed");
+    Some(line.trim().trim_start_matches(FOUND).chars().take(140).collect::<String>().replace('|', "/"))
+}
+
+/// How the line begins that says what was found.
+const FOUND: &str = "found: ";
+
+fn breaks_on_a_broker(bug: &str) -> Option<String> {
+    let violations = violations_of_letters(Kafka::shared()?, Some(bug));
+    violations.first().map(ToString::to_string)
+}
+
+#[test]
+fn the_simulation_holds() {
+    let campaign = Seeds::first(SEEDS).until_failures(1).run();
+    if let Some((seed, failure)) = campaign.failures.first() {
+        eprintln!("{FOUND}{failure} (seed {seed})");
+    }
+    campaign.assert_holds();
+}
+
+/// How often the job has run, runs now, and ran beside itself.
+#[derive(Default)]
+struct Runs {
+    all: AtomicUsize,
+    now: AtomicUsize,
+    beside: AtomicUsize,
+}
+
+#[scheduled(fixed_rate = "5ms")]
+async fn panicking_job(runs: Bean<Runs>) {
+    let number = runs.all.fetch_add(1, Ordering::SeqCst);
+    if runs.now.fetch_add(1, Ordering::SeqCst) > 0 {
+        runs.beside.fetch_add(1, Ordering::SeqCst);
+    }
+    // Longer than its period, and than it takes to ask for another run.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    runs.now.fetch_sub(1, Ordering::SeqCst);
+    assert!(!number.is_multiple_of(3), "panics on purpose");
+}
+
+/// R17, in part: its schedule and its triggers, after panics, too.
+#[test]
+fn a_job_never_runs_beside_itself() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let beside = runtime.block_on(async {
+        let app = App::new().without_discovery().without_logging().load_options(LoadOptions::default());
+        let running = app.jobs(jobs![panicking_job]).bean(Runs::default()).start().await.unwrap();
+        let runs: Bean<Runs> = running.beans().bean().unwrap();
+        let scheduler: Bean<Scheduler> = running.beans().bean().unwrap();
+        let triggers: Vec<_> = (0..RUNS)
+            .map(|_| {
+                let scheduler = scheduler.clone();
+                tokio::spawn(async move { scheduler.trigger("panicking_job").await.map(drop) })
+            })
+            .collect();
+        for trigger in triggers {
+            trigger.await.unwrap().unwrap();
+        }
+        running.stop().await;
+        runs.beside.load(Ordering::SeqCst)
+    });
+    if beside > 0 {
+        eprintln!("{FOUND}{beside} runs began beside another");
+    }
+    assert_eq!(beside, 0, "runs that began beside another");
+}
 
 #[test]
 fn without_a_bug_the_scenario_holds_every_invariant() {

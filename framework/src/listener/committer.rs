@@ -162,6 +162,12 @@ impl Committer {
         done
     }
 
+    /// Whether the last commit of something that is given up is under way.
+    #[cfg(feature = "seeded-bugs")]
+    pub(crate) fn seeded_bug_last_call(&self) -> bool {
+        self.last_call.is_some() && self.in_flight.is_some()
+    }
+
     /// What to send now, if anything.
     pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<Offer>> {
         self.time_trigger(now);

@@ -168,6 +168,10 @@ impl std::fmt::Debug for KeyLane {
 
 impl Drop for KeyLane {
     fn drop(&mut self) {
+        #[cfg(feature = "seeded-bugs")]
+        if crate::seeded::is(crate::seeded::Bug::KeepsPermitsOnRevoke) {
+            self.at_work = 0;
+        }
         self.shared.permits.give_back(self.at_work + self.idle_permits + self.granted_permits);
         self.shared.retrying.fetch_sub(self.retries.len(), Ordering::Relaxed);
     }
@@ -527,12 +531,18 @@ impl KeyLane {
     }
 
     fn ended(&mut self, entry: Entry, outcome: Result<HandlerResult, Panic>) {
+        #[cfg(feature = "seeded-bugs")]
+        let takes_permit = outcome.is_err() && crate::seeded::is(crate::seeded::Bug::PanicTakesPermit);
         let outcome = outcome.unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())));
         if self.shared.handler_timeout.is_some() {
             self.guarded.at_work.remove(&entry);
         }
         let ticket = if self.guarded.tickets.is_empty() { None } else { self.guarded.tickets.remove(&entry) };
         self.concluded(entry, concluded(&self.shared.policy, ticket, outcome));
+        #[cfg(feature = "seeded-bugs")]
+        if takes_permit {
+            self.idle_permits -= 1;
+        }
     }
 
     /// Decides what follows an attempt that has ended.

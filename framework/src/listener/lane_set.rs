@@ -156,6 +156,17 @@ impl LaneSet {
         }
     }
 
+    /// Drops what is kept for lanes, if that is the seeded bug.
+    #[cfg(feature = "seeded-bugs")]
+    pub(crate) fn seeded_bug_on_assign(&mut self) {
+        if crate::seeded::is(crate::seeded::Bug::DropsBufferedOnAssign) {
+            for lane in self.lanes.values_mut() {
+                lane.parked.clear();
+                lane.parked_records = 0;
+            }
+        }
+    }
+
     /// Keeps a chunk for its lane, behind what is kept already.
     pub(crate) fn park(&mut self, slot: Slot, chunk: Arc<Chunk>) {
         let Some(lane) = self.lanes.get_mut(&slot).filter(|lane| !lane.stopping) else { return };

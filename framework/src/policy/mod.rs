@@ -21,6 +21,8 @@ pub(crate) use rate_limit::RateLimit;
 pub(crate) use recover::fake;
 pub(crate) use recover::{HandOver, Recover, RecoverError};
 pub use retry::Backoff;
+#[cfg(feature = "simulation")]
+pub(crate) use retry::fixed as fixed_jitter;
 pub(crate) use retry_topics::{RetryTopics, Stage};
 
 use classify::Retried;

@@ -42,10 +42,33 @@ impl Backoff {
 
 /// A number from 0 to 1. Jitter needs no more randomness than the standard library's hasher keys have.
 pub(super) fn random_fraction() -> f64 {
+    #[cfg(feature = "simulation")]
+    if let Some(fraction) = fixed::get() {
+        return fraction;
+    }
     let bits = RandomState::new().build_hasher().finish() >> 11;
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit a double exactly")]
     let fraction = bits as f64 / (1u64 << 53) as f64;
     fraction
+}
+
+/// No jitter in the middle of a simulation, which no randomness but its own may decide.
+#[cfg(feature = "simulation")]
+pub(crate) mod fixed {
+    use std::cell::Cell;
+
+    thread_local! {
+        static FRACTION: Cell<Option<f64>> = const { Cell::new(None) };
+    }
+
+    pub(super) fn get() -> Option<f64> {
+        FRACTION.get()
+    }
+
+    /// Fixes what this thread throws, or lets it throw again.
+    pub(crate) fn set(fraction: Option<f64>) {
+        FRACTION.set(fraction);
+    }
 }
 
 #[cfg(test)]

@@ -80,9 +80,10 @@ impl<C: GroupConsumer> Poller<C> {
     }
 
     fn resume_partition(&self, partition: &TopicPartition) -> Result<(), Refusal> {
-        let slot = self.rebalance.slot(partition).ok_or(Refusal::NotAssigned)?;
-        // Whoever asks has done so already; but a pause that was asked for before may have come in between.
+        // Whoever asks has done so already; but a pause that was asked for before may have come in between. Also where the
+        // partition is being given up: its next owner would keep it paused.
         self.shared.paused.remove(partition);
+        let slot = self.rebalance.slot(partition).ok_or(Refusal::NotAssigned)?;
         let partitions = vec![partition.clone()];
         if !self.is_held(partition) && !self.lanes.is_paused(slot) {
             self.pause_or_resume(&partitions, false);

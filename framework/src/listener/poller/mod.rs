@@ -87,6 +87,9 @@ pub(crate) struct Poller<C: GroupConsumer> {
     /// The slot of (librdkafka's topic handle, partition): emptied whenever the assignment changes.
     routes: HashMap<(usize, i32), Option<Slot>>,
     partitions: HashMap<Slot, TopicPartition>,
+    /// Those of slots that are over.
+    #[cfg(feature = "seeded-bugs")]
+    forgotten: HashMap<Slot, TopicPartition>,
     /// The chunks that hold open records, by their last offset, to find a record that is stuck. They keep nothing alive.
     chunks: HashMap<Slot, VecDeque<(i64, Weak<Chunk>)>>,
     watch: Watch,
@@ -150,6 +153,8 @@ impl<C: GroupConsumer> Poller<C> {
             lanes: LaneSet::new(&shared),
             routes: HashMap::new(),
             partitions: HashMap::new(),
+            #[cfg(feature = "seeded-bugs")]
+            forgotten: HashMap::new(),
             chunks: HashMap::new(),
             watch: Watch::default(),
             next_look: Duration::ZERO,
@@ -193,6 +198,12 @@ impl<C: GroupConsumer> Poller<C> {
         self.obey();
         self.assign_by_hand();
         self.absorb();
+        #[cfg(feature = "seeded-bugs")]
+        if crate::seeded::is(crate::seeded::Bug::CommitsInsideRebalance)
+            && self.committer.seeded_bug_last_call()
+        {
+            return Turn::Wait(STALL_GRACE);
+        }
         self.lanes.dispatch(&self.tracker);
         self.act_on_time();
         self.look_around();
@@ -291,6 +302,8 @@ impl<C: GroupConsumer> Poller<C> {
     }
 
     fn settle(&mut self, run: &Settled) {
+        #[cfg(feature = "seeded-bugs")]
+        let run = &self.seeded_bug_stale(*run);
         let freed = self.tracker.settle(run.slot, run.first, run.last);
         if freed.records == 0 {
             self.shared.metrics.stale.increment(1);
@@ -298,6 +311,17 @@ impl<C: GroupConsumer> Poller<C> {
         }
         self.lanes.settled(run.slot, freed, &self.tracker);
         self.committer.settled(run.slot, freed.records, run.by == SettledBy::Ack);
+    }
+
+    /// The same result for the assignment that followed its own, if that is the seeded bug.
+    #[cfg(feature = "seeded-bugs")]
+    fn seeded_bug_stale(&self, run: Settled) -> Settled {
+        if !crate::seeded::is(crate::seeded::Bug::AppliesStaleResults) {
+            return run;
+        }
+        let partition = self.forgotten.get(&run.slot);
+        let slot = partition.and_then(|partition| self.rebalance.slot(partition));
+        Settled { slot: slot.unwrap_or(run.slot), ..run }
     }
 
     fn act_on_time(&mut self) {
@@ -376,7 +400,11 @@ impl<C: GroupConsumer> Poller<C> {
                     self.committer.forget(slot);
                     self.lanes.forget(slot);
                     self.pinning.remove(&slot);
-                    self.partitions.remove(&slot);
+                    let partition = self.partitions.remove(&slot);
+                    #[cfg(feature = "seeded-bugs")]
+                    self.forgotten.extend(partition.map(|partition| (slot, partition)));
+                    #[cfg(not(feature = "seeded-bugs"))]
+                    drop(partition);
                 }
                 self.routes.clear();
             }
@@ -395,6 +423,10 @@ impl<C: GroupConsumer> Poller<C> {
 
     fn answer_assign(&mut self, partitions: &[TopicPartition]) {
         let incremental = self.consumer.rebalance_protocol() == Protocol::Cooperative;
+        #[cfg(feature = "seeded-bugs")]
+        if incremental {
+            self.lanes.seeded_bug_on_assign();
+        }
         let start = self.start_offsets(partitions);
         let answered =
             if incremental { self.consumer.incremental_assign(&start) } else { self.consumer.assign(&start) };

@@ -369,7 +369,12 @@ impl Later {
         tokio::time::sleep(delay).await;
         {
             let mut world = self.cluster.world();
-            if world.ledger.is_over(self.epoch) || world.ledger.is_settled(self.epoch, self.offsets[0]) {
+            let ledger = &world.ledger;
+            // Of a record that is settled, or has been delivered again since, somebody else says what it is.
+            if ledger.is_over(self.epoch)
+                || ledger.is_settled(self.epoch, self.offsets[0])
+                || ledger.is_any_started_before(self.epoch, &self.offsets)
+            {
                 return;
             }
             let now = world.now();

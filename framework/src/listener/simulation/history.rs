@@ -17,6 +17,8 @@ pub struct Simulated {
     pub order: SimulatedOrder,
     /// Whether handlers say by hand what is done: then they may do so in any order.
     pub is_manual: bool,
+    /// Whether batches may go to the topic of dead letters, whose letters arrive in any order.
+    pub has_letters_of_batches: bool,
 }
 
 impl Simulated {
@@ -126,6 +128,14 @@ pub enum Note {
         attempt: u32,
         started_ns: u64,
         outcome: AttemptOutcome,
+    },
+    /// The topic of dead letters has it.
+    Lettered {
+        assignment: u32,
+        partition: i32,
+        offset: i64,
+        key: Option<u64>,
+        is_late: bool,
     },
     Acknowledged {
         assignment: u32,

@@ -44,12 +44,14 @@ pub(super) enum End {
     Sought,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, not the states of one thing")]
 pub(super) struct Ledger {
     pub(super) notes: Vec<(u64, Note)>,
     pub(super) failure: Option<String>,
     is_verbose: bool,
     ordering: Ordering,
     is_manual: bool,
+    is_batch: bool,
     waits_for_commit: bool,
     epochs: Vec<EpochState>,
     /// Each partition's records, and whether they are settled, or nobody owes them.
@@ -142,6 +144,7 @@ impl Ledger {
             is_verbose,
             ordering: plan.settings.ordering,
             is_manual: plan.is_manual(),
+            is_batch: plan.is_batch,
             waits_for_commit: plan.waits_for_commit(),
             epochs: Vec::new(),
             records: vec![BTreeMap::new(); usize::try_from(plan.partitions).unwrap_or_default()],
@@ -448,6 +451,29 @@ impl Ledger {
             if settles {
                 self.settled(now, epoch, *offset);
             }
+        }
+    }
+
+    /// The topic of dead letters has a record: it is done, whoever asked for that.
+    pub(super) fn lettered(&mut self, now: Duration, epoch: Epoch, offset: i64) {
+        let ordering = self.ordering;
+        let state = self.epoch(epoch);
+        let (partition, is_late) = (state.partition, state.is_over);
+        let Ok(at) = state.handed.binary_search_by_key(&offset, |handed| handed.offset) else { return };
+        let key = state.handed[at].key;
+        let lane = state.lanes.entry(if ordering == Ordering::Key { key } else { None }).or_default();
+        lane.started.retain(|started| *started != offset);
+        // What follows a record that is delivered again is so, too.
+        let is_behind = state.handed[..at].iter().any(|handed| handed.is_again);
+        if !(is_behind && ordering == Ordering::Partition) {
+            lane.waiting.retain(|waiting| *waiting != offset);
+        }
+        lane.again.retain(|again| *again != offset);
+        self.note(now, Note::Lettered { assignment: epoch, partition, offset, key, is_late });
+        self.settled(now, epoch, offset);
+        if self.is_batch {
+            // A batch counts as done when all of its letters have arrived: until then, one alone need not be committed.
+            self.epoch(epoch).handed[at].settled_at = None;
         }
     }
 

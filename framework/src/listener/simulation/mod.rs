@@ -21,6 +21,7 @@ mod group;
 mod handlers;
 mod history;
 mod ledger;
+mod letters;
 mod member;
 mod plan;
 mod seat;
@@ -34,6 +35,7 @@ use self::cluster::{Cluster, Event};
 use self::dice::Dice;
 use self::faults::Misfortune;
 pub use self::history::{AttemptOutcome, Note, Simulated, SimulatedOrder};
+use self::letters::Letters;
 use self::plan::Plan;
 use self::seat::Seat;
 use super::container::{Common, ListenerSpec};
@@ -41,9 +43,9 @@ use super::events::EventBus;
 use super::gate::Gate;
 use super::paused::PausedPartitions;
 use super::tuning::Tuning;
-use crate::config::model::Ordering;
+use crate::config::model::{Exhausted, Ordering};
 use crate::handler::{Interception, Location};
-use crate::policy::ErrorPolicy;
+use crate::policy::{ErrorPolicy, fixed_jitter};
 
 /// How long everything may take once no faults happen. The longest of a simulation's waits are below ten seconds, and
 /// a member that was killed is missed after six.
@@ -81,12 +83,14 @@ pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     // Without the drivers for input and output nothing can be missing.
     let runtime = runtime.expect("a runtime needs nothing but memory");
+    fixed_jitter::set(Some(0.5));
     let cluster = runtime.block_on(async {
         let cluster = Cluster::new(plan.clone(), is_verbose);
         run(&cluster).await;
         cluster
     });
     drop(runtime);
+    fixed_jitter::set(None);
     let mut world = cluster.world();
     Simulated {
         seed,
@@ -99,6 +103,7 @@ pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
             Ordering::None => SimulatedOrder::None,
         },
         is_manual: plan.is_manual(),
+        has_letters_of_batches: plan.is_batch && plan.settings.error.then == Exhausted::DeadLetter,
     }
 }
 
@@ -110,7 +115,7 @@ async fn run(cluster: &Cluster) {
         blocking: false,
         handler: handlers::handler(cluster),
         policy: ErrorPolicy::new(&plan.settings.error, &[], None),
-        recover: None,
+        recover: Some(Arc::new(Letters::new(cluster.clone()))),
         client: kafka_boot_client::ClientConfig::default(),
         runtime: tokio::runtime::Handle::current(),
         log: None,

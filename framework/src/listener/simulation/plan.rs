@@ -2,6 +2,7 @@
 //!
 //! Each kind of fault is left out of about half of the seeds (swarm testing): what one fault hides, another seed shows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::dice::Dice;
@@ -64,6 +65,8 @@ pub(super) struct Faults {
     pub(super) slow: bool,
     pub(super) fail: bool,
     pub(super) panic: bool,
+    /// The topic of dead letters takes none.
+    pub(super) letter: bool,
     pub(super) nack: bool,
     pub(super) late_ack: bool,
     pub(super) dropped_ack: bool,
@@ -88,6 +91,7 @@ impl Faults {
             slow: dice.chance(60),
             fail: dice.chance(50),
             panic: dice.chance(35),
+            letter: dice.chance(40),
             nack: dice.chance(50),
             late_ack: dice.chance(50),
             dropped_ack: dice.chance(20),
@@ -188,7 +192,7 @@ fn settings(dice: &mut Dice, commit: CommitMode, ordering: Ordering) -> Listener
         cluster: None,
         topics: vec![TOPIC.to_owned()],
         topic_pattern: None,
-        partitions: std::collections::BTreeMap::new(),
+        partitions: BTreeMap::new(),
         ordering,
         send_to: None,
         consumer,
@@ -204,5 +208,5 @@ fn throw_errors(dice: &mut Dice, error: &mut ErrorProperties) {
     error.backoff.max = TimeSpan::from_secs(1);
     // Jitter is thrown by nobody's seed.
     error.backoff.jitter = 0.0;
-    error.then = dice.pick(&[Exhausted::Skip, Exhausted::Stop]);
+    error.then = dice.pick(&[Exhausted::Skip, Exhausted::Stop, Exhausted::DeadLetter, Exhausted::DeadLetter]);
 }
