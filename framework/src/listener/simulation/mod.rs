@@ -4,7 +4,7 @@
 //!
 //! - `plan` throws settings and faults, `cluster`, `group` and `member` are Kafka, `consumer` is what the poll
 //!   thread holds of it, `handlers` are the user's code, `faults` is everybody's bad luck.
-//! - `ledger` checks each step; [`history`] is for those who judge the whole.
+//! - `ledger` checks each step; `history` is for those who judge the whole.
 //!
 //! What is not simulated: handlers on threads of their own (`fn` rather than `async fn`), and librdkafka itself.
 //!
