@@ -18,6 +18,10 @@ use super::tracker::{Offer, Slot, Tracker};
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// With `ack-mode: batch`: the least time between two commits. A trickle of records arrives in batches of
+/// one or two, and a commit for each of them would cost the broker more than the records do.
+const BATCH_PAUSE: Duration = Duration::from_millis(5);
+
 /// How and when to commit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommitPlan {
@@ -171,7 +175,8 @@ impl Committer {
     /// What to send now, if anything.
     pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<Offer>> {
         self.time_trigger(now);
-        if self.in_flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
+        let earliest = self.retry_at.into_iter().chain(self.paused_until()).max();
+        if self.in_flight.is_some() || earliest.is_some_and(|at| now < at) {
             return None;
         }
         self.retry_at = None;
@@ -245,6 +250,14 @@ impl Committer {
         self.in_flight.is_some()
     }
 
+    /// Whether nothing that is settled meanwhile makes the next commit come sooner: one is under way, or one that is due
+    /// waits for its time.
+    pub(crate) fn is_waiting(&self, now: Duration) -> bool {
+        self.in_flight.is_some()
+            || self.paused_until().is_some_and(|until| now < until)
+                && self.slots.values().any(|pending| pending.due)
+    }
+
     /// When the next commit was sent.
     pub(crate) fn sent_at(&self) -> Duration {
         self.sent_at
@@ -255,7 +268,15 @@ impl Committer {
         let waits_for_time = matches!(self.plan.ack, AckMode::Time | AckMode::CountTime)
             && self.slots.values().any(|pending| pending.ripe);
         let time = waits_for_time.then(|| self.sent_at + self.plan.ack_time);
-        self.retry_at.into_iter().chain(time).min()
+        let waits_for_pause = self.in_flight.is_none() && self.slots.values().any(|pending| pending.due);
+        let pause = self.paused_until().filter(|_| waits_for_pause);
+        self.retry_at.into_iter().chain(time).chain(pause).min()
+    }
+
+    /// Before when no commit is sent, unless something is given up.
+    fn paused_until(&self) -> Option<Duration> {
+        let is_paced = self.plan.ack == AckMode::Batch && self.last_call.is_none();
+        is_paced.then(|| self.sent_at + BATCH_PAUSE)
     }
 
     /// The modes with a time commit what finished batches settled even if no further batch comes.
@@ -347,6 +368,7 @@ mod tests {
             bench.committer.sent_at = bench.now;
             let mut seen = Vec::new();
             let step = |bench: &mut Bench, seen: &mut Vec<Option<i64>>| {
+                bench.now += BATCH_PAUSE;
                 seen.push(bench.next());
                 bench.answer(Answer::Confirmed);
             };
@@ -380,8 +402,34 @@ mod tests {
             assert_eq!(bench.next(), expected);
             bench.answer(Answer::Confirmed);
             bench.boundary();
+            bench.now += BATCH_PAUSE;
             assert_eq!(bench.next(), None, "told once");
         }
+    }
+
+    #[test]
+    fn a_trickle_of_batches_does_not_cost_a_commit_each_until_the_partition_is_given_up() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Batch);
+        let one_batch = |bench: &mut Bench, offset| {
+            bench.deliver(offset..offset + 1);
+            bench.settle(offset);
+            bench.boundary();
+        };
+        one_batch(&mut bench, 0);
+        assert_eq!((bench.committer.next_deadline(), bench.next()), (Some(BATCH_PAUSE), Some(1)), "the first");
+        assert_eq!(bench.committer.next_deadline(), None, "the answer wakes");
+        bench.answer(Answer::Confirmed);
+        one_batch(&mut bench, 1);
+        assert_eq!(bench.next(), None, "not so soon");
+        assert!(bench.committer.is_waiting(bench.now));
+        assert_eq!(bench.committer.next_deadline(), Some(bench.now + BATCH_PAUSE));
+        one_batch(&mut bench, 2);
+        bench.now += BATCH_PAUSE;
+        assert_eq!(bench.next(), Some(3), "both");
+        bench.answer(Answer::Confirmed);
+        one_batch(&mut bench, 3);
+        bench.committer.last_call(vec![SLOT]);
+        assert_eq!(bench.next(), Some(4), "at once");
     }
 
     #[test]

@@ -484,10 +484,11 @@ impl<C: GroupConsumer> Poller<C> {
         }
     }
 
-    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
-    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    /// What is to end the wait for records. While a commit is under way or waits for its time no other can be sent, so what
+    /// is settled meanwhile is worth no wake-up, unless it makes room for a partition that is paused: the answer or that
+    /// time ends the wait soon enough.
     pub(crate) fn waits(&self) -> PollWaits {
-        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+        if self.committer.is_waiting(self.now()) && !self.lanes.is_any_paused() {
             PollWaits::ForAllButSettled
         } else {
             PollWaits::ForAll
