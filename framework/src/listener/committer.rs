@@ -416,7 +416,11 @@ mod tests {
             bench.boundary();
         };
         one_batch(&mut bench, 0);
-        assert_eq!((bench.committer.next_deadline(), bench.next()), (Some(BATCH_PAUSE), Some(1)), "the first");
+        assert_eq!(
+            (bench.committer.next_deadline(), bench.next()),
+            (Some(BATCH_PAUSE), Some(1)),
+            "the first"
+        );
         assert_eq!(bench.committer.next_deadline(), None, "the answer wakes");
         bench.answer(Answer::Confirmed);
         one_batch(&mut bench, 1);
