@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use rdkafka_sys as rdsys;
 
 use super::Shared;
-use super::record::Delivered;
-use super::slot::Slot;
+use super::slot::{Place, Slot};
 use crate::error::{ClientError, ErrorCode};
 use crate::event::{ClientEvent, EventSink, shield};
 use crate::native::Event;
@@ -87,7 +86,7 @@ impl Driver {
                     if code.is_error() {
                         return Err((self.failure(message, code), possibly_written(message)));
                     }
-                    Ok(delivered(message))
+                    Ok(place(message))
                 });
             });
         }
@@ -109,10 +108,10 @@ impl Driver {
     }
 }
 
-fn delivered(message: &rdsys::rd_kafka_message_t) -> Delivered {
+fn place(message: &rdsys::rd_kafka_message_t) -> Place {
     // SAFETY: the message is live for the call.
     let timestamp = unsafe { Timestamp::of(message) };
-    Delivered { partition: message.partition, offset: message.offset, timestamp }
+    Place { partition: message.partition, offset: message.offset, timestamp }
 }
 
 fn possibly_written(message: &rdsys::rd_kafka_message_t) -> bool {

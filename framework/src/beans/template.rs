@@ -28,14 +28,13 @@ const SAMPLE_EVERY: usize = 256;
 /// Where a record was written: topic, partition, offset and timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendResult {
-    topic: Arc<str>,
     delivered: Delivered,
 }
 
 impl SendResult {
     /// The topic.
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.delivered.topic
     }
 
     /// The partition, from 0.
@@ -56,7 +55,7 @@ impl SendResult {
 
 impl fmt::Display for SendResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}@", self.topic, self.delivered.partition)?;
+        write!(f, "{}-{}@", self.delivered.topic, self.delivered.partition)?;
         match self.offset() {
             Some(offset) => write!(f, "{offset}"),
             None => f.write_str("unknown"),
@@ -308,7 +307,6 @@ impl KafkaTemplate {
     /// # Errors
     /// With the record, if it cannot be sent at all.
     pub async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
-        let topic = Arc::clone(&record.topic);
         let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
         let delivery = match self.producer.enqueue(record).await {
             Ok(delivery) => delivery,
@@ -316,7 +314,7 @@ impl KafkaTemplate {
         };
         self.metrics.sent.increment(1);
         self.sample_in_flight();
-        Ok(PendingSend { delivery, topic, observed, metrics: Arc::clone(&self.metrics) })
+        Ok(PendingSend { delivery, observed, metrics: Arc::clone(&self.metrics) })
     }
 
     /// Waits for room, hands the record over and calls `callback` with the outcome, on the producer's own thread, where
@@ -344,11 +342,10 @@ impl KafkaTemplate {
         record: ProducerRecord,
         callback: impl FnOnce(Result<SendResult, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let topic = Arc::clone(&record.topic);
         let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
         let metrics = Arc::clone(&self.metrics);
         let on_outcome = move |outcome: Result<Delivered, SendError>| {
-            callback(conclude(outcome, topic, observed.as_ref(), &metrics));
+            callback(conclude(outcome, observed.as_ref(), &metrics));
         };
         self.metrics.sent.increment(1);
         self.producer.enqueue_with(record, on_outcome).await.map_err(|error| self.refused(error))
@@ -418,14 +415,13 @@ type Observed = (Arc<Box<dyn ProducerListener>>, ProducerRecord);
 #[must_use = "a send that nobody awaits hides a lost record"]
 pub struct PendingSend {
     delivery: Delivery,
-    topic: Arc<str>,
     observed: Option<Observed>,
     metrics: Arc<TemplateMetrics>,
 }
 
 impl fmt::Debug for PendingSend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingSend").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("PendingSend").field("delivery", &self.delivery).finish_non_exhaustive()
     }
 }
 
@@ -439,20 +435,19 @@ impl Future for PendingSend {
         let this = &mut *self;
         std::pin::Pin::new(&mut this.delivery)
             .poll(context)
-            .map(|outcome| conclude(outcome, Arc::clone(&this.topic), this.observed.as_ref(), &this.metrics))
+            .map(|outcome| conclude(outcome, this.observed.as_ref(), &this.metrics))
     }
 }
 
 /// Counts an outcome and tells the listener of it.
 fn conclude(
     outcome: Result<Delivered, SendError>,
-    topic: Arc<str>,
     observed: Option<&Observed>,
     metrics: &TemplateMetrics,
 ) -> Result<SendResult, SendError> {
     match outcome {
         Ok(delivered) => {
-            let result = SendResult { topic, delivered };
+            let result = SendResult { delivered };
             if let Some((listener, record)) = observed {
                 listener.on_success(record, &result);
             }
