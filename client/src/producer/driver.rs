@@ -3,6 +3,7 @@
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rdkafka_sys as rdsys;
@@ -22,6 +23,10 @@ const MARGIN: Duration = Duration::from_secs(5);
 
 /// How long purged records may take to report.
 const PURGE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// After how many outcomes those who wait for them are woken. Woken one by one, a task that awaits its deliveries in turn would
+/// overtake this thread, find the next one open, and have to be woken again.
+const WAKE_EVERY: usize = 128;
 
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
@@ -68,7 +73,8 @@ impl Driver {
 
     /// Gives every record of a batch its outcome.
     fn deliver(&self, event: Event) {
-        let (mut records, mut bytes) = (0, 0);
+        let (mut records, mut bytes) = (0_usize, 0);
+        let mut waiting = Vec::new();
         // SAFETY: the event is live; each message is live as long as the event.
         while let Some(message) = unsafe { rdsys::rd_kafka_event_message_next(event.as_ptr()).as_ref() } {
             // SAFETY: the opaque pointer of every message is the reference to its slot that was given at submission, and
@@ -82,14 +88,18 @@ impl Driver {
             // Before the outcome: who awaits the last one then sees an idle producer.
             self.shared.in_flight.finish_one();
             shield(|| {
-                slot.complete(|| {
+                waiting.extend(slot.complete(|| {
                     if code.is_error() {
                         return Err((self.failure(message, code), possibly_written(message)));
                     }
                     Ok(place(message))
-                });
+                }));
             });
+            if records.is_multiple_of(WAKE_EVERY) {
+                wake(&mut waiting);
+            }
         }
+        wake(&mut waiting);
         // librdkafka counts the records as its own until here, so nobody may be let in before.
         drop(event);
         self.shared.records.add_permits(records);
@@ -105,6 +115,12 @@ impl Driver {
         // SAFETY: the message is live; the text is null or lives as long.
         let reason = unsafe { crate::error::lossy(rdsys::rd_kafka_message_produce_errstr(message)) };
         ClientError::from_reason("deliver record", code, &reason)
+    }
+}
+
+fn wake(waiting: &mut Vec<Waker>) {
+    for waker in waiting.drain(..) {
+        shield(|| waker.wake());
     }
 }
 

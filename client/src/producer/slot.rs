@@ -67,12 +67,15 @@ impl Slot {
         }
     }
 
-    /// Hands the outcome to whoever waits for it: where the record was written, or why not and whether it may be in the
-    /// topic all the same.
-    pub(super) fn complete(&self, judge: impl FnOnce() -> Result<Place, (ClientError, bool)>) {
+    /// Hands over the outcome: where the record was written, or why not and whether it may be in the topic all the same.
+    /// Returns whom to wake.
+    pub(super) fn complete(
+        &self,
+        judge: impl FnOnce() -> Result<Place, (ClientError, bool)>,
+    ) -> Option<Waker> {
         let mut state = self.lock();
         let State::InFlight { record, listener } = std::mem::replace(&mut *state, State::Taken) else {
-            return;
+            return None;
         };
         let outcome = match judge() {
             Ok(place) => Ok((record, place)),
@@ -82,13 +85,16 @@ impl Slot {
             Listener::Callback(callback) => {
                 drop(state);
                 callback(outcome.map(delivered));
+                None
             }
             Listener::Task(waker) => {
                 *state = State::Done(outcome);
-                drop(state);
-                waker.wake();
+                Some(waker)
             }
-            Listener::Nobody => *state = State::Done(outcome),
+            Listener::Nobody => {
+                *state = State::Done(outcome);
+                None
+            }
         }
     }
 
