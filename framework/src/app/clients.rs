@@ -18,6 +18,8 @@ use crate::listener::TransactionSpec;
 /// How often librdkafka reports lag and connections, unless the configuration says otherwise.
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+const ISOLATION_LEVEL: &str = "isolation.level";
+const READ_COMMITTED: &str = "read_committed";
 const TOPIC_BLACKLIST: &str = "topic.blacklist";
 /// The name of a group that nobody joins: a client must have one.
 const REPLIES_GROUP: &str = "kafka-boot.replies";
@@ -107,14 +109,32 @@ impl Clients {
     }
 
     /// What a listener consumes in transactions with, if it does.
-    pub(super) fn transactions(&self, listener: &ListenerSettings) -> Option<TransactionSpec> {
+    pub(super) fn transactions(
+        &self,
+        listener: &ListenerSettings,
+    ) -> Result<Option<TransactionSpec>, StartError> {
         if listener.consumer.commit != CommitMode::Transaction {
-            return None;
+            return Ok(None);
+        }
+        let refused = |reason: String| {
+            let message =
+                format!("error: the listener `{}` cannot consume in transactions: {reason}", listener.id);
+            StartError::new(StartErrorKind::Configuration, message)
+        };
+        // The typed key is checked with the configuration; this is what raw settings make of it.
+        if self.consumer(listener).get(ISOLATION_LEVEL) != Some(READ_COMMITTED) {
+            let reason =
+                "`isolation.level` among its `properties` is not `read_committed`\n  help: leave it out";
+            return Err(refused(reason.to_owned()));
         }
         let name = listener.cluster.as_deref();
         let cluster = self.settings.kafka().cluster(name).unwrap_or_default();
         let options = options(name.unwrap_or(DEFAULT_CLUSTER), &cluster.producer);
-        Some(TransactionSpec::new(&self.producer(name), options))
+        let spec = TransactionSpec::new(&self.producer(name), options);
+        let group = listener.consumer.group_id.as_deref().unwrap_or_default();
+        // What librdkafka says of them is better heard now than from every partition.
+        spec.check(group).map_err(|error| refused(error.to_string()))?;
+        Ok(Some(spec))
     }
 
     /// Makes template and admin of the primary cluster and of each named one. Returns the templates.

@@ -179,7 +179,7 @@ fn make_containers(
             return Err(StartError::new(StartErrorKind::Configuration, message));
         }
         let target = ReplyTarget { cluster: settings.cluster.as_deref(), topic: settings.send_to.as_deref() };
-        let transactions = clients.transactions(&settings);
+        let transactions = clients.transactions(&settings)?;
         let context =
             PlanContext::new(beans, descriptor.id).replying(target).transactional(transactions.is_some());
         let handler = (descriptor.build)(&context)

@@ -757,6 +757,8 @@ impl LaneMetrics {
             skipped: counter(names::LISTENER_RECORDS_SKIPPED),
             filtered: counter(names::LISTENER_RECORDS_FILTERED),
             nacked: counter(names::LISTENER_NACKS),
+            commits: counter(names::LISTENER_COMMITS),
+            commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             seconds: metrics::histogram!(names::LISTENER_SECONDS, names::LABEL_LISTENER => listener.to_owned()),
         }
     }

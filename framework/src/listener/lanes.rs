@@ -86,6 +86,9 @@ pub(crate) struct LaneMetrics {
     pub(crate) skipped: Counter,
     pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
+    /// Of transactions.
+    pub(crate) commits: Counter,
+    pub(crate) commit_failures: Counter,
     pub(crate) seconds: Histogram,
 }
 

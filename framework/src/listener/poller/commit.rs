@@ -15,10 +15,10 @@ impl<C: GroupConsumer> Poller<C> {
         let now = self.now();
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
-        self.shared.metrics.commits.increment(1);
         let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
         if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
+            self.shared.metrics.commits.increment(1);
             let stored = self.consumer.store_offsets(&list);
             self.commit_answered(&stored);
             return;
@@ -32,6 +32,7 @@ impl<C: GroupConsumer> Poller<C> {
         if list.is_empty() {
             return self.commit_answered(&Ok(Vec::new()));
         }
+        self.shared.metrics.commits.increment(1);
         match self.consumer.commit(&list) {
             Ok(id) => self.commit_id = Some(id),
             Err(error) => self.commit_answered(&Err(error)),

@@ -34,6 +34,15 @@ pub(super) use records::run_records;
 use super::requests::RequestBox;
 use crate::beans::{KafkaTemplate, TemplateOptions, transactional};
 
+/// What the application's own records may be sent with, and these are not.
+const UNWANTED: [&str; 5] = [
+    "request.required.acks",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "retries",
+    "message.send.max.retries",
+];
+
 /// What the broker is left to decide about, since dead letters may be larger than what a template sends.
 const MESSAGE_BYTES_MAX: &str = "1000000000";
 
@@ -49,11 +58,25 @@ impl TransactionSpec {
     /// transaction.
     pub(crate) fn new(config: &ClientConfig, options: TemplateOptions) -> Self {
         let mut config = transactional(config);
-        config.remove("request.required.acks");
+        for name in UNWANTED {
+            config.remove(name);
+        }
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
         config.set("message.max.bytes", MESSAGE_BYTES_MAX);
         Self { config, options }
+    }
+
+    /// Whether librdkafka takes the settings. Connects to nothing that matters, and takes no name over.
+    pub(crate) fn check(&self, group: &str) -> Result<(), ClientError> {
+        self.template(group, "check").map(drop)
+    }
+
+    /// A template whose producer has the partition's name.
+    fn template(&self, group: &str, partition: &str) -> Result<KafkaTemplate, ClientError> {
+        let mut config = self.config.clone();
+        config.set("transactional.id", transactional_id(group, partition));
+        KafkaTemplate::new(&config, self.options.clone())
     }
 }
 
@@ -84,9 +107,7 @@ impl LaneTransactions {
 
     /// A template whose producer has the partition's name.
     fn template(&self, partition: &str) -> Result<KafkaTemplate, ClientError> {
-        let mut config = self.spec.config.clone();
-        config.set("transactional.id", transactional_id(&self.group, partition));
-        KafkaTemplate::new(&config, self.spec.options.clone())
+        self.spec.template(&self.group, partition)
     }
 }
 

@@ -123,6 +123,11 @@ impl<'l> Session<'l> {
     /// Commits the open transaction with the offset behind the record at `last`.
     pub(super) async fn commit(&mut self, template: &KafkaTemplate, chunk: &Chunk, last: usize) -> Ended {
         let ended = self.try_to_commit(template.producer(), chunk, last).await;
+        let metrics = &self.shared.metrics;
+        metrics.commits.increment(1);
+        if !matches!(ended, Ended::Committed) {
+            metrics.commit_failures.increment(1);
+        }
         match ended {
             Ended::Committed => self.failures = 0,
             Ended::Undone(Undone::Others) if !self.pause().await => return Ended::Over,
