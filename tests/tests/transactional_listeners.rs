@@ -9,7 +9,7 @@ use std::time::Duration;
 use kafka_boot::prelude::*;
 use kafka_boot::{Ended, RunningApp, Transaction, listeners};
 use kafka_boot_tests::consume::{Consumed, read_topic};
-use kafka_boot_tests::kafka::Kafka;
+use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
 use kafka_boot_tests::observer::look;
 use kafka_boot_tests::seed::unique_name;
 use kafka_boot_tests::service::{Notes, options};
@@ -268,4 +268,43 @@ async fn a_function_that_takes_a_transaction_does_not_start_without_them() {
     let error = app.bean(Output(String::new())).bean(Arc::new(Notes::default())).start().await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("`copies`") && text.contains("takes a `Transaction`"), "{text}");
+}
+
+#[kafka_listener(topic = "${test.topic}", group = "${test.topic}", commit = "transaction")]
+async fn takes_too_long(record: Record<String>, tx: Transaction, output: Bean<Output>) -> Result<()> {
+    tx.send(&output.0, record.value().clone()).await?;
+    if record.value() == "slow" {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    Ok(())
+}
+
+/// The broker aborts what is open for too long: the record is at fault, and what follows it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_takes_longer_than_its_transaction_may_is_a_dead_letter() {
+    let broker = KafkaOptions::default()
+        .property("transaction.abort.timed.out.transaction.cleanup.interval.ms", "200");
+    let Some(kafka) = Kafka::start_or_skip(&broker) else { return };
+    let topic = unique_name("transactional.slow");
+    let (output, own) = (format!("{topic}.out"), format!("test.topic={topic}"));
+    kafka.create_topic(&topic, 1).unwrap();
+    kafka.create_topic(&output, 1).unwrap();
+    let arguments = [
+        own.as_str(),
+        "test.output=none",
+        "kafka.error.attempts=2",
+        "kafka.error.backoff.initial=1ms",
+        "kafka.producer.properties.transaction.timeout.ms=2000",
+    ];
+    let app = App::new().listeners(listeners![takes_too_long]).without_discovery().without_logging();
+    let app = app.load_options(options(&kafka, arguments)).bean(Output(output.clone()));
+    let app = app.start().await.unwrap();
+    send_all(&app, &topic, &["one", "slow", "three"]).await;
+    until_committed(&kafka, &topic, 3).await;
+    assert_eq!(texts(&read(&kafka, &output).await), ["one", "three"]);
+    let letters = read(&kafka, &format!("{topic}-dlt")).await;
+    assert_eq!(texts(&letters), ["slow"]);
+    let reason = letters[0].header_text("kafka_dlt-exception-message").unwrap_or_default();
+    assert!(reason.contains("raise `transaction.timeout.ms`"), "{reason}");
+    stop(app).await;
 }

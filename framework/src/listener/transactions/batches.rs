@@ -98,7 +98,7 @@ impl Session<'_> {
                     Ended::Undone(Undone::Others) => return Flow::Next,
                     Ended::Over => return Flow::End,
                 };
-                return self.judge(chunk, first..to, places, todo, Fault::Handler(error.into())).await;
+                return self.judge(chunk, first..to, places, todo, Fault::Handler(error)).await;
             }
             Err(Fault::Interrupted) => {
                 self.abort(template.producer()).await;

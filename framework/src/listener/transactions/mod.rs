@@ -25,6 +25,7 @@ mod todo;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kafka_boot_client::{ClientConfig, ClientError};
 
@@ -46,11 +47,15 @@ const UNWANTED: [&str; 5] = [
 /// What the broker is left to decide about, since dead letters may be larger than what a template sends.
 const MESSAGE_BYTES_MAX: &str = "1000000000";
 
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+
 /// What a listener's transactional producers are made of.
 #[derive(Clone)]
 pub(crate) struct TransactionSpec {
     config: ClientConfig,
     options: TemplateOptions,
+    /// How long the broker lets one be open.
+    timeout: Duration,
 }
 
 impl TransactionSpec {
@@ -64,7 +69,8 @@ impl TransactionSpec {
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
         config.set("message.max.bytes", MESSAGE_BYTES_MAX);
-        Self { config, options }
+        let timeout = config.effective(TRANSACTION_TIMEOUT).and_then(|millis| millis.parse().ok());
+        Self { config, options, timeout: timeout.map_or(Duration::MAX, Duration::from_millis) }
     }
 
     /// Whether librdkafka takes the settings. Connects to nothing that matters, and takes no name over.

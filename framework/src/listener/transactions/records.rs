@@ -202,7 +202,7 @@ impl Session<'_> {
         match self.commit(template, chunk, records.end - 1).await {
             Ended::Committed => self.done(chunk, records, todo).await,
             Ended::Undone(Undone::Records(error)) if records.len() == 1 => {
-                let fault = Fault::Handler(error.into());
+                let fault = Fault::Handler(error);
                 self.judge(chunk, records.clone(), Places::Range(records), todo, fault).await
             }
             Ended::Undone(Undone::Records(_)) => {

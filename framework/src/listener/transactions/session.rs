@@ -42,8 +42,8 @@ pub(super) enum Ended {
 
 /// Why a transaction was not committed.
 pub(super) enum Undone {
-    /// A record that was sent in it could not be written.
-    Records(ClientError),
+    /// A record that was sent in it could not be written, or its handler took longer than it may be open.
+    Records(HandlerError),
     /// The group, the cluster, or another producer of this name.
     Others,
 }
@@ -57,13 +57,15 @@ pub(super) struct Session<'l> {
     /// How many transactions in a row were not committed, through no fault of their records.
     failures: u32,
     backoff: Backoff,
+    /// When the open transaction began.
+    began: Instant,
 }
 
 impl<'l> Session<'l> {
     pub(super) fn new(lane: &'l mut Lane) -> Self {
         let shared = lane.shared();
         let backoff = Backoff::new(INITIAL_WAIT, 2.0, LONGEST_WAIT, 0.2);
-        Self { lane, shared, template: None, failures: 0, backoff }
+        Self { lane, shared, template: None, failures: 0, backoff, began: Instant::now() }
     }
 
     /// Has a producer that has taken its name over; `false` if the lane ends instead.
@@ -108,7 +110,10 @@ impl<'l> Session<'l> {
             }
             let template = Arc::clone(self.template.as_ref()?);
             match template.producer().begin_transaction() {
-                Ok(()) => return Some(template),
+                Ok(()) => {
+                    self.began = Instant::now();
+                    return Some(template);
+                }
                 Err(error) => {
                     self.complain("begin a transaction", &error);
                     self.template = None;
@@ -122,7 +127,16 @@ impl<'l> Session<'l> {
 
     /// Commits the open transaction with the offset behind the record at `last`.
     pub(super) async fn commit(&mut self, template: &KafkaTemplate, chunk: &Chunk, last: usize) -> Ended {
-        let ended = self.try_to_commit(template.producer(), chunk, last).await;
+        let was_open_for = self.began.elapsed();
+        let mut ended = self.try_to_commit(template.producer(), chunk, last).await;
+        let limit = self.transactions().spec.timeout;
+        if was_open_for > limit && matches!(ended, Ended::Undone(Undone::Others)) {
+            // It would be so again each time.
+            let message = format!(
+                "its transaction was open for {was_open_for:.1?}, and the broker aborts it after {limit:?}: raise `transaction.timeout.ms` of the producer's `properties`"
+            );
+            ended = Ended::Undone(Undone::Records(HandlerError::msg(message)));
+        }
         let metrics = &self.shared.metrics;
         metrics.commits.increment(1);
         if !matches!(ended, Ended::Committed) {
@@ -194,8 +208,8 @@ impl<'l> Session<'l> {
 
     fn undone(&self, error: ClientError) -> Undone {
         self.complain("commit a transaction", &error);
-        if error.requires_abort() && !is_of_the_group(&error) {
-            Undone::Records(error)
+        if error.requires_abort() && !is_of_the_cluster(&error) {
+            Undone::Records(error.into())
         } else {
             Undone::Others
         }
@@ -253,19 +267,69 @@ impl<'l> Session<'l> {
     }
 }
 
-/// Whether a transaction was refused for what became of the membership, or of the access to the group.
-fn is_of_the_group(error: &ClientError) -> bool {
-    let of_member = matches!(
+/// Whether a transaction was refused for what became of the membership, of the access to the group, or of the brokers: its
+/// records have no part in that.
+fn is_of_the_cluster(error: &ClientError) -> bool {
+    let by_kind = matches!(
+        error.kind(),
+        ErrorKind::AllBrokersDown
+            | ErrorKind::Transport
+            | ErrorKind::Timeout
+            | ErrorKind::RebalanceInProgress
+            | ErrorKind::IllegalGeneration
+            | ErrorKind::UnknownMember
+            | ErrorKind::Fenced
+    );
+    let by_code = matches!(
         error.code(),
         Some(
-            ErrorCode::UNKNOWN_MEMBER_ID
-                | ErrorCode::ILLEGAL_GENERATION
-                | ErrorCode::FENCED_INSTANCE_ID
-                | ErrorCode::STALE_MEMBER_EPOCH
-                | ErrorCode::FENCED_MEMBER_EPOCH
-                | ErrorCode::REBALANCE_IN_PROGRESS
-                | ErrorCode::GROUP_AUTHORIZATION_FAILED
+            ErrorCode::GROUP_AUTHORIZATION_FAILED
+                | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+                | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+                | ErrorCode::COORDINATOR_NOT_AVAILABLE
+                | ErrorCode::NOT_COORDINATOR
         )
     );
-    of_member || matches!(error.kind(), ErrorKind::UnknownMember | ErrorKind::Fenced)
+    by_kind || by_code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_fails_for_its_records_or_for_what_became_of_group_and_brokers() {
+        let of_the_cluster = [
+            ErrorCode::UNKNOWN_MEMBER_ID,
+            ErrorCode::ILLEGAL_GENERATION,
+            ErrorCode::FENCED_INSTANCE_ID,
+            ErrorCode::STALE_MEMBER_EPOCH,
+            ErrorCode::FENCED_MEMBER_EPOCH,
+            ErrorCode::REBALANCE_IN_PROGRESS,
+            ErrorCode::GROUP_AUTHORIZATION_FAILED,
+            ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+            ErrorCode::PRODUCER_FENCED,
+            ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::NOT_COORDINATOR,
+            ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            ErrorCode::TIMED_OUT,
+            ErrorCode::MESSAGE_TIMED_OUT,
+            ErrorCode::TRANSPORT,
+            ErrorCode::ALL_BROKERS_DOWN,
+        ];
+        for code in of_the_cluster {
+            assert!(is_of_the_cluster(&ClientError::from_code("commit", code)), "{code}");
+        }
+        let of_records = [
+            ErrorCode::MESSAGE_TOO_LARGE,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+            ErrorCode::UNKNOWN_PARTITION,
+            ErrorCode::TOPIC_AUTHORIZATION_FAILED,
+            ErrorCode::CORRUPT_MESSAGE,
+        ];
+        for code in of_records {
+            assert!(!is_of_the_cluster(&ClientError::from_code("commit", code)), "{code}");
+        }
+    }
 }
