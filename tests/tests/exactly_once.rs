@@ -28,7 +28,6 @@ fn copying<'k>(kafka: &'k Kafka, name: &str, output: &str) -> Scenario<'k> {
     kafka.create_topic(output, PARTITIONS).unwrap();
     Scenario::new(kafka, SERVICE, name, PARTITIONS)
         .unwrap()
-        .short_session()
         .setting("kafka.listeners.work.auto-startup", false)
         .setting("kafka.listeners.copy.auto-startup", true)
         .setting("kafka.consumer.max-poll-records", TRANSACTION_RECORDS)
@@ -101,14 +100,33 @@ fn assert_copied_once(kafka: &Kafka, output: &str, follower: Follower, history: 
 #[test]
 fn copies_are_exactly_once_whatever_happens_to_broker_and_members() {
     let Some(kafka) = Kafka::start_or_skip(&KafkaOptions::default()) else { return };
-    let (records, rounds) = volume((20_000, 2), (100_000, 2));
     let output = unique_name("copies");
-    let scenario = copying(&kafka, "exactly-once", &output)
+    let scenario = copying(&kafka, "exactly-once", &output).short_session();
+    r30(&kafka, scenario, &output, volume((20_000, 2), (100_000, 2)));
+}
+
+/// The same with the group protocol of KIP-848, where a member's epoch fences it.
+#[test]
+fn copies_are_exactly_once_with_the_new_group_protocol() {
+    let broker = KafkaOptions::default()
+        .property("group.consumer.min.session.timeout.ms", "3000")
+        .property("group.consumer.session.timeout.ms", "3000")
+        .property("group.consumer.min.heartbeat.interval.ms", "500")
+        .property("group.consumer.heartbeat.interval.ms", "500");
+    let Some(kafka) = Kafka::start_or_skip(&broker) else { return };
+    let output = unique_name("copies");
+    let scenario =
+        copying(&kafka, "exactly-once", &output).setting("kafka.consumer.group-protocol", "consumer");
+    r30(&kafka, scenario, &output, volume((10_000, 1), (100_000, 2)));
+}
+
+fn r30(kafka: &Kafka, scenario: Scenario<'_>, output: &str, (records, rounds): (u64, u64)) {
+    let scenario = scenario
         .setting("ledger.error-every", 997)
         .setting("ledger.poison-every", 4_999)
         .setting("ledger.delay", "1ms")
         .setting("ledger.delay-every", 5);
-    let follower = Follower::start(kafka.bootstrap_servers(), &output, PARTITIONS).unwrap();
+    let follower = Follower::start(kafka.bootstrap_servers(), output, PARTITIONS).unwrap();
     let began = Instant::now();
     let mut load =
         Load { scenario, portion: records / (rounds * 5), acked: Vec::new(), faults: 0, under_load: 0 };
@@ -135,7 +153,7 @@ fn copies_are_exactly_once_whatever_happens_to_broker_and_members() {
     let history = History { acked, ..scenario.finish().unwrap() };
     assert_eq!(history.acked.len() as u64, records);
     let failed = history.entries.iter().filter(|entry| entry.outcome == Outcome::Error).count();
-    let copied = assert_copied_once(&kafka, &output, follower, &history);
+    let copied = assert_copied_once(kafka, output, follower, &history);
     eprintln!(
         "R30: {records} records in transactions of up to {}; {faults} faults (of each five: a join, a leave, two kills, a crash \
          of the broker), {under_load} while records came in; {} attempts, of which {failed} failed and {} repeated what was done; {} \
@@ -192,8 +210,10 @@ impl<'k> Load<'k> {
 fn a_frozen_member_that_wakes_up_is_fenced() {
     let Some(kafka) = Kafka::shared() else { return };
     let output = unique_name("copies");
-    let mut scenario =
-        copying(kafka, "zombie", &output).setting("ledger.delay", "2ms").setting("ledger.delay-every", 2);
+    let mut scenario = copying(kafka, "zombie", &output)
+        .short_session()
+        .setting("ledger.delay", "2ms")
+        .setting("ledger.delay-every", 2);
     scenario.seed(20_000).unwrap();
     let follower = Follower::start(kafka.bootstrap_servers(), &output, PARTITIONS).unwrap();
     let frozen = scenario.start().unwrap();
@@ -226,7 +246,7 @@ fn the_successor_of_a_killed_member_goes_on_at_once() {
     let Some(kafka) = Kafka::shared() else { return };
     let output = unique_name("copies");
     // Each record takes longer than one transaction may stay open, so that all lanes have one open when they are killed.
-    let mut scenario = copying(kafka, "killed", &output).setting("ledger.delay", "700ms");
+    let mut scenario = copying(kafka, "killed", &output).short_session().setting("ledger.delay", "700ms");
     scenario.seed(100).unwrap();
     let follower = Follower::start(kafka.bootstrap_servers(), &output, PARTITIONS).unwrap();
     let killed = scenario.start().unwrap();
