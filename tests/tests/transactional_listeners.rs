@@ -23,9 +23,11 @@ struct Output(String);
 /// What a handler has kept of its first attempt.
 type Kept = Mutex<Option<Transaction>>;
 
-/// Fails always for values that begin with `bad`, and at first for those that begin with `shy`.
+/// Fails always for values that begin with `bad`, at first for those that begin with `shy`, and three times with `late`.
 fn judge(value: &str, attempt: Attempt) -> Result<()> {
-    let is_bad = value.starts_with("bad") || (value.starts_with("shy") && attempt.0 == 1);
+    let is_bad = value.starts_with("bad")
+        || (value.starts_with("shy") && attempt.0 == 1)
+        || (value.starts_with("late") && attempt.0 <= 3);
     if is_bad { Err(format!("cannot bear {value}").into()) } else { Ok(()) }
 }
 
@@ -307,4 +309,46 @@ async fn a_record_that_takes_longer_than_its_transaction_may_is_a_dead_letter() 
     let reason = letters[0].header_text("kafka_dlt-exception-message").unwrap_or_default();
     assert!(reason.contains("raise `transaction.timeout.ms`"), "{reason}");
     stop(app).await;
+}
+
+#[kafka_listener(
+    topic = "${test.topic}",
+    group = "${test.topic}",
+    commit = "transaction",
+    retry_topics(attempts = 2, backoff = "50ms")
+)]
+async fn retries_elsewhere(
+    record: Record<String>,
+    attempt: Attempt,
+    tx: Transaction,
+    output: Bean<Output>,
+    notes: Bean<Arc<Notes>>,
+) -> Result<()> {
+    tx.send(&output.0, record.value().clone()).await?;
+    notes.add(format!("{}#{attempt}", record.value()));
+    judge(record.value(), attempt)
+}
+
+/// Through retry topics to the end, each step is one transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retry_topics_and_dead_letters_are_part_of_the_transaction() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("transactional.retry");
+    let notes = Arc::new(Notes::default());
+    let app = start(kafka, App::new().listeners(listeners![retries_elsewhere]), &topic, &notes).await;
+    send_all(&app, &topic, &["one", "late two", "bad three", "four"]).await;
+    until_committed(kafka, &topic, 4).await;
+    let letters = eventually_async(DEADLINE, "the dead letter", async || {
+        let letters = read(kafka, &format!("{topic}-dlt")).await;
+        (!letters.is_empty()).then_some(letters)
+    });
+    assert_eq!(texts(&letters.await), ["bad three"]);
+    stop(app).await;
+    let retried = read(kafka, &format!("{topic}-retry")).await;
+    assert_eq!(texts(&retried), ["late two", "bad three"]);
+    let output = read(kafka, &format!("{topic}.out")).await;
+    let mut copied = texts(&output);
+    copied.sort_unstable();
+    // A record in a retry topic is ordered with nothing that follows it.
+    assert_eq!(copied, ["four", "late two", "one"]);
 }

@@ -126,7 +126,7 @@ impl Session<'_> {
                     return Flow::Next;
                 }
                 let failed = at_fault..at_fault + 1;
-                self.judge(chunk, failed.clone(), Places::Range(failed), todo, fault).await
+                Self::judge_later(failed.clone(), Places::Range(failed), todo, fault)
             }
             Some(at_fault) => {
                 self.abort(template.producer()).await;

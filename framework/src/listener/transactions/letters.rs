@@ -27,6 +27,10 @@ impl Session<'_> {
                 let records = (first..to).filter(|index| places.contains(*index));
                 self.give_away(chunk, records.collect(), first..to, &fault, attempts, todo).await
             }
+            Verdict::Failed { to, places, fault, attempt } => {
+                todo.judge(first, Verdict::Attempt(attempt));
+                self.judge(chunk, first..to, places, todo, fault).await
+            }
             Verdict::Skip { to } => self.give_away_nothing(chunk, first..to, todo).await,
             Verdict::Attempt(_) => unreachable!("todo: another attempt settles nothing"),
         }

@@ -6,7 +6,7 @@
 //! so that who has lost the partition is refused even before a new owner has come.
 //!
 //! Records of a chunk share a transaction for as long as nothing fails. An attempt that failed after it had sent something
-//! aborts it; what precedes it is repeated, committed, and only then comes its next attempt.
+//! aborts it; what precedes it is repeated and committed, and only then the policy decides about it, and its next attempt comes.
 //!
 //! # Invariants
 //! 1. A partition's producer has taken its name over before anything of the partition is handled, and each time after it

@@ -146,7 +146,8 @@ impl Session<'_> {
         }
     }
 
-    /// An attempt at the record behind `done` has failed: keeps what precedes it, and decides what follows.
+    /// An attempt at the record behind `done` has failed: keeps what precedes it, and decides what follows, or lets that be
+    /// decided.
     async fn failed(
         &mut self,
         template: &Arc<KafkaTemplate>,
@@ -156,18 +157,34 @@ impl Session<'_> {
         fault: Fault,
         has_sent: bool,
     ) -> Flow {
-        let index = done.end;
+        let (index, is_first) = (done.end, done.is_empty());
         if template.producer().fatal_error().is_some() {
             // The producer failed, and not the record.
             self.abort(template.producer()).await;
             return if self.pause().await { Flow::Next } else { Flow::End };
         }
-        if has_sent || done.is_empty() {
+        if has_sent || is_first {
             self.abort(template.producer()).await;
         } else if matches!(self.close(template, chunk, done, todo).await, Flow::End) {
             return Flow::End;
         }
-        self.judge(chunk, index..index + 1, Places::Range(index..index + 1), todo, fault).await
+        let failed = index..index + 1;
+        if is_first {
+            return self.judge(chunk, failed.clone(), Places::Range(failed), todo, fault).await;
+        }
+        Self::judge_later(failed.clone(), Places::Range(failed), todo, fault)
+    }
+
+    /// Has what follows the failure of records decided when what precedes them is done.
+    pub(super) fn judge_later(
+        failed: std::ops::Range<usize>,
+        places: Places,
+        todo: &mut Todo,
+        fault: Fault,
+    ) -> Flow {
+        let attempt = todo.attempt(failed.start);
+        todo.judge(failed.start, Verdict::Failed { to: failed.end, places, fault, attempt });
+        Flow::Next
     }
 
     /// Decides what follows the failure of records, and waits out the backoff if that is another attempt.

@@ -29,6 +29,9 @@ pub(super) struct Todo {
 pub(super) enum Verdict {
     /// The attempt of this number.
     Attempt(u32),
+    /// This one has failed, of the records from there up to `to`. What follows it is decided, and waited for, when all that
+    /// precedes them is done.
+    Failed { to: usize, places: Places, fault: Fault, attempt: u32 },
     /// The records from there up to `to` are given away, those among `places`.
     Leaves { to: usize, places: Places, fault: Fault, attempts: u32 },
     /// They count as done.
@@ -58,7 +61,7 @@ impl Todo {
     /// The number of the next attempt at a record.
     pub(super) fn attempt(&self, place: usize) -> u32 {
         match self.verdicts.get(&place) {
-            Some(Verdict::Attempt(number)) => *number,
+            Some(Verdict::Attempt(number) | Verdict::Failed { attempt: number, .. }) => *number,
             _ => 1,
         }
     }
@@ -130,6 +133,18 @@ mod tests {
         assert!(matches!(todo.take_settled(), Some(Verdict::Skip { to: 4 })));
         todo.done(4);
         assert!(!todo.is_alone());
+    }
+
+    #[test]
+    fn what_follows_a_failure_is_decided_when_what_precedes_it_is_done() {
+        let mut todo = Todo::new(0, 5);
+        todo.judge(3, Verdict::Attempt(2));
+        let fault = Fault::Handler("no".into());
+        let attempt = todo.attempt(3);
+        todo.judge(3, Verdict::Failed { to: 4, places: Places::Range(3..4), fault, attempt });
+        assert_eq!((todo.end(), todo.attempt(3), todo.take_settled().is_none()), (3, 2, true));
+        todo.done(3);
+        assert!(matches!(todo.take_settled(), Some(Verdict::Failed { to: 4, attempt: 2, .. })));
     }
 
     #[test]
