@@ -152,7 +152,7 @@ impl<'l> Session<'l> {
 
     async fn try_to_commit(&mut self, producer: &Producer, chunk: &Chunk, last: usize) -> Ended {
         // So that what cannot be written is told by its own error. What takes longer is waited for by the commit.
-        drop(producer.flush(STEP).await);
+        let _ = producer.flush(STEP).await;
         let Some(member) = self.membership().await else {
             debug!(listener = %self.shared.listener, partition = %self.lane.partition(), "a transaction is aborted: the partition is not this consumer's any more");
             self.abort(producer).await;
