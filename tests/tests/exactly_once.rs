@@ -90,8 +90,8 @@ fn assert_copied_once(kafka: &Kafka, output: &str, follower: Follower, history: 
     let count = expected.values().map(Vec::len).sum();
     let afterwards = read_topic(kafka.bootstrap_servers(), output, MINUTE).unwrap();
     assert_same("read afterwards", &numbers(&afterwards), &expected);
-    let followed = follower.until(count, MINUTE).unwrap();
-    assert_same("followed", &numbers(&followed), &expected);
+    let at_once = follower.until(count, MINUTE).unwrap();
+    assert_same("followed", &numbers(&at_once), &expected);
     afterwards
 }
 
@@ -129,7 +129,7 @@ fn r30(kafka: &Kafka, scenario: Scenario<'_>, output: &str, (records, rounds): (
     let follower = Follower::start(kafka.bootstrap_servers(), output, PARTITIONS).unwrap();
     let began = Instant::now();
     let mut load =
-        Load { scenario, portion: records / (rounds * 5), acked: Vec::new(), faults: 0, under_load: 0 };
+        Load { scenario, portion: records / (rounds * 5), acked: Vec::new(), faults: 0, while_busy: 0 };
     let mut stays = load.scenario.start().unwrap();
     for _ in 0..rounds {
         // R5: one joins, the other leaves.
@@ -146,7 +146,7 @@ fn r30(kafka: &Kafka, scenario: Scenario<'_>, output: &str, (records, rounds): (
             kafka.restart(0).unwrap();
         });
     }
-    let Load { mut scenario, faults, under_load, acked, .. } = load;
+    let Load { mut scenario, faults, while_busy, acked, .. } = load;
     scenario.drain(3 * MINUTE).unwrap();
     scenario.stop(stays).unwrap();
     let took = began.elapsed();
@@ -156,7 +156,7 @@ fn r30(kafka: &Kafka, scenario: Scenario<'_>, output: &str, (records, rounds): (
     let copied = assert_copied_once(kafka, output, follower, &history);
     eprintln!(
         "R30: {records} records in transactions of up to {}; {faults} faults (of each five: a join, a leave, two kills, a crash \
-         of the broker), {under_load} while records came in; {} attempts, of which {failed} failed and {} repeated what was done; {} \
+         of the broker), {while_busy} while records came in; {} attempts, of which {failed} failed and {} repeated what was done; {} \
          dead letters; 0 lost, 0 twice, in order; {took:.1?}",
         longest_transaction(&copied),
         history.entries.len(),
@@ -180,7 +180,7 @@ struct Load<'k> {
     portion: u64,
     acked: Vec<Produced>,
     faults: u32,
-    under_load: u32,
+    while_busy: u32,
 }
 
 impl<'k> Load<'k> {
@@ -196,7 +196,7 @@ impl<'k> Load<'k> {
         });
         let open: i64 = self.scenario.look().unwrap().iter().map(Sample::lag).sum();
         self.faults += 1;
-        self.under_load += u32::from(open > 0);
+        self.while_busy += u32::from(open > 0);
         let outcome = fault(&mut self.scenario);
         let seeded = coming.join().unwrap().unwrap();
         assert!(seeded.failed.is_empty(), "{:?}", seeded.failed);
