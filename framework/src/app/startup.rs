@@ -179,7 +179,9 @@ fn make_containers(
             return Err(StartError::new(StartErrorKind::Configuration, message));
         }
         let target = ReplyTarget { cluster: settings.cluster.as_deref(), topic: settings.send_to.as_deref() };
-        let context = PlanContext::new(beans, descriptor.id).replying(target);
+        let transactions = clients.transactions(&settings)?;
+        let context =
+            PlanContext::new(beans, descriptor.id).replying(target).transactional(transactions.is_some());
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {
@@ -191,6 +193,7 @@ fn make_containers(
             client: clients.consumer(&settings),
             events: listeners.event_bus().of(&settings.id),
             interception: Interception::of(beans, &settings.id),
+            transactions,
             settings,
             runtime: Handle::current(),
             log: log.cloned(),

@@ -180,7 +180,7 @@ impl KafkaTemplate {
         Ok(Self { transactions, ..Self::new(&config, options)? })
     }
 
-    pub(super) fn producer(&self) -> &Producer {
+    pub(crate) fn producer(&self) -> &Producer {
         &self.producer
     }
 

@@ -69,7 +69,7 @@ pub(crate) struct ConsumerShared {
     /// Told whenever the view changes.
     pub(crate) changed: Arc<Notify>,
     pub(crate) events: EventSender,
-    pub(crate) requests: RequestBox,
+    pub(crate) requests: Arc<RequestBox>,
     /// The partitions that somebody has paused.
     pub(crate) paused: Arc<PausedPartitions>,
     pub(crate) state: ConsumerState,

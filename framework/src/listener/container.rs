@@ -33,6 +33,7 @@ use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::settlements::Settlements;
 use super::subscription::Subscription;
+use super::transactions::{LaneTransactions, TransactionSpec};
 use super::tuning::Tuning;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
 use crate::handler::{Interception, Location};
@@ -102,6 +103,8 @@ pub(crate) struct ListenerSpec {
     pub(crate) log: Option<Dispatch>,
     pub(crate) events: EventSender,
     pub(crate) interception: Interception,
+    /// What its lanes send with, where they consume in transactions.
+    pub(crate) transactions: Option<TransactionSpec>,
 }
 
 impl fmt::Debug for ListenerSpec {
@@ -507,6 +510,10 @@ impl ListenerSpec {
         let unordered = settings.ordering != RecordOrder::Partition;
         let at_work_max = common.tuning.at_work_max(index);
         let threads = format!("{}-handler", settings.id);
+        let requests = Arc::new(RequestBox::new());
+        let transactions = self.transactions.clone();
+        let transactions =
+            transactions.map(|spec| LaneTransactions::new(spec, settings.group_id(), Arc::clone(&requests)));
         let lanes = LaneShared {
             listener: settings.id.clone(),
             settlements: Arc::clone(&settlements),
@@ -523,6 +530,7 @@ impl ListenerSpec {
             interception: self.interception.clone(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of(&settings.id),
+            transactions,
         };
         let plan = CommitPlan {
             commit: consumer.commit,
@@ -557,7 +565,7 @@ impl ListenerSpec {
             metrics: ConsumerMetrics::of(&settings.id, index),
             changed: common.changed,
             events: self.events.clone(),
-            requests: RequestBox::new(),
+            requests,
             paused: common.paused,
             state: ConsumerState::default(),
         }
@@ -749,6 +757,8 @@ impl LaneMetrics {
             skipped: counter(names::LISTENER_RECORDS_SKIPPED),
             filtered: counter(names::LISTENER_RECORDS_FILTERED),
             nacked: counter(names::LISTENER_NACKS),
+            commits: counter(names::LISTENER_COMMITS),
+            commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             seconds: metrics::histogram!(names::LISTENER_SECONDS, names::LABEL_LISTENER => listener.to_owned()),
         }
     }

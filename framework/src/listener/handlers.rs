@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use super::kept::Rest;
 use super::key_lane::KeyLane;
 use super::lanes::{Conclusion, Lane, panicked, poll_some};
+use super::transactions;
 use crate::error::ExtractError;
 use crate::handler::HandlerResult;
 use crate::policy::Fault;
@@ -66,8 +67,8 @@ struct RecordHandler<F> {
     call: F,
 }
 
-struct BatchHandler<F> {
-    call: F,
+pub(super) struct BatchHandler<F> {
+    pub(super) call: F,
     filter: Option<fn(&RecordView<'_>) -> bool>,
 }
 
@@ -77,6 +78,9 @@ where
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
+        if lane.is_transactional() {
+            return Box::pin(transactions::run_records(lane, &self.call));
+        }
         Box::pin(async move {
             let mut waiting = pin!(None);
             while let Some(rest) = lane.next_chunk().await {
@@ -224,6 +228,9 @@ where
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
+        if lane.is_transactional() {
+            return Box::pin(transactions::run_batches(lane, self));
+        }
         Box::pin(async move {
             while let Some(rest) = lane.next_chunk().await {
                 if lane.is_stopping() {
@@ -263,7 +270,13 @@ where
     }
 
     /// The records that the function is given.
-    fn wanted(&self, lane: &Lane, chunk: &Arc<Chunk>, range: Range<usize>, delivery: Delivery) -> Places {
+    pub(super) fn wanted(
+        &self,
+        lane: &Lane,
+        chunk: &Arc<Chunk>,
+        range: Range<usize>,
+        delivery: Delivery,
+    ) -> Places {
         if self.filter.is_none() && !lane.shared.interception.is_there() {
             return Places::Range(range);
         }
@@ -394,7 +407,7 @@ pub(super) enum Flow {
 }
 
 /// Extracts the arguments and makes the handler's future; a panic of that is an error like any other.
-fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
+pub(super) fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(made) => made.map_err(Fault::Extract),
         Err(payload) => Err(panicked(payload.as_ref())),

@@ -42,7 +42,7 @@ use super::time_limits::{AttemptId, TimeLimits};
 use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::{ExtractError, HandlerError};
-use crate::handler::{AckTarget, HandlerResult};
+use crate::handler::{AckTarget, Completion, HandlerResult};
 use crate::policy::{Decision, Fault, RecoverError};
 use crate::record::{Chunk, Places, RecordView, Stored};
 
@@ -510,13 +510,15 @@ impl KeyLane {
             self.manual.get_or_insert_default().in_hand.insert(offset);
         }
         let (chunk, index) = self.record(entry);
-        let ack = self.shared.ack.is_manual().then(|| AckTarget {
-            settlements: Arc::clone(&self.shared.settlements),
-            control: Arc::clone(&self.control),
-            slot: self.slot.0,
-            chunk: Arc::clone(chunk),
-            places: Places::Range(index..index + 1),
-            from: 0,
+        let ack = self.shared.ack.is_manual().then(|| {
+            Completion::Ack(AckTarget {
+                settlements: Arc::clone(&self.shared.settlements),
+                control: Arc::clone(&self.control),
+                slot: self.slot.0,
+                chunk: Arc::clone(chunk),
+                places: Places::Range(index..index + 1),
+                from: 0,
+            })
         });
         let delivery = self.shared.policy.delivery(number, &chunk.records[index]);
         let view = RecordView::new(chunk, index, &delivery, ack.as_ref());

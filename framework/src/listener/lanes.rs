@@ -34,9 +34,10 @@ use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
+use super::transactions::LaneTransactions;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
-use crate::handler::{AckTarget, HandlerResult, Interception};
+use crate::handler::{AckTarget, Completion, HandlerResult, Interception};
 use crate::policy::{Decision, ErrorPolicy, Fault};
 use crate::record::{Chunk, Places};
 
@@ -72,6 +73,8 @@ pub(crate) struct LaneShared {
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
     pub(crate) metrics: LaneMetrics,
+    /// Where records are consumed in transactions.
+    pub(crate) transactions: Option<LaneTransactions>,
 }
 
 /// A listener's metric handles.
@@ -83,6 +86,9 @@ pub(crate) struct LaneMetrics {
     pub(crate) skipped: Counter,
     pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
+    /// Of transactions.
+    pub(crate) commits: Counter,
+    pub(crate) commit_failures: Counter,
     pub(crate) seconds: Histogram,
 }
 
@@ -343,14 +349,16 @@ impl Lane {
         self.control.is_stopping()
     }
 
-    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<AckTarget> {
-        self.shared.ack.is_manual().then(|| AckTarget {
-            settlements: Arc::clone(&self.shared.settlements),
-            control: Arc::clone(&self.control),
-            slot: self.slot.0,
-            chunk: Arc::clone(chunk),
-            places: places.clone(),
-            from: 0,
+    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<Completion> {
+        self.shared.ack.is_manual().then(|| {
+            Completion::Ack(AckTarget {
+                settlements: Arc::clone(&self.shared.settlements),
+                control: Arc::clone(&self.control),
+                slot: self.slot.0,
+                chunk: Arc::clone(chunk),
+                places: places.clone(),
+                from: 0,
+            })
         })
     }
 
@@ -551,6 +559,29 @@ impl Lane {
                 Conclusion::End
             }
         }
+    }
+
+    /// Whether it consumes in transactions.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.shared.transactions.is_some()
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub(super) fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// Whether a call of the handler may have to wait for a permission.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.pass.is_guarded()
+    }
+
+    /// Says why the lane ends, if it does before it is told to: the consumer starts again at what is committed.
+    pub(super) fn fail(&mut self, error: HandlerError) {
+        self.end.failure = Some(LaneFailure { offset: -1, attempts: 0, error });
     }
 
     pub(super) fn shared(&self) -> Arc<LaneShared> {

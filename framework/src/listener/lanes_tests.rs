@@ -46,6 +46,7 @@ fn shared_with(
         interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics,
+        transactions: None,
     })
 }
 

@@ -79,6 +79,7 @@ fn shared(kind: Kind, consumer: &ConsumerProperties, attempts: u32, then: Exhaus
         interception: Interception::none(),
         retrying: AtomicUsize::new(0),
         metrics: LaneMetrics::of("test"),
+        transactions: None,
     })
 }
 

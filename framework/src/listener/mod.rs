@@ -8,8 +8,8 @@
 //! ```
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
 //! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run [`handlers`] in order and [`key_lane`] by key,
-//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`recovery`] is the way out
-//! of both; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads and
+//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`transactions`] are another
+//! way to run them in order; [`recovery`] is the way out of all; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads and
 //! takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
@@ -50,6 +50,7 @@ mod statistics;
 mod subscription;
 mod time_limits;
 mod tracker;
+mod transactions;
 mod tuning;
 mod watch;
 
@@ -66,4 +67,5 @@ pub use offset_map::{OffsetMap, OffsetMapError};
 pub use recovery::WaitingRecord;
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;
+pub(crate) use transactions::TransactionSpec;
 pub(crate) use tuning::HANDLER_THREADS_MAX;

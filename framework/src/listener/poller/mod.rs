@@ -66,6 +66,9 @@ impl std::fmt::Display for PollExit {
             Self::Stopped => f.write_str("stopped"),
             Self::Record { partition, failure } => {
                 let LaneFailure { offset, attempts, error } = failure;
+                if *attempts == 0 {
+                    return write!(f, "the lane of {partition} failed: {}", error.chain());
+                }
                 write!(f, "record {partition}@{offset} failed {attempts} times: {}", error.chain())
             }
             Self::Client(error) => write!(f, "the Kafka client failed: {error}"),

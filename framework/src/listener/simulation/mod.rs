@@ -137,6 +137,7 @@ async fn run(cluster: &Cluster) {
         log: None,
         events: EventBus::default().of("simulated"),
         interception: Interception::none(),
+        transactions: None,
     };
     let making = Arc::new(Making {
         cluster: cluster.clone(),
