@@ -22,6 +22,7 @@ use crate::oracle::{
 };
 use crate::process::{Process, Program, Signal};
 use crate::produce::{Seeding, Stamp};
+use crate::proxy::Proxy;
 use crate::seed::unique_name;
 use crate::{Error, ErrorKind, Result};
 
@@ -73,6 +74,8 @@ pub struct Scenario<'k> {
     exits: Vec<(CleanExit, Vec<Sample>)>,
     progress: Progress,
     lane: Lane,
+    /// Where processes connect to.
+    servers: String,
 }
 
 /// One process of the service.
@@ -131,6 +134,7 @@ impl<'k> Scenario<'k> {
             exits: Vec::new(),
             progress,
             lane: Lane::Partition,
+            servers: kafka.bootstrap_servers().to_owned(),
         })
     }
 
@@ -138,6 +142,13 @@ impl<'k> Scenario<'k> {
     #[must_use]
     pub fn setting(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.settings.push(format!("--{key}={value}"));
+        self
+    }
+
+    /// Lets processes connect through a proxy, behind which the broker was started. Whoever looks on does not.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.servers = proxy.address();
         self
     }
 
@@ -193,7 +204,7 @@ impl<'k> Scenario<'k> {
         let directory = self.directory.path().display();
         let mut program = Program::new(&self.service)
             .directory(Path::new(env!("CARGO_MANIFEST_DIR")).join("service"))
-            .arg(format!("--kafka.bootstrap-servers={}", self.kafka.bootstrap_servers()))
+            .arg(format!("--kafka.bootstrap-servers={}", self.servers))
             .arg(format!("--ledger.path={directory}/ledger"))
             .arg(format!("--ledger.produced={directory}/produced"))
             .arg(format!("--ledger.instance={name}"))
