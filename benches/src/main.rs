@@ -26,7 +26,7 @@ mod task;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 type Result<T, E = Error> = std::result::Result<T, E>;
 
-const USAGE: &str = "usage: kafka-boot-benches [consume|commits|keys|json|produce|latency|startup|memory|listeners|embedded|all] [--rounds=5] \
+const USAGE: &str = "usage: kafka-boot-benches [consume|commits|keys|poisoned|json|produce|latency|startup|memory|listeners|embedded|all] [--rounds=5] \
     [--records=4000000] [--sends=2000000] [--only=<contender>,…] [--kafka.<key>=<value>…]
        kafka-boot-benches broker
        kafka-boot-benches contender <name> <bootstrap servers> <topic> <group> <records> [--kafka.<key>=<value>…]
@@ -96,12 +96,13 @@ fn run(arguments: &[String]) -> Result<()> {
     let (consume, produce) = (suites::consume as suites::Suite, suites::produce as suites::Suite);
     let (keys, commits, json) = (suites::keys as suites::Suite, suites::commits, suites::json);
     let (latency, startup, memory) = (suites::latency, suites::startup, suites::memory);
-    let listeners = suites::listeners;
+    let (listeners, poisoned) = (suites::listeners as suites::Suite, suites::poisoned as suites::Suite);
     let embedded = embedded::embedded;
     let chosen: &[suites::Suite] = match command.as_str() {
         "consume" => &[consume],
         "commits" => &[commits],
         "keys" => &[keys],
+        "poisoned" => &[poisoned],
         "json" => &[json],
         "produce" => &[produce],
         "latency" => &[latency],
@@ -109,7 +110,9 @@ fn run(arguments: &[String]) -> Result<()> {
         "memory" => &[memory],
         "listeners" => &[listeners],
         "embedded" => &[embedded],
-        "all" => &[consume, commits, keys, json, produce, latency, startup, memory, listeners, embedded],
+        "all" => {
+            &[consume, commits, keys, poisoned, json, produce, latency, startup, memory, listeners, embedded]
+        }
         _ => return Err(USAGE.into()),
     };
     for suite in chosen {

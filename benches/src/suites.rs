@@ -8,7 +8,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::contenders::json::document;
 use crate::contenders::keys::{NO_WORK, RANDOM_WORK};
-use crate::contenders::{FIRST_RECORD, raw_produce};
+use crate::contenders::{FIRST_RECORD, POISONED_KEYS, raw_produce};
 use crate::measure::{Measurement, peak_kib, to_f64};
 use crate::table::{Results, Table};
 use crate::task::{Task, run_client_example, workspace};
@@ -95,6 +95,19 @@ pub(crate) fn keys(plan: &Plan, servers: &str) -> Result<String> {
         table.row(&[name.to_owned(), published.to_owned(), on_threads, in_tasks, bare]);
     }
     Ok(text + &table.into_markdown())
+}
+
+/// What one key that fails for ten seconds costs the others: those of `keys-framework` without any failure.
+pub(crate) fn poisoned(plan: &Plan, servers: &str) -> Result<String> {
+    const RECORDS: u64 = 200_000;
+    let topic = keyed_topic(servers, "fixed", RECORDS, POISONED_KEYS, PARTITIONS)?;
+    let results = rounds(plan, &["keys-framework", "keys-poisoned"], |contender| {
+        keyed_task(plan, servers, &topic, RECORDS, "key", 100).run(contender)
+    })?;
+    let heading = format!(
+        "{RECORDS} records of {POISONED_KEYS} keys, 5 ms each, 100 at work: no failures, and one key that fails for 10 s"
+    );
+    throughput(&heading, &results, &["keys-framework"])
 }
 
 fn keyed_task(

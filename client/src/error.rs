@@ -369,6 +369,7 @@ struct Inner {
     partition: Option<TopicPartition>,
     fatal: bool,
     retriable: bool,
+    requires_abort: bool,
 }
 
 impl ClientError {
@@ -397,6 +398,11 @@ impl ClientError {
         self.0.fatal
     }
 
+    /// Whether the transaction that it happened in can only be aborted.
+    pub fn requires_abort(&self) -> bool {
+        self.0.requires_abort
+    }
+
     /// An error of `doing`, a fragment such as "commit offsets", with librdkafka's or the broker's code.
     ///
     /// ```
@@ -422,6 +428,11 @@ impl ClientError {
         Self::of_kind(ErrorKind::Other, "the broker answered without a word about what was asked")
     }
 
+    /// The error of a send in a transaction that has ended.
+    pub fn out_of_transaction() -> Self {
+        Self::of_kind(ErrorKind::Invalid, "the transaction has ended")
+    }
+
     pub(crate) fn of_kind(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retriable = matches!(kind, ErrorKind::Timeout | ErrorKind::QueueFull);
         Self(Box::new(Inner {
@@ -431,6 +442,7 @@ impl ClientError {
             partition: None,
             fatal: false,
             retriable,
+            requires_abort: false,
         }))
     }
 
@@ -452,6 +464,7 @@ impl ClientError {
             let reason = lossy(rdsys::rd_kafka_error_string(error));
             let mut made = Self::from_reason(doing, code, &reason);
             made.0.retriable |= rdsys::rd_kafka_error_is_retriable(error) != 0;
+            made.0.requires_abort = rdsys::rd_kafka_error_txn_requires_abort(error) != 0;
             if rdsys::rd_kafka_error_is_fatal(error) != 0 {
                 made = made.fatal();
             }
@@ -486,7 +499,15 @@ impl ClientError {
         let kind = ErrorKind::of(code);
         let fatal = kind == ErrorKind::Fatal;
         let retriable = code.is_retriable();
-        Self(Box::new(Inner { kind, code: Some(code), message, partition: None, fatal, retriable }))
+        Self(Box::new(Inner {
+            kind,
+            code: Some(code),
+            message,
+            partition: None,
+            fatal,
+            retriable,
+            requires_abort: false,
+        }))
     }
 }
 

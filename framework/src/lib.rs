@@ -60,7 +60,7 @@ mod test;
 pub use app::{App, Ended, IntoApp, RunningApp};
 pub use beans::{
     Admin, Bean, Beans, Config, ConfigProperties, KafkaTemplate, PendingSend, Primary, ProducerListener,
-    Qualifier, SendResult,
+    Qualifier, ReplyingTemplate, RequestError, SendResult, Transaction, TransactionError,
 };
 pub use dead_letters::{
     DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, LetterFailure, Origin, Replay, ReplayReport,
@@ -68,12 +68,12 @@ pub use dead_letters::{
 pub use error::{BoxError, ExtractError, HandlerError, Result, StartError, StartErrorKind};
 pub use handler::{
     Ack, Attempt, Batch, BatchArg, BatchError, BeanArg, HandlerResult, Header, HeaderValue, IntoBean,
-    IntoJobResult, IntoOutcome, ListenerArg, Location, NotInBatch, OnFailure, Outcome, PlanContext,
-    RecordInterceptor, Retryable,
+    IntoJobResult, IntoOutcome, IntoReplies, ListenerArg, Location, NotInBatch, OnFailure, Outcome,
+    PlanContext, RecordInterceptor, Reply, Retryable,
 };
 pub use kafka_boot_client::{ClientError, ErrorKind, FlushError, ProducerRecord, SendError};
 pub use kafka_boot_macros::{
-    ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, test,
+    ConfigProperties, FromPayload, bean, dead_letter_listener, kafka_listener, main, scheduled, send_to, test,
 };
 #[cfg(feature = "simulation")]
 #[doc(hidden)]
@@ -117,9 +117,9 @@ pub mod __private {
     pub use crate::beans::{AnyBean, BeanKey, Beans};
     pub use crate::handler::{
         AnyReturned, AskedError, Attribute, AttributeValue, BeanArg, BeanDescriptor, BeanFuture, HandlerKind,
-        IntoBean, IntoJobResult, IntoOutcome, JobDescriptor, ListenerDescriptor, Location, RegisteredBean,
-        RegisteredJob, RegisteredListener, RegisteredSection, Returned, batch_extractor, bean_argument,
-        dependency, directed, extractor, job_argument, pass,
+        IntoBean, IntoJobResult, IntoOutcome, IntoReplies, JobDescriptor, ListenerDescriptor, Location,
+        RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection, Returned, answer,
+        batch_extractor, bean_argument, dependency, directed, extractor, job_argument, pass, replies,
     };
     pub use crate::listener::{Handler, batch_handler, filtered_batch_handler, record_handler};
     pub use crate::policy::ErrorType;

@@ -9,4 +9,4 @@ pub use crate::error::Result;
 pub use crate::handler::{Ack, Attempt, Batch, BatchError, Header};
 pub use crate::record::{Headers, Json, Key, Payload, Record, RecordMeta};
 pub use crate::test::TestApp;
-pub use crate::{ConfigProperties, bean, dead_letter_listener, kafka_listener, scheduled};
+pub use crate::{ConfigProperties, bean, dead_letter_listener, kafka_listener, scheduled, send_to};

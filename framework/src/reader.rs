@@ -155,7 +155,7 @@ impl Reader {
 }
 
 /// The record as a handler would be given it. `None` cannot occur: any bytes are bytes.
-fn owned(partition: &TopicPartition, record: RawRecord) -> Option<Record<Option<Bytes>>> {
+pub(crate) fn owned(partition: &TopicPartition, record: RawRecord) -> Option<Record<Option<Bytes>>> {
     let records = vec![Stored::Raw(record)];
     let (topic, partition) = (Arc::clone(&partition.topic), partition.partition);
     let chunk = Arc::new(Chunk { topic, partition, records, bytes: 0 });

@@ -115,8 +115,20 @@ pub(crate) fn call(function: &Function, arguments: &[Ident]) -> TokenStream {
 pub(crate) fn outcome(function: &Function, call: &TokenStream) -> TokenStream {
     let span = output_span(function);
     let private = private(span);
-    let outcome = quote_spanned!(span=> #private::IntoOutcome::into_outcome(#call));
-    let Some(output) = function.output() else { return outcome };
+    directed(function, &quote_spanned!(span=> #private::IntoOutcome::into_outcome(#call)))
+}
+
+/// The same where what it returns is sent.
+pub(crate) fn replies(function: &Function, call: &TokenStream) -> TokenStream {
+    let span = output_span(function);
+    let private = private(span);
+    directed(function, &quote_spanned!(span=> #private::IntoReplies::into_replies(#call)))
+}
+
+fn directed(function: &Function, outcome: &TokenStream) -> TokenStream {
+    let span = output_span(function);
+    let private = private(span);
+    let Some(output) = function.output() else { return outcome.clone() };
     quote_spanned! {span=> {
         #[allow(unused_imports)]
         use #private::{AnyReturned as _, AskedError as _};

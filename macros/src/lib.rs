@@ -125,6 +125,33 @@ pub fn dead_letter_listener(attribute: TokenStream, item: TokenStream) -> TokenS
     listener::dead_letter_listener(attribute.into(), &item.into()).into()
 }
 
+/// Sends what a listener returns, below its [`macro@kafka_listener`].
+///
+/// ```
+/// use kafka_boot::prelude::*;
+///
+/// #[kafka_listener(topic = "orders", group = "pricing")]
+/// #[send_to("prices")]
+/// async fn price(order: Payload<String>) -> Result<String> {
+///     Ok(format!("{}: 12.50", order.0))
+/// }
+/// ```
+///
+/// The function returns a text, bytes, `Json<T>` or a `Reply`, an `Option` of one of these, where `None` sends nothing, a `Vec` of them, or a
+/// `Result` with any of it. A reply has the key of the record, and its `kafka_correlationId`; the record counts as done only
+/// after the broker has every reply. A reply that cannot be sent is a failed attempt like any other.
+///
+/// Without a topic, as `#[send_to]`, a reply goes where the record's header `kafka_replyTopic` says. `kafka.listeners.<id>.send-to`
+/// names the topic, too.
+///
+/// # Errors
+///
+/// It does not compile without a [`macro@kafka_listener`] or [`macro@dead_letter_listener`], on a function that returns nothing, or with a `Batch`.
+#[proc_macro_attribute]
+pub fn send_to(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    listener::send_to(&attribute.into(), &item.into()).into()
+}
+
 /// Runs a function on a schedule.
 ///
 /// ```

@@ -139,17 +139,18 @@ impl Seeds {
         let campaign = Mutex::new(Campaign::default());
         let threads =
             if self.is_verbose { 1 } else { thread::available_parallelism().map_or(1, NonZero::get) };
+        let simulate_next = || {
+            while failed.load(Ordering::Relaxed) < self.failures_max
+                && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
+            {
+                let simulated = self.simulate(seed);
+                let mut campaign = campaign.lock().expect("no simulation panics while it is counted");
+                failed.fetch_add(campaign.count(&simulated), Ordering::Relaxed);
+            }
+        };
         thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| {
-                    while failed.load(Ordering::Relaxed) < self.failures_max
-                        && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
-                    {
-                        let simulated = self.simulate(seed);
-                        let mut campaign = campaign.lock().expect("no simulation panics while it is counted");
-                        failed.fetch_add(campaign.count(&simulated), Ordering::Relaxed);
-                    }
-                });
+                scope.spawn(simulate_next);
             }
         });
         let mut campaign = campaign.into_inner().expect("every thread has ended well");

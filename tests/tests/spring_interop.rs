@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_boot::prelude::*;
-use kafka_boot::{DeadLetterFilter, DeadLetters, Ended, RunningApp, listeners};
+use kafka_boot::{DeadLetterFilter, DeadLetters, Ended, ReplyingTemplate, RunningApp, listeners};
 use kafka_boot_tests::consume::{Consumed, read_topic};
 use kafka_boot_tests::java;
 use kafka_boot_tests::kafka::{Installation, Kafka};
@@ -87,6 +87,12 @@ async fn retried(record: Record<String>, notes: Bean<Arc<Notes>>) -> Result<()> 
     } else {
         Ok(())
     }
+}
+
+#[kafka_listener(id = "answering", topic = "${test.topic}", group = "${test.topic}")]
+#[send_to]
+async fn answering(request: Payload<String>) -> String {
+    format!("we say {}", request.0)
 }
 
 async fn start(kafka: &Kafka, app: App, topic: &str, notes: &Arc<Notes>) -> RunningApp {
@@ -238,5 +244,32 @@ async fn spring_and_we_take_up_each_others_records_in_retry_topics() {
     let told: Vec<&String> =
         seen.iter().filter(|note| !(1..=4).any(|n| note.ends_with(&format!("#{n}")))).collect();
     assert!(told.is_empty(), "{told:?}");
+    stop(app).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spring_answers_what_we_ask_and_we_answer_spring() {
+    let Some((kafka, class_path)) = setting() else { return };
+    let (ours, theirs) = (unique_name("interop.asked"), unique_name("interop.asks"));
+    let [our_replies, their_replies] = [&ours, &theirs].map(|topic| format!("{topic}.replies"));
+    for topic in [&ours, &theirs, &our_replies, &their_replies] {
+        kafka.create_topic(topic, 2).unwrap();
+    }
+    let (topic, replies) = (format!("test.topic={ours}"), format!("kafka.replies.topic={our_replies}"));
+    let app = App::new().listeners(listeners![answering]).without_discovery().without_logging();
+    let app = app.load_options(options(kafka, [topic.as_str(), replies.as_str()])).start().await.unwrap();
+
+    let asks = spring(kafka, &class_path, "asks", &ours, &their_replies);
+    let line =
+        asks.wait_for_line(DEADLINE, |line| line.starts_with("reply|") || line.starts_with("no reply"));
+    assert_eq!(line.unwrap().text, format!("reply|k|we say umbrella|{their_replies}"));
+    drop(asks);
+
+    let answers = spring(kafka, &class_path, "answers", &theirs, &format!("{theirs}.group"));
+    let requests = app.beans().named::<ReplyingTemplate>("").unwrap();
+    let request = ProducerRecord::new(theirs.as_str()).key("k").payload("umbrella");
+    let reply = requests.request_within(request, DEADLINE).await.unwrap();
+    assert_eq!(reply.payload_str(), Some("spring says umbrella"));
+    drop(answers);
     stop(app).await;
 }

@@ -8,6 +8,7 @@ pub(crate) mod json;
 pub(crate) mod keys;
 mod latency;
 mod many;
+mod poisoned;
 mod progress;
 pub(crate) mod raw_consume;
 pub(crate) mod raw_produce;
@@ -27,6 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "framework-string" => framework::consume_strings,
         "keys-bare" => keys::bare,
         "keys-framework" => keys::framework,
+        "keys-poisoned" => |task| poisoned::framework(task, POISONED_KEYS),
         "keys-threads" => keys::framework_on_threads,
         "future-producer" => raw_produce::future_producer,
         "template" => framework::produce,
@@ -43,6 +45,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// What a start-up contender prints with its first record.
 pub(crate) const FIRST_RECORD: &str = "first record";
+
+/// How many keys there are where one of them is poisoned.
+pub(crate) const POISONED_KEYS: u64 = 1_000;
 
 /// The bytes of every value.
 pub(crate) const VALUE_BYTES: usize = 100;

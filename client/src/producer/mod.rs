@@ -9,6 +9,7 @@ mod driver;
 mod record;
 mod slot;
 mod topics;
+mod transaction;
 
 use std::ffi::c_void;
 use std::fmt;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
 
 use crate::app::embedded::Embedded;
-use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, TemplateOptions};
+use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, ReplyingTemplate, TemplateOptions};
 use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
 use crate::config::{ClientSettings, Settings};
 use crate::dead_letters::DeadLetters;
@@ -16,6 +16,8 @@ use crate::error::{StartError, StartErrorKind};
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
 const TOPIC_BLACKLIST: &str = "topic.blacklist";
+/// The name of a group that nobody joins: a client must have one.
+const REPLIES_GROUP: &str = "kafka-boot.replies";
 const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
 
 /// Refuses settings that librdkafka does not know, or was built without.
@@ -97,6 +99,12 @@ impl Clients {
         for (name, cluster) in &kafka.clusters {
             templates.push(self.make_cluster(Some(name), &cluster.producer, &cluster.admin, beans)?);
         }
+        if let Some(topic) = &kafka.replies.topic {
+            let timeout = kafka.replies.timeout.get();
+            let reader = self.reader(None, REPLIES_GROUP);
+            let replying = ReplyingTemplate::start(Arc::clone(&templates[0]), reader, topic, timeout);
+            beans.insert(BeanKey::of::<ReplyingTemplate>(""), AnyBean::shared(Arc::new(replying)));
+        }
         Ok(templates)
     }
 
@@ -120,8 +128,8 @@ impl Clients {
             in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes())
                 .unwrap_or(usize::MAX),
         };
-        let template =
-            KafkaTemplate::new(&self.producer(name), options).map_err(|error| failed("producer", error))?;
+        let template = KafkaTemplate::with_transactions(self.producer(name), options)
+            .map_err(|error| failed("producer", error))?;
         let admin_config = self.settings.admin_client(name).unwrap_or_default();
         let admin =
             Admin::new(&self.config(&admin_config, name), admin).map_err(|error| failed("admin", error))?;

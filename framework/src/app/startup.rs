@@ -20,7 +20,7 @@ use crate::app::{App, dead_letters, retry_topics};
 use crate::beans::{self, Beans};
 use crate::config::Settings;
 use crate::error::{StartError, StartErrorKind};
-use crate::handler::{BeanDescriptor, Interception, PlanContext};
+use crate::handler::{BeanDescriptor, Interception, PlanContext, ReplyTarget};
 use crate::listener::{Container, ListenerRegistry, ListenerSpec, ListenerState};
 use crate::manage::{Health, watch_health};
 use crate::observe;
@@ -171,7 +171,15 @@ fn make_containers(
     let Makers { listeners, beans, clients, log } = makers;
     let mut containers = Vec::new();
     for PlannedListener { descriptor, settings, retry_topics } in planned {
-        let context = PlanContext::new(beans, descriptor.id);
+        if settings.send_to.is_some() && !descriptor.replies {
+            let message = format!(
+                "error: `kafka.listeners.{}.send-to` has no effect: the function returns nothing to send\n  help: write `#[send_to]` below `#[kafka_listener]` ({}), and return the reply",
+                settings.id, descriptor.at
+            );
+            return Err(StartError::new(StartErrorKind::Configuration, message));
+        }
+        let target = ReplyTarget { cluster: settings.cluster.as_deref(), topic: settings.send_to.as_deref() };
+        let context = PlanContext::new(beans, descriptor.id).replying(target);
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {

@@ -14,6 +14,7 @@ use kafka_boot_client::{
 use metrics::{Counter, Gauge, counter, gauge};
 use serde::Serialize;
 
+use super::transaction::{self, Transaction, TransactionError, Transactions};
 use crate::beans::Beans;
 use crate::observe::names;
 use crate::record::PayloadError;
@@ -129,6 +130,7 @@ pub struct KafkaTemplate {
     listener: OnceLock<Arc<Box<dyn ProducerListener>>>,
     metrics: Arc<TemplateMetrics>,
     sends: AtomicUsize,
+    transactions: Option<Transactions>,
 }
 
 struct TemplateMetrics {
@@ -160,6 +162,7 @@ impl KafkaTemplate {
         };
         let producer = Producer::new(config, limits)?;
         Ok(Self {
+            transactions: None,
             producer,
             cluster: options.cluster,
             topics: RwLock::default(),
@@ -167,6 +170,19 @@ impl KafkaTemplate {
             metrics: Arc::new(metrics),
             sends: AtomicUsize::new(0),
         })
+    }
+
+    /// The same, with transactions where the configuration names a transactional id.
+    pub(crate) fn with_transactions(
+        mut config: ClientConfig,
+        options: TemplateOptions,
+    ) -> Result<Self, ClientError> {
+        let transactions = Transactions::of(&mut config, &options);
+        Ok(Self { transactions, ..Self::new(&config, options)? })
+    }
+
+    pub(super) fn producer(&self) -> &Producer {
+        &self.producer
     }
 
     /// Takes the `ProducerListener` bean, if there is one.
@@ -223,9 +239,44 @@ impl KafkaTemplate {
         key: impl Into<Bytes>,
         value: &T,
     ) -> crate::Result<SendResult> {
-        let json = serde_json::to_vec(value)
-            .map_err(|error| PayloadError::new("the value cannot be written as JSON").with_source(error))?;
-        Ok(self.send_keyed(topic, key, json).await?)
+        Ok(self.send_keyed(topic, key, json(value)?).await?)
+    }
+
+    /// Runs `work` in a transaction: what it sends with the [`Transaction`] that it is given is written together, or, where it returns an error or is
+    /// dropped, not at all. Those who read committed records never see a part of it.
+    ///
+    /// `producer.transactional-id` of the cluster names the transactions; no other instance may have the same name. What is sent with the template itself
+    /// is no part of any. At most eight transactions of a template are open at once; more wait.
+    ///
+    /// ```no_run
+    /// use kafka_boot::prelude::*;
+    ///
+    /// #[scheduled(fixed_delay = "10s")]
+    /// async fn transfer(kafka: Bean<KafkaTemplate>) -> Result<()> {
+    ///     kafka
+    ///         .transaction(|tx| async move {
+    ///             tx.send_keyed("accounts", "alice", "-10").await?;
+    ///             tx.send_keyed("accounts", "bob", "+10").await?;
+    ///             Ok(())
+    ///         })
+    ///         .await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `work` failed, the transaction could not be committed, or, rarely, nobody knows whether it was.
+    pub async fn transaction<T, Fut>(
+        &self,
+        work: impl FnOnce(Transaction) -> Fut,
+    ) -> Result<T, TransactionError>
+    where
+        Fut: Future<Output = crate::Result<T>>,
+    {
+        match &self.transactions {
+            Some(transactions) => transaction::run(transactions, work).await,
+            None => Err(TransactionError::NotConfigured { cluster: self.cluster.clone() }),
+        }
     }
 
     /// Sends a record with everything it may have: partition, key, headers, timestamp.
@@ -353,6 +404,12 @@ impl KafkaTemplate {
         }
         topic
     }
+}
+
+/// A value as JSON.
+pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, PayloadError> {
+    serde_json::to_vec(value)
+        .map_err(|error| PayloadError::new("the value cannot be written as JSON").with_source(error))
 }
 
 type Observed = (Arc<Box<dyn ProducerListener>>, ProducerRecord);

@@ -155,6 +155,7 @@ impl Settings {
             partitions: listener.partitions,
             topic_pattern: listener.topic_pattern.as_deref().map(pattern::anchored),
             ordering: listener.ordering,
+            send_to: listener.send_to,
             consumer,
             error: listener.error,
             supervision: listener.supervision,

@@ -15,11 +15,28 @@ use crate::record::{FromPayload, Headers, Json, Key, Payload, Record, RecordMeta
 pub struct PlanContext<'a> {
     pub(crate) beans: &'a Beans,
     pub(crate) handler: &'a str,
+    reply_target: ReplyTarget<'a>,
+}
+
+/// Where a listener's replies go.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ReplyTarget<'a> {
+    pub(crate) cluster: Option<&'a str>,
+    /// `None` is the topic that each request names.
+    pub(crate) topic: Option<&'a str>,
 }
 
 impl<'a> PlanContext<'a> {
     pub(crate) fn new(beans: &'a Beans, handler: &'a str) -> Self {
-        Self { beans, handler }
+        Self { beans, handler, reply_target: ReplyTarget::default() }
+    }
+
+    pub(crate) fn replying(self, reply_target: ReplyTarget<'a>) -> Self {
+        Self { reply_target, ..self }
+    }
+
+    pub(crate) fn reply_target(&self) -> ReplyTarget<'a> {
+        self.reply_target
     }
 
     /// The application's beans.

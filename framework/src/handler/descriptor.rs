@@ -78,6 +78,8 @@ pub struct ListenerDescriptor {
     pub takes_ack: bool,
     /// The listener whose dead letters it reads, with `#[dead_letter_listener]`.
     pub dead_letters_of: Option<&'static str>,
+    /// Whether what the function returns is sent, with `#[send_to]`.
+    pub replies: bool,
     /// The types that the attribute names for retries.
     pub error_types: &'static [ErrorType],
     /// Plans the arguments and makes the handler.

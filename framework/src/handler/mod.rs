@@ -12,9 +12,11 @@ mod descriptor;
 mod interceptor;
 mod lists;
 mod outcome;
+mod reply;
 
 pub(crate) use ack::AckTarget;
 pub use ack::{Ack, NotInBatch};
+pub(crate) use argument::ReplyTarget;
 pub use argument::{
     BeanArg, Header, HeaderValue, ListenerArg, PlanContext, bean_argument, dependency, extractor,
     job_argument, pass,
@@ -32,3 +34,5 @@ pub use outcome::{
     AnyReturned, AskedError, HandlerResult, IntoBean, IntoJobResult, IntoOutcome, OnFailure, Outcome,
     Retryable, Returned, directed,
 };
+pub(crate) use reply::{CORRELATION_ID, REPLY_TOPIC};
+pub use reply::{IntoReplies, Reply, answer, replies};

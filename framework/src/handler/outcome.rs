@@ -216,7 +216,7 @@ impl<T> AnyReturned for &Returned<T> {
 
 /// Notes what an error says of itself, unless it has been noted.
 #[doc(hidden)]
-pub fn directed(result: HandlerResult, ask: Ask) -> HandlerResult {
+pub fn directed<T>(result: Result<T, HandlerError>, ask: Ask) -> Result<T, HandlerError> {
     result.map_err(|error| match (error.on_failure(), ask(&error)) {
         (OnFailure::Policy, said) if said != OnFailure::Policy => error.with(said),
         _ => error,

@@ -17,6 +17,7 @@ const MANUAL_MODES: [&str; 2] = ["manual", "manual-immediate"];
 pub(crate) fn check(context: &Context, listener: &Listener) {
     check_topics(context, listener);
     check_payloads(context, listener);
+    check_replies(context, listener);
     if context.is_failed() {
         // The modes are judged only where everything else is right, so that one mistake is one error.
         return;
@@ -73,6 +74,22 @@ fn check_payloads(context: &Context, listener: &Listener) {
                 "`{name}` belongs to one record and a batch has many; read it from the records of the `Batch`"
             ),
         );
+    }
+}
+
+fn check_replies(context: &Context, listener: &Listener) {
+    if !listener.is_replying {
+        return;
+    }
+    let function = &listener.function;
+    if function.output().is_none() {
+        let message =
+            "`#[send_to]` sends what the function returns, and this one returns nothing; return the reply";
+        context.error_on(&function.item.sig.ident, message);
+    }
+    for batch in function.arguments.iter().filter(|argument| argument.is_any(&["Batch"])) {
+        let message = "`#[send_to]` answers one record, and a batch has many; take one record at a time, or send with a `Bean<KafkaTemplate>`";
+        context.error_on(&batch.ty, message);
     }
 }
 

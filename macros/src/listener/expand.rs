@@ -34,6 +34,7 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
     );
     let error_types = emit::error_types(&listener.entries, span);
     let (id, blocking, takes_ack) = (listener.id(), !listener.function.is_async(), listener.takes_ack());
+    let replies = listener.is_replying;
     let build = build(listener, &glue, span);
     let fields = quote_spanned! {span=>
         id: #id,
@@ -42,6 +43,7 @@ pub(crate) fn expand(listener: &Listener) -> TokenStream {
         blocking: #blocking,
         takes_ack: #takes_ack,
         dead_letters_of: #dead_letters_of,
+        replies: #replies,
         error_types: #error_types,
         build: #build,
     };
@@ -57,7 +59,7 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
     let parameter = |name, is_used: bool| {
         if is_used { Ident::new(name, Span::mixed_site()).into_token_stream() } else { quote!(_) }
     };
-    let has_arguments = !arguments.is_empty();
+    let has_arguments = !arguments.is_empty() || listener.is_replying;
     let (context, view) = (
         parameter("context", has_arguments),
         parameter("view", has_arguments || (filter.is_some() && !listener.is_batch())),
@@ -78,15 +80,26 @@ fn build(listener: &Listener, glue: &Glue, span: Span) -> TokenStream {
         quote_spanned!(at=> let #extractor = #private::#plan::<#ty>(#context)?;)
     });
     let call = emit::call(function, &arguments);
-    let outcome = emit::outcome(function, &call);
+    let (reply, to, outcome) = if listener.is_replying {
+        let outcome = emit::replies(function, &call);
+        (
+            Some(quote_spanned!(span=> let replies = #private::replies(#context)?;)),
+            Some(quote_spanned!(span=> let to = replies.to(#view);)),
+            quote_spanned!(span=> #private::answer(to, async move { #outcome }).await),
+        )
+    } else {
+        (None, None, emit::outcome(function, &call))
+    };
     let handler = if of_batch.is_some() { "filtered_batch_handler" } else { glue.handler };
     let handler = Ident::new(handler, span);
     quote_spanned! {span=>
         |#context| {
             #(#plans)*
+            #reply
             ::core::result::Result::Ok(#private::#handler(#of_batch move |#view| {
                 #filter
                 #(let #arguments = #extractors(#view)?;)*
+                #to
                 ::core::result::Result::Ok(async move { #outcome })
             }))
         }

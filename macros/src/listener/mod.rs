@@ -3,6 +3,7 @@
 mod check;
 mod expand;
 mod parse;
+mod send_to;
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -15,6 +16,8 @@ pub(crate) fn listener(attribute: TokenStream, item: &TokenStream) -> TokenStrea
     let listener = parse::Listener::parse(&context, attribute, item);
     expanded(context, listener.as_ref(), item)
 }
+
+pub(crate) use send_to::send_to;
 
 /// The same for a listener of dead letters.
 pub(crate) fn dead_letter_listener(attribute: TokenStream, item: &TokenStream) -> TokenStream {
@@ -31,6 +34,7 @@ fn expanded(context: Context, listener: Option<&parse::Listener>, item: &TokenSt
         (Ok(()), Some(listener)) => expand::expand(listener),
         (errors, _) => {
             let errors = errors.err();
+            let item = send_to::without(item);
             quote!(#errors #item)
         }
     }

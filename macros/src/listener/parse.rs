@@ -5,6 +5,7 @@ use proc_macro2::TokenStream;
 use crate::context::Context;
 use crate::entries::{Entries, Key};
 use crate::function::Function;
+use crate::listener::send_to;
 use crate::values::Kind;
 
 const ATTRIBUTE: &str = "kafka_listener";
@@ -145,6 +146,7 @@ const KEYS: &[Key] = &[
         kind: Kind::Group(DEAD_LETTER),
         example: "dead_letter(topic = \"failed-orders\")",
     },
+    Key { name: "send_to", yaml: "send-to", kind: Kind::TopicName, example: "send_to = \"invoices\"" },
     Key { name: "filter", yaml: "filter", kind: Kind::Function, example: "filter = is_wanted" },
     Key {
         name: "properties",
@@ -282,14 +284,18 @@ pub(crate) struct Listener {
     pub(crate) function: Function,
     /// Whether it reads the dead letters of another listener.
     pub(crate) is_of_dead_letters: bool,
+    /// Whether what the function returns is sent.
+    pub(crate) is_replying: bool,
 }
 
 impl Listener {
     /// Parses both halves, so that mistakes in either are reported together.
     pub(crate) fn parse(context: &Context, attribute: TokenStream, item: &TokenStream) -> Option<Self> {
+        let (attribute, item, is_replying) = send_to::taken(context, attribute, item);
         let entries = Entries::parse(context, ATTRIBUTE, KEYS, attribute);
-        let function = Function::parse(context, ATTRIBUTE, item);
-        Some(Self { entries, function: function?, is_of_dead_letters: false })
+        let function = Function::parse(context, ATTRIBUTE, &item);
+        let is_replying = is_replying || entries.has("send_to");
+        Some(Self { entries, function: function?, is_of_dead_letters: false, is_replying })
     }
 
     /// The same of `#[dead_letter_listener]`.
@@ -298,10 +304,12 @@ impl Listener {
         attribute: TokenStream,
         item: &TokenStream,
     ) -> Option<Self> {
+        let (attribute, item, is_replying) = send_to::taken(context, attribute, item);
         let own = KEYS.iter().filter(|key| !INHERITED.contains(&key.name));
         let entries = Entries::parse(context, OF_DEAD_LETTERS, std::iter::once(&FOR).chain(own), attribute);
-        let function = Function::parse(context, OF_DEAD_LETTERS, item);
-        Some(Self { entries, function: function?, is_of_dead_letters: true })
+        let function = Function::parse(context, OF_DEAD_LETTERS, &item);
+        let is_replying = is_replying || entries.has("send_to");
+        Some(Self { entries, function: function?, is_of_dead_letters: true, is_replying })
     }
 
     /// The listener's id: the attribute's, or the function's name.

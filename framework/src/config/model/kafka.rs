@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::TimeSpan;
+
 use super::{
     AdminProperties, ConsumerProperties, ErrorProperties, ListenerOverrides, ProducerProperties,
     RawProperties, SecurityProperties, SupervisionProperties, TopicProperties,
@@ -33,6 +35,8 @@ pub struct KafkaProperties {
     /// librdkafka's settings for every client of the default cluster, under their own names or Kafka's Java
     /// ones.
     pub properties: RawProperties,
+    /// Requests that wait for their replies.
+    pub replies: RepliesProperties,
     /// What happens to a record that its handler refuses.
     pub error: ErrorProperties,
     /// What happens to a listener that fails as a whole.
@@ -69,6 +73,24 @@ impl KafkaProperties {
             });
         };
         self.clusters.get(name).cloned()
+    }
+}
+
+/// `kafka.replies`: requests that wait for their replies, on the default cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct RepliesProperties {
+    /// The topic that replies come into; without it there is no `ReplyingTemplate`.
+    #[schemars(length(min = 1, max = 249), pattern(r"^[a-zA-Z0-9._-]+$"), extend("format" = "topic-name"))]
+    pub topic: Option<String>,
+    /// How long a request waits for its reply. Default 5 s.
+    #[schemars(extend("x-minimum" = "1ms", "x-maximum" = "1d"))]
+    pub timeout: TimeSpan,
+}
+
+impl Default for RepliesProperties {
+    fn default() -> Self {
+        Self { topic: None, timeout: TimeSpan::from_secs(5) }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct ListenerSettings {
     pub ordering: Ordering,
     /// Its consumer. `group_id` is always set.
     pub consumer: ConsumerProperties,
+    /// The topic that its replies are sent to, if it has `#[send_to]`; `None` is the one that each request names.
+    pub send_to: Option<String>,
     /// What happens to a record that its handler refuses.
     pub error: ErrorProperties,
     /// What happens when it fails as a whole.
@@ -61,6 +63,9 @@ pub(crate) struct ListenerProperties {
     pub(crate) cluster: Option<String>,
     /// In which order records are handled. Default `partition`.
     pub(crate) ordering: Ordering,
+    /// The topic that replies are sent to, for a listener with `#[send_to]`.
+    #[schemars(length(min = 1))]
+    pub(crate) send_to: Option<String>,
     /// What happens to a record that the handler refuses. Default: what `kafka.error` says.
     pub(crate) error: ErrorProperties,
     /// What happens when the listener fails as a whole. Default: what `kafka.supervision` says.

@@ -32,7 +32,9 @@ pub use dead_letter::{DeadLetterPartition, DeadLetterProperties};
 pub use error::{
     ErrorProperties, Escalation, Exhausted, RestartBackoff, RetryBackoff, SupervisionProperties,
 };
-pub use kafka::{BootstrapServers, ClusterProperties, EmbeddedProperties, KafkaProperties};
+pub use kafka::{
+    BootstrapServers, ClusterProperties, EmbeddedProperties, KafkaProperties, RepliesProperties,
+};
 pub use listener::{ListenerOverrides, ListenerSettings, Ordering};
 pub use producer::{Acks, Compression, Partitioner, ProducerProperties};
 pub use properties::RawProperties;

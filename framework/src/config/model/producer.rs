@@ -45,7 +45,7 @@ pub struct ProducerProperties {
     pub max_in_flight_bytes: DataSize,
     /// How the partition follows from the key. Default `murmur2-random`, the choice of the Java clients.
     pub partitioner: Partitioner,
-    /// A name, unique among live producers, that turns transactions on. Default: none.
+    /// A name that no other instance has; it turns `KafkaTemplate::transaction` on. Default: none.
     #[schemars(length(min = 1))]
     pub transactional_id: Option<String>,
     /// How long closing waits for records that are not yet confirmed. Default 10 s.

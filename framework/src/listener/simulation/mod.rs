@@ -2,9 +2,9 @@
 //! made-up group and log in the place of librdkafka, on one thread and with a clock that jumps. One number decides
 //! everything, so the same number gives the same history.
 //!
-//! - [`plan`] throws settings and faults, [`cluster`], [`group`] and [`member`] are Kafka, [`consumer`] is what the poll
-//!   thread holds of it, [`handlers`] are the user's code, [`faults`] is everybody's bad luck.
-//! - [`ledger`] checks each step; [`history`] is for those who judge the whole.
+//! - `plan` throws settings and faults, `cluster`, `group` and `member` are Kafka, `consumer` is what the poll
+//!   thread holds of it, `handlers` are the user's code, `faults` is everybody's bad luck.
+//! - `ledger` checks each step; `history` is for those who judge the whole.
 //!
 //! What is not simulated: handlers on threads of their own (`fn` rather than `async fn`), and librdkafka itself.
 //!

@@ -194,6 +194,7 @@ fn settings(dice: &mut Dice, commit: CommitMode, ordering: Ordering) -> Listener
         topic_pattern: None,
         partitions: BTreeMap::new(),
         ordering,
+        send_to: None,
         consumer,
         error,
         supervision: SupervisionProperties::default(),

@@ -28,6 +28,8 @@ mod filters {
     isolation_level = "read-committed",
     group_instance_id = "billing-${HOSTNAME}",
     drain_timeout = "1m 30s",
+    handler_timeout = "30s",
+    rate_limit = 100,
     on_failure = "dead-letter",
     retry(
         attempts = 3,
@@ -61,6 +63,14 @@ async fn placeholders(order: Payload<String>) {
     drop(order);
 }
 
+#[kafka_listener(
+    partitions("orders" = "0-5, 7@beginning"),
+    handler_timeout = "${timeout:0}",
+    rate_limit = "${rate:100}",
+    retry_topics(attempts = 4, backoff = "1s..1m x5", jitter = 0.1, suffix = "-retry", timeout = "1h")
+)]
+async fn assigned() {}
+
 #[kafka_listener(pattern = "orders-(eu|us)\\..*", filter = filters::is_wanted)]
 async fn pattern() {}
 
@@ -71,12 +81,15 @@ async fn office_hours() {}
 async fn rate() {}
 
 fn main() {
-    let [orders, others, by_pattern] = kafka_boot::listeners![literals, placeholders, pattern] else { panic!() };
+    let [orders, others, by_pattern, by_hand] = kafka_boot::listeners![literals, placeholders, pattern, assigned] else {
+        panic!()
+    };
     assert_eq!(orders.id, "shop.orders");
-    assert_eq!(orders.attributes.len(), 43);
+    assert_eq!(orders.attributes.len(), 34);
     assert_eq!(orders.error_types.len(), 3);
     assert!((orders.error_types[1].is)(&std::fmt::Error) && !(orders.error_types[0].is)(&std::fmt::Error));
     assert_eq!(others.id, "placeholders");
     assert_eq!(by_pattern.attributes[0].key, "topic-pattern");
+    assert_eq!(by_hand.attributes[0].key, "partitions");
     assert_eq!(kafka_boot::jobs![office_hours, rate][0].id, "office-hours");
 }

@@ -1,16 +1,20 @@
 package interop;
 
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import org.springframework.beans.factory.SmartInitializingSingleton;
 import org.springframework.beans.factory.annotation.Value;
 import org.springframework.context.annotation.AnnotationConfigApplicationContext;
 import org.springframework.context.annotation.Bean;
 import org.springframework.context.annotation.Configuration;
+import org.springframework.context.annotation.Primary;
 import org.springframework.context.support.PropertySourcesPlaceholderConfigurer;
 import org.springframework.kafka.annotation.BackOff;
 import org.springframework.kafka.annotation.DltHandler;
@@ -25,9 +29,11 @@ import org.springframework.kafka.core.KafkaAdmin;
 import org.springframework.kafka.core.KafkaTemplate;
 import org.springframework.kafka.listener.DeadLetterPublishingRecoverer;
 import org.springframework.kafka.listener.DefaultErrorHandler;
+import org.springframework.kafka.requestreply.ReplyingKafkaTemplate;
 import org.springframework.kafka.retrytopic.RetryTopicHeaders;
 import org.springframework.kafka.support.KafkaHeaders;
 import org.springframework.messaging.handler.annotation.Header;
+import org.springframework.messaging.handler.annotation.SendTo;
 import org.springframework.scheduling.TaskScheduler;
 import org.springframework.scheduling.concurrent.ThreadPoolTaskScheduler;
 import org.springframework.util.backoff.FixedBackOff;
@@ -48,6 +54,8 @@ public final class Main {
             case "dead-letters" -> DeadLetters.class;
             case "reader" -> Reader.class;
             case "retry-topics" -> RetryTopics.class;
+            case "answers" -> Answers.class;
+            case "asks" -> Asks.class;
             default -> throw new IllegalArgumentException("no part is called " + arguments[0]);
         };
         try (var context = new AnnotationConfigApplicationContext(part)) {
@@ -93,6 +101,7 @@ public final class Main {
         }
 
         @Bean
+        @Primary
         KafkaTemplate<String, String> kafkaTemplate() {
             return new KafkaTemplate<>(new DefaultKafkaProducerFactory<>(Map.of(
                 "bootstrap.servers", servers,
@@ -156,6 +165,62 @@ public final class Main {
                 @Header(KafkaHeaders.DLT_EXCEPTION_STACKTRACE) String trace) {
             say(String.join("|", List.of("letter", value, topic, "" + partition, "" + offset, "" + timestamp,
                 timestampType, group, type, cause, message, trace.replace("\n", "\\n"))));
+        }
+    }
+
+    /** Answers requests, where each one asks for it. */
+    @Configuration
+    @EnableKafka
+    static class Answers extends Common {
+        @Override
+        ConcurrentKafkaListenerContainerFactory<String, String> kafkaListenerContainerFactory(
+                KafkaTemplate<String, String> template) {
+            var factory = super.kafkaListenerContainerFactory(template);
+            factory.setReplyTemplate(template);
+            return factory;
+        }
+
+        @KafkaListener(topics = "${interop.topic}", groupId = "${interop.group}")
+        @SendTo
+        String listen(String value) {
+            say("asked " + value);
+            return "spring says " + value;
+        }
+    }
+
+    /** Asks once, and says what the reply was. Its topic for replies is named as its group. */
+    @Configuration
+    @EnableKafka
+    static class Asks extends Common {
+        @Value("${interop.topic}")
+        String topic;
+
+        @Value("${interop.group}")
+        String replies;
+
+        @Bean
+        ReplyingKafkaTemplate<String, String, String> replying(
+                ConcurrentKafkaListenerContainerFactory<String, String> factory) {
+            var container = factory.createContainer(replies);
+            container.getContainerProperties().setGroupId(replies);
+            return new ReplyingKafkaTemplate<>(new DefaultKafkaProducerFactory<>(Map.of(
+                "bootstrap.servers", servers,
+                "key.serializer", StringSerializer.class,
+                "value.serializer", StringSerializer.class)), container);
+        }
+
+        @Bean
+        SmartInitializingSingleton ask(ReplyingKafkaTemplate<String, String, String> template) {
+            return () -> new Thread(() -> {
+                try {
+                    template.waitForAssignment(Duration.ofSeconds(5));
+                    var request = new ProducerRecord<>(topic, "k", "umbrella");
+                    var reply = template.sendAndReceive(request, Duration.ofSeconds(60)).get();
+                    say(String.join("|", List.of("reply", reply.key(), reply.value(), reply.topic())));
+                } catch (Exception failure) {
+                    say("no reply: " + failure);
+                }
+            }).start();
         }
     }
 

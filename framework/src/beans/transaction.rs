@@ -1,0 +1,289 @@
+//! `KafkaTemplate::transaction`: records that are written all together or not at all.
+//!
+//! # Invariants
+//! 1. A producer has one transaction at a time, and nobody sends in it but the one who holds it.
+//! 2. A producer whose transaction did not end well is never used again. The next one with its id takes over from it, and the
+//!    cluster finishes what it left open.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_boot_client::{ClientConfig, ClientError, ProducerRecord, SendError};
+use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tracing::{debug, warn};
+
+use super::template::{KafkaTemplate, PendingSend, SendResult, TemplateOptions, json};
+use crate::error::HandlerError;
+
+/// How many transactions one template has at once; more wait.
+const AT_ONCE: usize = 8;
+/// How long one step of a transaction waits before it is tried again.
+const STEP: Duration = Duration::from_secs(10);
+/// How long all tries of a step take at most.
+const PATIENCE: Duration = Duration::from_mins(1);
+const TRANSACTIONAL_ID: &str = "transactional.id";
+const DELIVERY_TIMEOUT: &str = "message.timeout.ms";
+const TRANSACTION_TIMEOUT: &str = "transaction.timeout.ms";
+
+/// Why a transaction was not committed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The cluster has no `producer.transactional-id`.
+    NotConfigured {
+        /// The cluster.
+        cluster: String,
+    },
+    /// What was to be done in it failed, and it was aborted: nobody who reads committed records sees any of it.
+    Aborted(HandlerError),
+    /// It could not be begun, or its records could not be written, and it was aborted.
+    Failed(ClientError),
+    /// Nobody knows whether it was committed: the cluster did not answer in time.
+    Unknown(ClientError),
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConfigured { cluster } => write!(
+                f,
+                "there are no transactions on cluster `{cluster}`: set `transactional-id` of its producer, to a name that no other instance has"
+            ),
+            Self::Aborted(error) => write!(f, "the transaction was aborted: {error}"),
+            Self::Failed(error) => write!(f, "the transaction was not committed: {error}"),
+            Self::Unknown(error) => {
+                write!(f, "it is not known whether the transaction was committed: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TransactionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::NotConfigured { .. } => None,
+            Self::Aborted(error) => Some(error.source()),
+            Self::Failed(error) | Self::Unknown(error) => Some(error),
+        }
+    }
+}
+
+/// A transaction that is open: what is sent with it is written together, or not at all.
+#[derive(Debug)]
+pub struct Transaction {
+    template: Arc<KafkaTemplate>,
+    is_open: Arc<AtomicBool>,
+}
+
+impl Transaction {
+    /// As [`KafkaTemplate::send`], in the transaction.
+    ///
+    /// # Errors
+    /// As there, and after the transaction has ended.
+    pub async fn send(&self, topic: &str, value: impl Into<Bytes>) -> Result<SendResult, SendError> {
+        self.send_record(ProducerRecord::new(topic).payload(value)).await
+    }
+
+    /// As [`KafkaTemplate::send_keyed`], in the transaction.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_keyed(
+        &self,
+        topic: &str,
+        key: impl Into<Bytes>,
+        value: impl Into<Bytes>,
+    ) -> Result<SendResult, SendError> {
+        self.send_record(ProducerRecord::new(topic).key(key).payload(value)).await
+    }
+
+    /// As [`KafkaTemplate::send_json`], in the transaction.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and if the value cannot be written as JSON.
+    pub async fn send_json<T: Serialize + Sync>(
+        &self,
+        topic: &str,
+        key: impl Into<Bytes>,
+        value: &T,
+    ) -> crate::Result<SendResult> {
+        Ok(self.send_keyed(topic, key, json(value)?).await?)
+    }
+
+    /// As [`KafkaTemplate::send_record`], in the transaction.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn send_record(&self, record: ProducerRecord) -> Result<SendResult, SendError> {
+        self.enqueue(record).await?.await
+    }
+
+    /// As [`KafkaTemplate::enqueue`], in the transaction. Its commit waits for all outcomes, whether anybody awaits them or not.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
+        if !self.is_open.load(Ordering::Acquire) {
+            return Err(SendError::refused(ClientError::out_of_transaction(), record));
+        }
+        self.template.enqueue(record).await
+    }
+}
+
+/// The transactional producers of one template.
+pub(crate) struct Transactions {
+    config: ClientConfig,
+    options: TemplateOptions,
+    prefix: String,
+    /// The numbers that are free, with their producers once they have one; the lowest last.
+    free: Mutex<Vec<Place>>,
+    permits: Semaphore,
+}
+
+struct Place {
+    number: usize,
+    template: Option<Arc<KafkaTemplate>>,
+}
+
+/// A place in use. Its producer is kept only if its transaction ended well.
+struct Lease<'a> {
+    transactions: &'a Transactions,
+    number: usize,
+    template: Arc<KafkaTemplate>,
+    is_kept: bool,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let template = self.is_kept.then(|| Arc::clone(&self.template));
+        self.transactions.put_back(Place { number: self.number, template });
+    }
+}
+
+impl Transactions {
+    /// `None` where the configuration names no transactional id. That is taken out of it: what is sent outside of transactions has
+    /// none.
+    pub(crate) fn of(config: &mut ClientConfig, options: &TemplateOptions) -> Option<Self> {
+        let prefix = config.get(TRANSACTIONAL_ID)?.to_owned();
+        let mut own = config.clone();
+        config.remove(TRANSACTIONAL_ID);
+        // A record cannot wait longer than its transaction, and librdkafka refuses to try.
+        let millis = |name: &str| own.effective(name).and_then(|value| value.parse::<u64>().ok());
+        let (delivery, transaction) = (millis(DELIVERY_TIMEOUT), millis(TRANSACTION_TIMEOUT));
+        if let (Some(delivery), Some(transaction)) = (delivery, transaction)
+            && (delivery == 0 || delivery > transaction)
+        {
+            own.set(DELIVERY_TIMEOUT, transaction.to_string());
+        }
+        let free = (0..AT_ONCE).rev().map(|number| Place { number, template: None }).collect();
+        Some(Self {
+            config: own,
+            options: options.clone(),
+            prefix,
+            free: Mutex::new(free),
+            permits: Semaphore::new(AT_ONCE),
+        })
+    }
+
+    fn put_back(&self, place: Place) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.push(place);
+        free.sort_unstable_by_key(|place| std::cmp::Reverse(place.number));
+    }
+
+    async fn lease(&self) -> Result<Lease<'_>, ClientError> {
+        let Ok(permit) = self.permits.acquire().await else { unreachable!("the semaphore is never closed") };
+        let place = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(Place { number, template }) = place else { unreachable!("there is a place a permit") };
+        let made = match template {
+            Some(template) => Ok(template),
+            None => self.producer(number).await,
+        };
+        match made {
+            Ok(template) => {
+                Ok(Lease { transactions: self, number, template, is_kept: false, _permit: permit })
+            }
+            Err(error) => {
+                self.put_back(Place { number, template: None });
+                Err(error)
+            }
+        }
+    }
+
+    async fn producer(&self, number: usize) -> Result<Arc<KafkaTemplate>, ClientError> {
+        let mut config = self.config.clone();
+        config.set(TRANSACTIONAL_ID, format!("{}-{number}", self.prefix));
+        let template = Arc::new(KafkaTemplate::new(&config, self.options.clone())?);
+        tried(|| template.producer().init_transactions(STEP)).await?;
+        Ok(template)
+    }
+}
+
+/// Tries a step again for as long as that can help.
+async fn tried<Fut>(step: impl Fn() -> Fut) -> Result<(), ClientError>
+where
+    Fut: Future<Output = Result<(), ClientError>>,
+{
+    let begun = Instant::now();
+    loop {
+        match step().await {
+            Err(error) if error.is_retriable() && begun.elapsed() < PATIENCE => {
+                debug!(%error, "a step of a transaction is tried again");
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Runs `work` in a transaction.
+pub(super) async fn run<T, Fut>(
+    transactions: &Transactions,
+    work: impl FnOnce(Transaction) -> Fut,
+) -> Result<T, TransactionError>
+where
+    Fut: Future<Output = crate::Result<T>>,
+{
+    let mut lease = transactions.lease().await.map_err(TransactionError::Failed)?;
+    let template = Arc::clone(&lease.template);
+    let producer = template.producer();
+    producer.begin_transaction().map_err(TransactionError::Failed)?;
+    let is_open = Arc::new(AtomicBool::new(true));
+    let end = End(Arc::clone(&is_open));
+    let worked = work(Transaction { template: Arc::clone(&template), is_open }).await;
+    drop(end);
+    let (outcome, is_to_abort) = match worked {
+        Ok(value) => match tried(|| producer.commit_transaction(STEP)).await {
+            Ok(()) => {
+                lease.is_kept = true;
+                return Ok(value);
+            }
+            Err(error) if error.requires_abort() => (TransactionError::Failed(error), true),
+            Err(error) if error.is_fatal() => (TransactionError::Failed(error), false),
+            Err(error) => (TransactionError::Unknown(error), false),
+        },
+        Err(error) => (TransactionError::Aborted(error), true),
+    };
+    if is_to_abort {
+        match tried(|| producer.abort_transaction(STEP)).await {
+            Ok(()) => lease.is_kept = true,
+            // The next producer of this id finishes it, or else its time limit does.
+            Err(error) => warn!(%error, "a transaction was left to be aborted by the cluster"),
+        }
+    }
+    Err(outcome)
+}
+
+/// Ends a transaction for those who send, also when it is cancelled.
+struct End(Arc<AtomicBool>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
