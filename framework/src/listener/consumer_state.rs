@@ -41,6 +41,8 @@ pub(crate) struct ConsumerOptions {
     pub(crate) drain_timeout: Duration,
     pub(crate) commit_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    /// How long a broker may owe an answer until it counts as unreachable.
+    pub(crate) silent_after: Duration,
 }
 
 /// What the container asks of a poll thread.
@@ -294,7 +296,7 @@ impl ConsumerShared {
             gauge!(names::LISTENER_PREFETCHED, &labels).set(figures.prefetched as f64);
         }
         let was_disconnected = self.view().disconnected_since.is_some();
-        match (was_disconnected, statistics.is_connected()) {
+        match (was_disconnected, statistics.is_connected(self.options.silent_after)) {
             (true, true) => self.connected(),
             (false, false) if self.view().phase != Phase::Joining => self.disconnected(),
             _ => {}

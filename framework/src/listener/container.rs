@@ -46,6 +46,8 @@ const COMMANDS_MAX: usize = 16;
 const EXITS_MAX: usize = 1_024;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a broker may owe an answer, beyond what a fetch may wait, until it counts as unreachable.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -544,6 +546,7 @@ impl ListenerSpec {
             drain_timeout: consumer.drain_timeout.get(),
             commit_timeout: consumer.commit_timeout.get(),
             close_timeout: CLOSE_TIMEOUT,
+            silent_after: self.silent_after(),
         };
         ConsumerShared {
             listener: settings.id.clone(),
@@ -561,6 +564,14 @@ impl ListenerSpec {
             paused: common.paused,
             state: ConsumerState::default(),
         }
+    }
+}
+
+impl ListenerSpec {
+    /// A fetch is answered after its own wait; beyond that a broker that is well answers much sooner.
+    fn silent_after(&self) -> Duration {
+        let wait = self.client.get("fetch.wait.max.ms").and_then(|millis| millis.parse().ok());
+        SILENT_AFTER + Duration::from_millis(wait.unwrap_or_default())
     }
 }
 
