@@ -260,7 +260,10 @@ impl<'k> Scenario<'k> {
     pub fn drain_but(&self, lag: i64, deadline: Duration) -> Result<()> {
         crate::wait::poll(deadline, &format!("a lag of at most {lag} in every partition"), || {
             let left: i64 = self.observer.latest().iter().map(Sample::lag).sum();
-            if self.is_drained_but(lag) { Ok(()) } else { Err(format!("{left} records are not committed")) }
+            let failure = self.observer.failure().map(|error| format!("; looking again failed: {error}"));
+            let is_drained = failure.is_none() && self.is_drained_but(lag);
+            let reason = format!("{left} records are not committed{}", failure.unwrap_or_default());
+            if is_drained { Ok(()) } else { Err(reason) }
         })
     }
 
@@ -341,6 +344,11 @@ impl<'k> Scenario<'k> {
         &self.topic
     }
 
+    /// The group of all processes.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
     /// Ends the observation and reads the ledgers, the dead letters and what is in retry topics.
     pub fn finish(mut self) -> Result<History> {
         let produced = self.directory.path().join("produced");
@@ -392,6 +400,14 @@ impl History {
             violations.extend(clean_exit(exit, &self.entries, committed));
         }
         violations
+    }
+
+    /// How many records are neither done nor dead letters.
+    pub fn lost(&self) -> usize {
+        let dead_lettered: HashSet<u64> = self.dead_letters.iter().copied().collect();
+        let settlement =
+            Settlement { acked: &self.acked, entries: &self.entries, dead_lettered: &dead_lettered };
+        no_loss(&settlement).len()
     }
 
     /// How many times a record was done that had been done before.
