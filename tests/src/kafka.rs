@@ -24,6 +24,7 @@ use crate::{Error, ErrorKind, Result};
 
 mod broker;
 mod install;
+mod placement;
 mod run_directory;
 mod tools;
 
@@ -110,6 +111,13 @@ impl KafkaOptions {
     #[must_use]
     pub fn brokers(mut self, brokers: usize) -> Self {
         self.brokers = brokers;
+        self
+    }
+
+    /// Sets the limit of each broker's Java heap, in mebibytes.
+    #[must_use]
+    pub fn heap_mebibytes(mut self, mebibytes: u32) -> Self {
+        self.heap_mebibytes = mebibytes;
         self
     }
 

@@ -14,6 +14,7 @@
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
 //! | [`oracle`] | pure functions from those histories to violations of the invariants I1–I9 |
 //! | [`scenario`] | the service under test in one or several processes, what is done to them, and the verdict |
+//! | [`fault_table`] | the row that each test of a fault prints |
 //! | [`proxy`] | a TCP proxy with faults, between a service and a broker |
 //! | [`simulation`] | the engine against a simulated cluster, seed after seed |
 //! | [`volume`] | how much a test does for a change, and for a release |
@@ -25,6 +26,7 @@
 
 pub mod consume;
 pub mod error;
+pub mod fault_table;
 pub mod java;
 pub mod kafka;
 pub mod ledger;

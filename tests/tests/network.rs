@@ -7,11 +7,10 @@
 
 use std::time::{Duration, Instant};
 
+use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
-use kafka_boot_tests::oracle::assert_holds;
 use kafka_boot_tests::proxy::{Link, Proxy};
 use kafka_boot_tests::scenario::Scenario;
-use kafka_boot_tests::seed::notice;
 use kafka_boot_tests::volume::volume;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
@@ -44,13 +43,9 @@ impl Kind {
         scenario.stop(instance).unwrap();
         let (connections, took) = (proxy.connections(), began.elapsed());
         let history = scenario.finish().unwrap();
-        notice(&format!(
-            "| R21 {} | {} | {connections} connections | 0 | {} of 0 | {took:.0?} |",
-            self.name,
-            self.records,
-            history.repeats(),
-        ));
-        assert_holds(&history.judge(0));
+        let fault = format!("network: {}", self.name);
+        let row = Row { goal: "R21", fault: &fault, faults: connections, repeats_each: 0 };
+        row.judge(&history, took);
     }
 }
 
