@@ -445,10 +445,8 @@ impl Worker {
         let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
-        if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
-            && self.tuning.concurrency > 1
-        {
-            client.set("group.instance.id", format!("{instance}-{}", index + 1));
+        if let Some(instance) = self.instance_id(index) {
+            client.set("group.instance.id", instance);
         }
         let subscription = Subscription::of(&self.spec.settings, index, self.tuning.concurrency);
         let exits = self.exits.clone();
@@ -582,15 +580,20 @@ impl Worker {
         if let PollExit::Stopped = exit {
             return;
         }
-        let reason = exit.to_string();
-        match self.budget.failed(Instant::now()) {
+        let (reason, verdict) = if exit.is_final() {
+            (self.fenced(index), Restart::GiveUp)
+        } else {
+            (exit.to_string(), self.budget.failed(Instant::now()))
+        };
+        match verdict {
             Restart::After(delay) => {
                 warn!(consumer = index, reason, retry_in = ?delay, "consumer failed; it will be started again");
                 self.tell_failure(index, &reason, Some(delay));
                 self.restarts.push((index, Instant::now() + delay));
             }
             Restart::GiveUp => {
-                error!(consumer = index, reason, "consumer failed too often; the listener gives up");
+                let why = if exit.is_final() { "consumer replaced" } else { "consumer failed too often" };
+                error!(consumer = index, reason, "{why}; the listener gives up");
                 self.tell_failure(index, &reason, None);
                 self.stop_all().await;
                 self.enter(ListenerState::Failed(reason.clone()));
@@ -602,6 +605,25 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Why a static member ends that another one has taken the place of.
+    fn fenced(&self, index: u16) -> String {
+        let instance = self.instance_id(index).unwrap_or_default();
+        format!(
+            "another member of group `{}` has started as group-instance-id `{instance}` and taken its place; each process needs an \
+             id of its own",
+            self.spec.settings.group_id()
+        )
+    }
+
+    /// What makes a consumer a static member, if anything does.
+    fn instance_id(&self, index: u16) -> Option<String> {
+        let instance = self.spec.settings.consumer.group_instance_id.as_deref()?;
+        Some(match self.tuning.concurrency {
+            1 => instance.to_owned(),
+            _ => format!("{instance}-{}", index + 1),
+        })
     }
 
     fn tell_failure(&self, consumer: u16, reason: &str, retry_in: Option<Duration>) {
