@@ -76,6 +76,8 @@ pub struct Scenario<'k> {
     lane: Lane,
     /// Where processes connect to.
     servers: String,
+    /// Whether members keep their places when they stop.
+    is_static: bool,
 }
 
 /// One process of the service.
@@ -135,6 +137,7 @@ impl<'k> Scenario<'k> {
             progress,
             lane: Lane::Partition,
             servers: kafka.bootstrap_servers().to_owned(),
+            is_static: false,
         })
     }
 
@@ -160,6 +163,13 @@ impl<'k> Scenario<'k> {
         self.setting("kafka.consumer.session-timeout", format_args!("{seconds}s"))
             .setting("kafka.consumer.heartbeat-interval", "500ms")
             .setting("kafka.consumer.drain-timeout", "1s")
+    }
+
+    /// Lets members have names of their own, by [`Scenario::start_as`], and keep their places when they stop.
+    #[must_use]
+    pub fn static_members(mut self) -> Self {
+        self.is_static = true;
+        self
     }
 
     /// Lets records of different keys be handled at once, `at_work_max` of them, and expects order within a key only.
@@ -199,6 +209,22 @@ impl<'k> Scenario<'k> {
 
     /// Starts one more process of the service, and does not wait for it.
     pub fn launch(&mut self) -> Result<Instance> {
+        self.launch_with(&[])
+    }
+
+    /// Starts one more process, which is the static member of this name, and waits until it has an assignment.
+    pub fn start_as(&mut self, member: &str) -> Result<Instance> {
+        let instance = self.launch_as(member)?;
+        instance.process.wait_for_line(PROCESS_DEADLINE, is_started)?;
+        Ok(instance)
+    }
+
+    /// The same, without waiting.
+    pub fn launch_as(&mut self, member: &str) -> Result<Instance> {
+        self.launch_with(&[format!("--kafka.consumer.group-instance-id={member}")])
+    }
+
+    fn launch_with(&mut self, more: &[String]) -> Result<Instance> {
         self.started += 1;
         let name = format!("instance-{}", self.started);
         let directory = self.directory.path().display();
@@ -211,7 +237,8 @@ impl<'k> Scenario<'k> {
             .arg(format!("--kafka.consumer.client-id={name}"))
             .arg(format!("--ledger.topic={}", self.topic))
             .arg(format!("--ledger.group={}", self.group))
-            .args(&self.settings);
+            .args(&self.settings)
+            .args(more);
         for (variable, value) in &self.environment {
             program = program.env(variable, value);
         }
@@ -301,7 +328,7 @@ impl<'k> Scenario<'k> {
         // Others may well be in the group: what matters is that this one is gone.
         let client_id = format!("{}-0", instance.name);
         let left_group = crate::wait::poll(LEAVE_DEADLINE, "the member to be gone", || {
-            members(servers, &self.group).is_ok_and(|members| !members.contains(&client_id))
+            self.is_static || members(servers, &self.group).is_ok_and(|members| !members.contains(&client_id))
         });
         let committed = look(servers, &self.group, &self.topic, self.partitions)?;
         let exit = CleanExit {
