@@ -1,7 +1,7 @@
 //! What one consumer's poll thread shares with the container: options in, commands in, state out.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,19 @@ pub(crate) struct ConsumerState {
     view: Mutex<ConsumerView>,
     control: AtomicU8,
     commit_overdue: AtomicBool,
+    left_behind: AtomicUsize,
+}
+
+impl ConsumerState {
+    /// A handler was still at work when the time of a stop in order was over.
+    pub(crate) fn left_behind(&self) {
+        self.left_behind.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many lanes were.
+    pub(crate) fn lanes_left_behind(&self) -> usize {
+        self.left_behind.load(Ordering::Relaxed)
+    }
 }
 
 /// A consumer's metric handles.

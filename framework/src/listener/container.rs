@@ -117,7 +117,7 @@ impl fmt::Debug for ListenerSpec {
 
 enum Command {
     Start,
-    Stop(oneshot::Sender<()>),
+    Stop(oneshot::Sender<usize>),
     Pause,
     Resume,
     Tune(oneshot::Sender<()>),
@@ -211,12 +211,13 @@ impl Container {
         self.send(Command::Resume).await;
     }
 
-    /// Drains, commits, leaves the group; returns when that is done.
-    pub(crate) async fn stop(&self) {
+    /// Drains, commits, leaves the group; returns when that is done, and how many partitions had a handler that did not return
+    /// in time.
+    pub(crate) async fn stop(&self) -> usize {
         let (done, wait) = oneshot::channel();
         self.send(Command::Stop(done)).await;
         // An error means that the container's task is gone, which is stopped as well.
-        drop(wait.await);
+        wait.await.unwrap_or_default()
     }
 
     /// What holds now of what can be changed while it runs.
@@ -363,9 +364,9 @@ impl Worker {
                 }
             }
             Command::Stop(done) => {
-                self.stop_all().await;
+                let left_behind = self.stop_all().await;
                 // Nobody waiting any more is no reason to complain.
-                let _ = done.send(());
+                let _ = done.send(left_behind);
             }
             Command::Pause => self.set_paused(true),
             Command::Resume => self.set_paused(false),
@@ -642,12 +643,14 @@ impl Worker {
         }
     }
 
-    /// Stops every consumer and waits until each has drained, committed and left.
-    async fn stop_all(&mut self) {
+    /// Stops every consumer and waits until each has drained, committed and left. Returns how many partitions had a handler
+    /// that did not return in time.
+    async fn stop_all(&mut self) -> usize {
         self.restarts.clear();
+        let mut left_behind = 0;
         if self.threads.iter().all(Option::is_none) {
             self.leave_state();
-            return;
+            return left_behind;
         }
         self.enter(ListenerState::Stopping);
         for thread in self.threads.iter().flatten() {
@@ -655,12 +658,16 @@ impl Worker {
         }
         while self.threads.iter().any(Option::is_some) {
             let Some((index, exit)) = self.exited.recv().await else { break };
+            if let Some(thread) = self.threads.get(usize::from(index)).and_then(Option::as_ref) {
+                left_behind += thread.shared.state.lanes_left_behind();
+            }
             self.join(index).await;
             if !matches!(exit, PollExit::Stopped) {
                 warn!(consumer = index, reason = %exit, "consumer failed while stopping");
             }
         }
         self.leave_state();
+        left_behind
     }
 
     fn leave_state(&mut self) {

@@ -394,7 +394,10 @@ impl<C: GroupConsumer> Poller<C> {
             Action::Abandon { slots } => {
                 self.routes.clear();
                 for slot in slots {
-                    self.lanes.abandon(slot);
+                    let is_at_work = self.lanes.abandon(slot);
+                    if is_at_work && matches!(self.exit, Some(PollExit::Stopped)) {
+                        self.shared.state.left_behind();
+                    }
                 }
             }
             Action::Commit { slots } => {
