@@ -47,6 +47,8 @@ const COMMANDS_MAX: usize = 16;
 const EXITS_MAX: usize = 1_024;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a broker may owe an answer, beyond what a fetch may wait, until it counts as unreachable.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +120,7 @@ impl fmt::Debug for ListenerSpec {
 
 enum Command {
     Start,
-    Stop(oneshot::Sender<()>),
+    Stop(oneshot::Sender<usize>),
     Pause,
     Resume,
     Tune(oneshot::Sender<()>),
@@ -212,12 +214,13 @@ impl Container {
         self.send(Command::Resume).await;
     }
 
-    /// Drains, commits, leaves the group; returns when that is done.
-    pub(crate) async fn stop(&self) {
+    /// Drains, commits, leaves the group; returns when that is done, and how many partitions had a handler that did not return
+    /// in time.
+    pub(crate) async fn stop(&self) -> usize {
         let (done, wait) = oneshot::channel();
         self.send(Command::Stop(done)).await;
         // An error means that the container's task is gone, which is stopped as well.
-        drop(wait.await);
+        wait.await.unwrap_or_default()
     }
 
     /// What holds now of what can be changed while it runs.
@@ -364,9 +367,9 @@ impl Worker {
                 }
             }
             Command::Stop(done) => {
-                self.stop_all().await;
+                let left_behind = self.stop_all().await;
                 // Nobody waiting any more is no reason to complain.
-                let _ = done.send(());
+                let _ = done.send(left_behind);
             }
             Command::Pause => self.set_paused(true),
             Command::Resume => self.set_paused(false),
@@ -446,10 +449,8 @@ impl Worker {
         let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
-        if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
-            && self.tuning.concurrency > 1
-        {
-            client.set("group.instance.id", format!("{instance}-{}", index + 1));
+        if let Some(instance) = self.instance_id(index) {
+            client.set("group.instance.id", instance);
         }
         let subscription = Subscription::of(&self.spec.settings, index, self.tuning.concurrency);
         let exits = self.exits.clone();
@@ -552,6 +553,7 @@ impl ListenerSpec {
             drain_timeout: consumer.drain_timeout.get(),
             commit_timeout: consumer.commit_timeout.get(),
             close_timeout: CLOSE_TIMEOUT,
+            silent_after: self.silent_after(),
         };
         ConsumerShared {
             listener: settings.id.clone(),
@@ -572,6 +574,14 @@ impl ListenerSpec {
     }
 }
 
+impl ListenerSpec {
+    /// A fetch is answered after its own wait; beyond that a broker that is well answers much sooner.
+    fn silent_after(&self) -> Duration {
+        let wait = self.client.get("fetch.wait.max.ms").and_then(|millis| millis.parse().ok());
+        SILENT_AFTER + Duration::from_millis(wait.unwrap_or_default())
+    }
+}
+
 impl Worker {
     /// A poll thread ended: start it again within the budget, else escalate.
     async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
@@ -579,15 +589,20 @@ impl Worker {
         if let PollExit::Stopped = exit {
             return;
         }
-        let reason = exit.to_string();
-        match self.budget.failed(Instant::now()) {
+        let (reason, verdict) = if exit.is_final() {
+            (self.fenced(index), Restart::GiveUp)
+        } else {
+            (exit.to_string(), self.budget.failed(Instant::now()))
+        };
+        match verdict {
             Restart::After(delay) => {
                 warn!(consumer = index, reason, retry_in = ?delay, "consumer failed; it will be started again");
                 self.tell_failure(index, &reason, Some(delay));
                 self.restarts.push((index, Instant::now() + delay));
             }
             Restart::GiveUp => {
-                error!(consumer = index, reason, "consumer failed too often; the listener gives up");
+                let why = if exit.is_final() { "consumer replaced" } else { "consumer failed too often" };
+                error!(consumer = index, reason, "{why}; the listener gives up");
                 self.tell_failure(index, &reason, None);
                 self.stop_all().await;
                 self.enter(ListenerState::Failed(reason.clone()));
@@ -599,6 +614,25 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Why a static member ends that another one has taken the place of.
+    fn fenced(&self, index: u16) -> String {
+        let instance = self.instance_id(index).unwrap_or_default();
+        format!(
+            "another member of group `{}` has started as group-instance-id `{instance}` and taken its place; each process needs an \
+             id of its own",
+            self.spec.settings.group_id()
+        )
+    }
+
+    /// What makes a consumer a static member, if anything does.
+    fn instance_id(&self, index: u16) -> Option<String> {
+        let instance = self.spec.settings.consumer.group_instance_id.as_deref()?;
+        Some(match self.tuning.concurrency {
+            1 => instance.to_owned(),
+            _ => format!("{instance}-{}", index + 1),
+        })
     }
 
     fn tell_failure(&self, consumer: u16, reason: &str, retry_in: Option<Duration>) {
@@ -617,12 +651,14 @@ impl Worker {
         }
     }
 
-    /// Stops every consumer and waits until each has drained, committed and left.
-    async fn stop_all(&mut self) {
+    /// Stops every consumer and waits until each has drained, committed and left. Returns how many partitions had a handler
+    /// that did not return in time.
+    async fn stop_all(&mut self) -> usize {
         self.restarts.clear();
+        let mut left_behind = 0;
         if self.threads.iter().all(Option::is_none) {
             self.leave_state();
-            return;
+            return left_behind;
         }
         self.enter(ListenerState::Stopping);
         for thread in self.threads.iter().flatten() {
@@ -630,12 +666,16 @@ impl Worker {
         }
         while self.threads.iter().any(Option::is_some) {
             let Some((index, exit)) = self.exited.recv().await else { break };
+            if let Some(thread) = self.threads.get(usize::from(index)).and_then(Option::as_ref) {
+                left_behind += thread.shared.state.lanes_left_behind();
+            }
             self.join(index).await;
             if !matches!(exit, PollExit::Stopped) {
                 warn!(consumer = index, reason = %exit, "consumer failed while stopping");
             }
         }
         self.leave_state();
+        left_behind
     }
 
     fn leave_state(&mut self) {
