@@ -194,7 +194,7 @@ fn of_two_static_members_with_one_name_the_earlier_one_ends_and_says_why() {
     scenario.disrupted();
     let successor = scenario.start_as("a").unwrap();
     let status = fenced.process.wait(MINUTE).unwrap();
-    let text: String = fenced.process.lines().iter().map(|line| format!("{}\n", line.text)).collect();
+    let text = fenced.process.lines().iter().map(|line| line.text.clone()).collect::<Vec<_>>().join("\n");
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.contains("to=failed: another member of group"), "{text}");
     assert!(text.contains("has started as group-instance-id `a` and taken its place"), "{text}");
