@@ -15,7 +15,9 @@ impl<C: GroupConsumer> Poller<C> {
         let now = self.now();
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
-        let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
+        // A timer commits only what is ahead of the last commit, and a position may have been moved back.
+        let is_waited_for =
+            offers.iter().any(|offer| self.pinning.contains(&offer.slot) || self.is_confirming(offer.slot));
         if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
             self.shared.metrics.commits.increment(1);

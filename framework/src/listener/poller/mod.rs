@@ -345,9 +345,9 @@ impl<C: GroupConsumer> Poller<C> {
         }
         self.carry_out();
         self.advance_seeks();
-        let overdue = self.committer.is_in_flight() && now > self.committer.sent_at() + COMMIT_WARN_AFTER;
+        let overdue = self.committer.unconfirmed_since().is_some_and(|since| now > since + COMMIT_WARN_AFTER);
         if overdue && !self.warned_of_commit {
-            warn!(listener = %self.shared.listener, group = %self.shared.group, "a commit is unanswered for 10 s");
+            warn!(listener = %self.shared.listener, group = %self.shared.group, "no commit is confirmed for 10 s");
         }
         self.warned_of_commit = overdue;
         self.shared.set_commit_overdue(overdue);
