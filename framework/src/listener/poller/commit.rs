@@ -103,6 +103,11 @@ impl<C: GroupConsumer> Poller<C> {
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
             self.pinned(offer.slot);
+            if self.by_hand.is_some()
+                && let Some(partition) = self.partitions.get(&offer.slot)
+            {
+                self.shared.positions.moved(partition, offer.offset);
+            }
         }
         if report.stale > 0 {
             let offsets = report.stale;
