@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tracing::{debug, warn};
 
-use super::template::{KafkaTemplate, PendingSend, SendResult, TemplateOptions, json};
+use super::template::{KafkaTemplate, PendingSend, SendResult, SharedListener, TemplateOptions, json};
 use crate::error::HandlerError;
 
 /// How many transactions one template has at once; more wait.
@@ -233,6 +233,7 @@ pub(crate) struct Transactions {
     /// The numbers that are free, with their producers once they have one; the lowest last.
     free: Mutex<Vec<Place>>,
     permits: Semaphore,
+    listener: OnceLock<SharedListener>,
 }
 
 struct Place {
@@ -268,7 +269,14 @@ impl Transactions {
             prefix,
             free: Mutex::new(free),
             permits: Semaphore::new(AT_ONCE),
+            listener: OnceLock::new(),
         })
+    }
+
+    /// Hears of what is sent in transactions, too.
+    pub(super) fn set_listener(&self, listener: SharedListener) {
+        let first = self.listener.set(listener).is_ok();
+        debug_assert!(first, "transactions: the listener is set once, at start");
     }
 
     fn put_back(&self, place: Place) {
@@ -295,6 +303,9 @@ impl Transactions {
         let mut config = self.config.clone();
         config.set(TRANSACTIONAL_ID, format!("{}-{number}", self.prefix));
         let template = Arc::new(KafkaTemplate::new(&config, self.options.clone())?);
+        if let Some(listener) = self.listener.get() {
+            template.be_heard_by(Arc::clone(listener));
+        }
         tried(|| template.producer().init_transactions(STEP)).await?;
         Ok(template)
     }

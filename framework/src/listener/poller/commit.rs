@@ -18,12 +18,14 @@ impl<C: GroupConsumer> Poller<C> {
         // A timer commits only what is ahead of the last commit, and a position may have been moved back.
         let is_waited_for =
             offers.iter().any(|offer| self.pinning.contains(&offer.slot) || self.is_confirming(offer.slot));
-        if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
+        if self.shared.options.plan.commit == CommitMode::Auto {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
-            self.shared.metrics.commits.increment(1);
             let stored = self.consumer.store_offsets(&list);
-            self.commit_answered(&stored);
-            return;
+            if !is_waited_for || stored.is_err() {
+                self.shared.metrics.commits.increment(1);
+                self.commit_answered(&stored);
+                return;
+            }
         }
         let list = if self.commits_in_transactions() {
             // All else was committed before it was settled. Once more, it could overtake what was committed since.
