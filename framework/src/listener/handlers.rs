@@ -22,9 +22,6 @@ use crate::handler::HandlerResult;
 use crate::policy::Fault;
 use crate::record::{BatchView, Chunk, Delivery, Places, RecordView};
 
-/// How many records are handled between two looks at the clock, where nothing has to be waited for.
-const AT_A_TIME: usize = 64;
-
 /// A listener's handler, as the attribute generated it.
 pub trait Handler: Send + Sync {
     /// Runs the handler over everything that the lane is given, until the lane ends.
@@ -126,7 +123,7 @@ where
                 });
                 first = match came.await {
                     Came::AsFarAsItMay => {
-                        lane.give_way().await;
+                        lane.turn.give_way().await;
                         continue;
                     }
                     Came::ToOneThatFailed(fault) => Some(Err(fault)),
@@ -137,7 +134,7 @@ where
                 Flow::Next => index += 1,
                 other => return other,
             }
-            lane.give_way().await;
+            lane.turn.give_way().await;
         }
         Flow::Next
     }
@@ -153,8 +150,9 @@ where
         context: &mut Context<'_>,
     ) -> Came {
         let gone = catch_unwind(AssertUnwindSafe(|| {
-            let end = chunk.records.len().min(*index + AT_A_TIME);
-            while let Some(record) = chunk.records[..end].get(*index) {
+            let end = chunk.records.len().min(*index + lane.turn.at_a_time());
+            let records = &chunk.records[..end];
+            while let Some(record) = records.get(*index) {
                 if !lane.is_direct() || lane.is_stopping() {
                     return Came::AsFarAsItMay;
                 }
@@ -249,7 +247,7 @@ where
                     Flow::Back => {}
                     Flow::End => return,
                 }
-                lane.give_way().await;
+                lane.turn.give_way().await;
             }
         })
     }

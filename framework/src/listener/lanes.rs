@@ -35,6 +35,7 @@ use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
 use super::transactions::LaneTransactions;
+use super::turn::Turn;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
 use crate::handler::{AckTarget, Completion, HandlerResult, Interception};
@@ -43,9 +44,6 @@ use crate::record::{Chunk, Places};
 
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How long a lane keeps its worker while its handlers never wait.
-const TURN: Duration = Duration::from_millis(1);
 
 /// How far ahead its next record's time must be for a lane to have its partition paused.
 pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
@@ -131,8 +129,7 @@ pub struct Lane {
     /// How many attempts of this chunk ended without waiting, and since when.
     chunk_started: Instant,
     measured: usize,
-    /// When other tasks of this worker had a turn last.
-    gave_way_at: tokio::time::Instant,
+    pub(super) turn: Turn,
     /// How many records of this chunk the filter left out.
     left_out: u64,
     /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
@@ -206,7 +203,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
-            gave_way_at: tokio::time::Instant::now(),
+            turn: Turn::new(),
             left_out: 0,
             is_plain,
             end,
@@ -236,7 +233,7 @@ impl Lane {
                 self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
                 let rest = self.wait_for_chunk().await?;
-                self.gave_way_at = tokio::time::Instant::now();
+                self.turn.begin();
                 rest
             }
         };
@@ -244,15 +241,6 @@ impl Lane {
         self.measured = 0;
         self.left_out = 0;
         Some(rest)
-    }
-
-    /// Lets other tasks of this worker have a turn if handlers that never wait have kept it for long: timers, probes, jobs and
-    /// other lanes are driven by it as well.
-    pub(super) async fn give_way(&mut self) {
-        if self.gave_way_at.elapsed() >= TURN {
-            tokio::task::yield_now().await;
-            self.gave_way_at = tokio::time::Instant::now();
-        }
     }
 
     fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
@@ -723,6 +711,7 @@ impl Lane {
             let divisor = u32::try_from(measured).unwrap_or(u32::MAX);
             let each = self.chunk_started.elapsed() / divisor;
             self.shared.metrics.seconds.record_many(each, measured);
+            self.turn.takes(each);
         }
     }
 

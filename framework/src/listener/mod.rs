@@ -8,7 +8,7 @@
 //! ```
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
 //! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run [`handlers`] in order and [`key_lane`] by key,
-//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`transactions`] are another
+//! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`] and for a [`turn`] at a time; [`transactions`] are another
 //! way to run them in order; [`recovery`] is the way out of all; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads,
 //! makes them of their [`spec`] and takes on another [`tuning`], and [`events`] tells of them.
 
@@ -54,6 +54,7 @@ mod time_limits;
 mod tracker;
 mod transactions;
 mod tuning;
+mod turn;
 mod watch;
 
 pub(crate) use answers::Answer;
