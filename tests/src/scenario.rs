@@ -24,6 +24,7 @@ use crate::process::{Process, Program, Signal};
 use crate::produce::{Seeding, Stamp};
 use crate::proxy::Proxy;
 use crate::seed::unique_name;
+use crate::topics::{add_partitions, delete_topic};
 use crate::{Error, ErrorKind, Result};
 
 /// How many keys the records have.
@@ -69,6 +70,8 @@ pub struct Scenario<'k> {
     environment: Vec<(String, String)>,
     started: usize,
     observer: Observer,
+    /// What earlier observers have seen.
+    samples: Vec<Sample>,
     acked: Vec<Produced>,
     disrupted_ns: Vec<u64>,
     exits: Vec<(CleanExit, Vec<Sample>)>,
@@ -122,6 +125,7 @@ impl<'k> Scenario<'k> {
         let progress = Progress { path: directory.path().join("ledger"), ..Progress::default() };
         Ok(Self {
             observer: Observer::start(kafka.bootstrap_servers(), &group, &topic, partitions)?,
+            samples: Vec::new(),
             kafka,
             service: service.as_ref().to_owned(),
             directory,
@@ -204,6 +208,27 @@ impl<'k> Scenario<'k> {
             return Err(Error::new(ErrorKind::Kafka, message));
         }
         self.acked.extend(seeded.acked);
+        Ok(())
+    }
+
+    /// Gives the topic more partitions.
+    pub fn grow(&mut self, partitions: i32) -> Result<()> {
+        add_partitions(self.kafka.bootstrap_servers(), &self.topic, partitions)?;
+        self.partitions = partitions;
+        self.observe_anew()
+    }
+
+    /// Deletes the topic and creates it again; the numbers of records go on.
+    pub fn recreate_topic(&mut self) -> Result<()> {
+        delete_topic(self.kafka.bootstrap_servers(), &self.topic)?;
+        self.kafka.create_topic(&self.topic, self.partitions)?;
+        self.observe_anew()
+    }
+
+    fn observe_anew(&mut self) -> Result<()> {
+        let next =
+            Observer::start(self.kafka.bootstrap_servers(), &self.group, &self.topic, self.partitions)?;
+        self.samples.extend(std::mem::replace(&mut self.observer, next).stop());
         Ok(())
     }
 
@@ -395,7 +420,7 @@ impl<'k> Scenario<'k> {
             topic: self.topic,
             dead_letters,
             retried,
-            samples: self.observer.stop(),
+            samples: [self.samples, self.observer.stop()].concat(),
             disrupted_ns: self.disrupted_ns,
             exits: self.exits,
             lane: self.lane,
