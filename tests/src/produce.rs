@@ -143,7 +143,7 @@ impl Seeding {
 
     /// Produces the records and waits until each is acknowledged or has failed. Blocks.
     ///
-    /// Fails with [`ErrorKind::Kafka`] if the client refuses its settings or the records outright.
+    /// Fails with [`ErrorKind::Kafka`](crate::ErrorKind::Kafka) if the client refuses its settings or the records outright.
     pub fn produce(&self, bootstrap_servers: &str) -> Result<Seeded> {
         let mut config = quiet_client(bootstrap_servers);
         config

@@ -10,7 +10,7 @@ use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
 use kafka_boot_tests::ledger::now_ns;
 use kafka_boot_tests::oracle::{LivenessBounds, live};
-use kafka_boot_tests::process::Process;
+use kafka_boot_tests::process::{Process, Stream};
 use kafka_boot_tests::scenario::{History, Instance, Scenario};
 use kafka_boot_tests::volume::volume;
 
@@ -51,7 +51,7 @@ impl<'k> Trial<'k> {
             .setting("ledger.delay-every", 3);
         let started_ns = now_ns();
         let instance = scenario.start().unwrap();
-        let outages = vec![started_ns..now_ns()];
+        let outages = std::iter::once(started_ns..now_ns()).collect();
         let (seen, _) = instance.process.wait_for_line_after(0, MINUTE, is_health("UP")).unwrap();
         Self { scenario, instance, began, outages, seen, told: (Duration::ZERO, Duration::ZERO) }
     }
@@ -71,16 +71,20 @@ impl<'k> Trial<'k> {
     }
 
     /// One outage: health tells of it in time, from what begins it to what ends it.
-    fn outage(&mut self, begin: impl FnOnce(), end: impl FnOnce()) {
-        let (from_ns, began) = (now_ns(), Instant::now());
-        begin();
-        let down = self.until_health("DOWN", began);
-        end();
+    fn outage(&mut self, break_it: impl FnOnce(), mend_it: impl FnOnce()) {
+        let (from_ns, since) = (now_ns(), Instant::now());
+        break_it();
+        let down = self.until_health("DOWN", since);
+        mend_it();
         let up = self.until_health("UP", Instant::now());
         self.outages.push(from_ns..now_ns());
         self.told = (self.told.0.max(down), self.told.1.max(up));
         let is_told = down <= TOLD_WITHIN && up <= TOLD_WITHIN;
-        assert!(is_told, "DOWN after {down:.1?}, UP after {up:.1?}:\n{}", text_of(&self.instance.process));
+        assert!(
+            is_told,
+            "DOWN after {down:.1?}, UP after {up:.1?}:\n{}",
+            self.instance.process.text(Stream::Out)
+        );
     }
 
     /// What health made of the outages.
@@ -110,10 +114,6 @@ fn bounds(last_fault_ns: u64, outages: Vec<Range<u64>>) -> LivenessBounds {
 fn is_health(status: &str) -> impl FnMut(&str) -> bool {
     let said = format!("health changed health={status}");
     move |line| line.contains(&said)
-}
-
-fn text_of(process: &Process) -> String {
-    process.lines().iter().map(|line| format!("{}\n", line.text)).collect()
 }
 
 /// How often the service was given its partitions, and lost or gave them up.

@@ -9,7 +9,7 @@ use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::ledger::now_ns;
 use kafka_boot_tests::oracle::{LivenessBounds, live};
-use kafka_boot_tests::process::{Process, Signal};
+use kafka_boot_tests::process::{Process, Signal, Stream};
 use kafka_boot_tests::scenario::{Instance, Scenario};
 use kafka_boot_tests::seed::Random;
 use kafka_boot_tests::volume::volume;
@@ -194,7 +194,7 @@ fn of_two_static_members_with_one_name_the_earlier_one_ends_and_says_why() {
     scenario.disrupted();
     let successor = scenario.start_as("a").unwrap();
     let status = fenced.process.wait(MINUTE).unwrap();
-    let text: String = fenced.process.lines().iter().map(|line| format!("{}\n", line.text)).collect();
+    let text = fenced.process.text(Stream::Out);
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.contains("to=failed: another member of group"), "{text}");
     assert!(text.contains("has started as group-instance-id `a` and taken its place"), "{text}");

@@ -19,9 +19,9 @@ impl Kafka {
     pub fn leader(&self, topic: &str, partition: i32) -> Result<usize> {
         let metadata = self.metadata_of(topic)?;
         let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-        let leader = partitions.iter().find(|one| one.id() == partition).map(|one| one.leader());
+        let led = partitions.iter().find(|one| one.id() == partition);
         // Node ids begin with 1.
-        leader.and_then(|node| usize::try_from(node - 1).ok()).ok_or_else(|| {
+        led.and_then(|led| usize::try_from(led.leader() - 1).ok()).ok_or_else(|| {
             Error::new(ErrorKind::Kafka, format!("partition {partition} of `{topic}` has no leader"))
         })
     }
