@@ -25,6 +25,7 @@ use super::events::{EventSender, ListenerEventKind};
 use super::gate::{Gate, OpenCircuit};
 use super::handler_threads::HandlerThreads;
 use super::handlers::Handler;
+use super::identity;
 use super::lanes::{LaneMetrics, LaneShared};
 use super::paused::PausedPartitions;
 use super::permits::Permits;
@@ -32,6 +33,7 @@ use super::poller::{PollExit, Poller};
 use super::recovery::{Recovery, WaitingRecord};
 use super::requests::{Refusal, Reply, Request, RequestBox};
 use super::settlements::Settlements;
+use super::statistics::silent_after;
 use super::subscription::Subscription;
 use super::tuning::Tuning;
 use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
@@ -46,8 +48,6 @@ const COMMANDS_MAX: usize = 16;
 const EXITS_MAX: usize = 1_024;
 /// How long a consumer may take to leave its group and close, beyond draining and committing.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a broker may owe an answer, beyond what a fetch may wait, until it counts as unreachable.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -445,8 +445,8 @@ impl Worker {
         };
         let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
-        client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
-        if let Some(instance) = self.instance_id(index) {
+        client.set("client.id", identity::client_id(&self.spec.settings, client.get("client.id"), index));
+        if let Some(instance) = identity::instance_id(&self.spec.settings, self.tuning.concurrency, index) {
             client.set("group.instance.id", instance);
         }
         let subscription = Subscription::of(&self.spec.settings, index, self.tuning.concurrency);
@@ -545,7 +545,7 @@ impl ListenerSpec {
             drain_timeout: consumer.drain_timeout.get(),
             commit_timeout: consumer.commit_timeout.get(),
             close_timeout: CLOSE_TIMEOUT,
-            silent_after: self.silent_after(),
+            silent_after: silent_after(&self.client),
         };
         ConsumerShared {
             listener: settings.id.clone(),
@@ -566,14 +566,6 @@ impl ListenerSpec {
     }
 }
 
-impl ListenerSpec {
-    /// A fetch is answered after its own wait; beyond that a broker that is well answers much sooner.
-    fn silent_after(&self) -> Duration {
-        let wait = self.client.get("fetch.wait.max.ms").and_then(|millis| millis.parse().ok());
-        SILENT_AFTER + Duration::from_millis(wait.unwrap_or_default())
-    }
-}
-
 impl Worker {
     /// A poll thread ended: start it again within the budget, else escalate.
     async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
@@ -582,7 +574,7 @@ impl Worker {
             return;
         }
         let (reason, verdict) = if exit.is_final() {
-            (self.fenced(index), Restart::GiveUp)
+            (identity::replaced(&self.spec.settings, self.tuning.concurrency, index), Restart::GiveUp)
         } else {
             (exit.to_string(), self.budget.failed(Instant::now()))
         };
@@ -606,25 +598,6 @@ impl Worker {
                 }
             }
         }
-    }
-
-    /// Why a static member ends that another one has taken the place of.
-    fn fenced(&self, index: u16) -> String {
-        let instance = self.instance_id(index).unwrap_or_default();
-        format!(
-            "another member of group `{}` has started as group-instance-id `{instance}` and taken its place; each process needs an \
-             id of its own",
-            self.spec.settings.group_id()
-        )
-    }
-
-    /// What makes a consumer a static member, if anything does.
-    fn instance_id(&self, index: u16) -> Option<String> {
-        let instance = self.spec.settings.consumer.group_instance_id.as_deref()?;
-        Some(match self.tuning.concurrency {
-            1 => instance.to_owned(),
-            _ => format!("{instance}-{}", index + 1),
-        })
     }
 
     fn tell_failure(&self, consumer: u16, reason: &str, retry_in: Option<Duration>) {
@@ -769,12 +742,6 @@ fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: Subscr
 /// How many threads of handlers a consumer may have: in order, each lane has one at the most.
 fn threads_max(spec: &ListenerSpec, at_work_max: usize) -> usize {
     if spec.settings.ordering == RecordOrder::Partition { usize::MAX } else { at_work_max }
-}
-
-/// `<prefix>-<n>`, as Spring names its consumers.
-fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) -> String {
-    let prefix = settings.consumer.client_id.as_deref().or(configured).unwrap_or(&settings.id);
-    format!("{prefix}-{index}")
 }
 
 impl LaneMetrics {

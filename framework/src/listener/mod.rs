@@ -25,6 +25,7 @@ mod group_consumer;
 mod hand_overs;
 mod handler_threads;
 mod handlers;
+mod identity;
 mod idle;
 mod kept;
 mod key_lane;
