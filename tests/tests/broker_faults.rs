@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
-use kafka_boot_tests::ledger::now_ns;
+use kafka_boot_tests::ledger::{Entry, Outcome, now_ns};
 use kafka_boot_tests::oracle::{LivenessBounds, live};
 use kafka_boot_tests::process::{Process, Stream};
 use kafka_boot_tests::scenario::{History, Instance, Scenario};
@@ -21,6 +21,9 @@ const HEAP_MEBIBYTES: u32 = 256;
 
 /// How soon after a fault begins, and ends, health must tell.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// The service's `session-timeout`, which is the default.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The number of the first record that the service's own job produces.
 const FIRST_OF_JOB: u64 = 1_000_000_000;
@@ -116,6 +119,12 @@ fn is_health(status: &str) -> impl FnMut(&str) -> bool {
     move |line| line.contains(&said)
 }
 
+/// How many records were done in a time, in nanoseconds of the ledger's clock.
+fn done_within(history: &History, time: &Range<u64>) -> usize {
+    let is_meant = |entry: &&Entry| entry.outcome == Outcome::Done && time.contains(&entry.end_ns);
+    history.entries.iter().filter(is_meant).count()
+}
+
 /// How often the service was given its partitions, and lost or gave them up.
 fn assignments(process: &Process) -> (usize, usize) {
     let lines = process.lines();
@@ -162,11 +171,13 @@ fn a_broker_that_is_frozen_costs_neither_a_record_nor_a_repeat_and_health_tells(
     let (records, freezes): (u64, &[u64]) = volume((60_000, &[20][..]), (300_000, &[20, 60][..]));
     let portion = records / (freezes.len() as u64 + 1);
     let mut trial = Trial::start(&kafka, "frozen-broker");
+    let mut uncommitted = 0..0;
     for seconds in freezes {
         trial.load(portion);
-        let thaws = Instant::now() + Duration::from_secs(*seconds);
-        if thaws > Instant::now() + 2 * TOLD_WITHIN {
-            // Longer than a session: when the broker wakes up, it may miss the member before it hears of it.
+        let (frozen_ns, thaws) = (now_ns(), Instant::now() + Duration::from_secs(*seconds));
+        let is_longer_than_session = Duration::from_secs(*seconds) > SESSION_TIMEOUT;
+        if is_longer_than_session {
+            // When the broker wakes up, it may miss the member before it hears of it.
             trial.scenario.disrupted();
         }
         let thaw = || {
@@ -174,6 +185,9 @@ fn a_broker_that_is_frozen_costs_neither_a_record_nor_a_repeat_and_health_tells(
             kafka.resume(0).unwrap();
         };
         trial.outage(|| kafka.pause(0).unwrap(), thaw);
+        if is_longer_than_session {
+            uncommitted = frozen_ns..now_ns();
+        }
     }
     let last_fault_ns = now_ns();
     trial.load(portion);
