@@ -369,6 +369,11 @@ impl<'k> Scenario<'k> {
         Ok(stamps.map(|stamp| stamp.uid).collect())
     }
 
+    /// Where whoever looks on connects to.
+    pub fn bootstrap_servers(&self) -> &'k str {
+        self.kafka.bootstrap_servers()
+    }
+
     /// The topic that the records are in.
     pub fn topic(&self) -> &str {
         &self.topic

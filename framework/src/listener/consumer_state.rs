@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::events::{EventSender, ListenerEventKind};
+use super::hand_positions::HandPositions;
 use super::handlers::Handler;
 use super::lanes::LaneShared;
 use super::paused::PausedPartitions;
@@ -71,9 +72,11 @@ pub(crate) struct ConsumerShared {
     /// Told whenever the view changes.
     pub(crate) changed: Arc<Notify>,
     pub(crate) events: EventSender,
-    pub(crate) requests: RequestBox,
+    pub(crate) requests: Arc<RequestBox>,
     /// The partitions that somebody has paused.
     pub(crate) paused: Arc<PausedPartitions>,
+    /// How far those have come that are assigned by hand.
+    pub(crate) positions: Arc<HandPositions>,
     pub(crate) state: ConsumerState,
 }
 

@@ -3,17 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use kafka_boot_client::ClientConfig;
 use serde::Deserialize;
-
-/// How long a broker may owe an answer, beyond what a fetch may wait, until it counts as unreachable.
-const SILENT_AFTER: Duration = Duration::from_secs(5);
-
-/// That time for a client. A fetch is answered after its own wait; beyond that, a broker that is well answers much sooner.
-pub(crate) fn silent_after(client: &ClientConfig) -> Duration {
-    let wait = client.get("fetch.wait.max.ms").and_then(|millis| millis.parse().ok());
-    SILENT_AFTER + Duration::from_millis(wait.unwrap_or_default())
-}
 
 /// What one report of the client tells.
 #[derive(Debug, Default, Deserialize)]

@@ -32,7 +32,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "commit",
         yaml: "commit",
-        kind: Kind::OneOf(&["auto", "sync", "async", "manual"]),
+        kind: Kind::OneOf(&["auto", "sync", "async", "manual", "transaction"]),
         example: "commit = \"sync\"",
     },
     Key {

@@ -19,9 +19,12 @@ impl Kafka {
     pub fn leader(&self, topic: &str, partition: i32) -> Result<usize> {
         let metadata = self.metadata_of(topic)?;
         let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-        let led = partitions.iter().find(|one| one.id() == partition);
+        let leader = partitions
+            .iter()
+            .find(|one| one.id() == partition)
+            .map(rdkafka::metadata::MetadataPartition::leader);
         // Node ids begin with 1.
-        led.and_then(|led| usize::try_from(led.leader() - 1).ok()).ok_or_else(|| {
+        leader.and_then(|node| usize::try_from(node - 1).ok()).ok_or_else(|| {
             Error::new(ErrorKind::Kafka, format!("partition {partition} of `{topic}` has no leader"))
         })
     }

@@ -15,18 +15,43 @@ impl<C: GroupConsumer> Poller<C> {
         let now = self.now();
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
-        self.shared.metrics.commits.increment(1);
-        let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
-        if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
+        // A timer commits only what is ahead of the last commit, and a position may have been moved back.
+        let is_waited_for =
+            offers.iter().any(|offer| self.pinning.contains(&offer.slot) || self.is_confirming(offer.slot));
+        if self.shared.options.plan.commit == CommitMode::Auto {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
             let stored = self.consumer.store_offsets(&list);
-            self.commit_answered(&stored);
-            return;
+            if !is_waited_for || stored.is_err() {
+                self.shared.metrics.commits.increment(1);
+                self.commit_answered(&stored);
+                return;
+            }
         }
+        let list = if self.commits_in_transactions() {
+            // All else was committed before it was settled. Once more, it could overtake what was committed since.
+            self.to_pin(&offers)
+        } else {
+            list
+        };
+        if list.is_empty() {
+            return self.commit_answered(&Ok(Vec::new()));
+        }
+        self.shared.metrics.commits.increment(1);
         match self.consumer.commit(&list) {
             Ok(id) => self.commit_id = Some(id),
             Err(error) => self.commit_answered(&Err(error)),
         }
+    }
+
+    /// Whether lanes commit, each in its own transactions, and not the consumer.
+    pub(super) fn commits_in_transactions(&self) -> bool {
+        self.shared.options.plan.commit == CommitMode::Transaction
+    }
+
+    /// Where partitions start that are not read before that is committed.
+    fn to_pin(&self, offers: &[Offer]) -> Vec<PartitionOffset> {
+        let pinning = offers.iter().filter(|offer| self.pinning.contains(&offer.slot));
+        pinning.filter_map(|offer| self.to_commit(offer)).collect()
     }
 
     /// An offer with what is done beyond it.
@@ -80,6 +105,11 @@ impl<C: GroupConsumer> Poller<C> {
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
             self.pinned(offer.slot);
+            if self.by_hand.is_some()
+                && let Some(partition) = self.partitions.get(&offer.slot)
+            {
+                self.shared.positions.moved(partition, offer.offset);
+            }
         }
         if report.stale > 0 {
             let offsets = report.stale;

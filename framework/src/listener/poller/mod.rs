@@ -77,6 +77,9 @@ impl std::fmt::Display for PollExit {
             Self::Stopped => f.write_str("stopped"),
             Self::Record { partition, failure } => {
                 let LaneFailure { offset, attempts, error } = failure;
+                if *attempts == 0 {
+                    return write!(f, "the lane of {partition} failed: {}", error.chain());
+                }
                 write!(f, "record {partition}@{offset} failed {attempts} times: {}", error.chain())
             }
             Self::Client(error) => write!(f, "the Kafka client failed: {error}"),
@@ -355,9 +358,9 @@ impl<C: GroupConsumer> Poller<C> {
         }
         self.carry_out();
         self.advance_seeks();
-        let overdue = self.committer.is_in_flight() && now > self.committer.sent_at() + COMMIT_WARN_AFTER;
+        let overdue = self.committer.unconfirmed_since().is_some_and(|since| now > since + COMMIT_WARN_AFTER);
         if overdue && !self.warned_of_commit {
-            warn!(listener = %self.shared.listener, group = %self.shared.group, "a commit is unanswered for 10 s");
+            warn!(listener = %self.shared.listener, group = %self.shared.group, "no commit is confirmed for 10 s");
         }
         self.warned_of_commit = overdue;
         self.shared.set_commit_overdue(overdue);
@@ -511,10 +514,11 @@ impl<C: GroupConsumer> Poller<C> {
         }
     }
 
-    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
-    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    /// What is to end the wait for records. While a commit is under way or waits for its time no other can be sent, so what
+    /// is settled meanwhile is worth no wake-up, unless it makes room for a partition that is paused: the answer or that
+    /// time ends the wait soon enough.
     pub(crate) fn waits(&self) -> PollWaits {
-        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+        if self.committer.is_waiting(self.now()) && !self.lanes.is_any_paused() {
             PollWaits::ForAllButSettled
         } else {
             PollWaits::ForAll

@@ -75,6 +75,28 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    pub(super) const NONE: Self = Self {
+        crash: false,
+        stop: false,
+        rebalance: false,
+        expire: false,
+        cut: false,
+        outage: false,
+        commit: false,
+        look_up: false,
+        pause: false,
+        seek: false,
+        stall: false,
+        slow: false,
+        fail: false,
+        panic: false,
+        letter: false,
+        nack: false,
+        late_ack: false,
+        dropped_ack: false,
+        gaps: false,
+    };
+
     fn some(dice: &mut Dice) -> Self {
         Self {
             crash: dice.chance(50),
@@ -167,7 +189,8 @@ fn settings(dice: &mut Dice, commit: CommitMode, ordering: Ordering) -> Listener
         AckMode::ManualImmediate,
     ];
     let ack_mode = match commit {
-        CommitMode::Auto => AckMode::Batch,
+        // Transactions are not simulated.
+        CommitMode::Auto | CommitMode::Transaction => AckMode::Batch,
         CommitMode::Manual => dice.pick(&manual),
         CommitMode::Sync | CommitMode::Async => dice.pick(&any),
     };
