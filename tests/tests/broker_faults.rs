@@ -125,6 +125,22 @@ fn done_within(history: &History, time: &Range<u64>) -> usize {
     history.entries.iter().filter(is_meant).count()
 }
 
+/// A handler is not told of assignments, but the log is: what began after a later one belongs to that.
+fn tell_generations(history: &mut History, process: &Process) {
+    let lines = process.lines();
+    let assigned = lines.iter().filter(|line| line.text.contains("partitions assigned")).skip(1);
+    for line in assigned {
+        let age = u64::try_from(line.at.elapsed().as_nanos()).unwrap();
+        let from_ns = now_ns() - age;
+        // The first instance is the one that lives through the faults.
+        let later = history
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.instance == "instance-1" && entry.start_ns > from_ns);
+        later.for_each(|entry| entry.generation += 1);
+    }
+}
+
 /// How often the service was given its partitions, and lost or gave them up.
 fn assignments(process: &Process) -> (usize, usize) {
     let lines = process.lines();
@@ -192,7 +208,8 @@ fn a_broker_that_is_frozen_costs_neither_a_record_nor_a_repeat_and_health_tells(
     let last_fault_ns = now_ns();
     trial.load(portion);
     let fault = format!("SIGSTOP of the broker, {freezes:?} s; {}", trial.health());
-    let (history, _, outages, took) = trial.finish();
+    let (mut history, process, outages, took) = trial.finish();
+    tell_generations(&mut history, &process);
     let row = Row {
         goal: "R3",
         fault: &fault,
