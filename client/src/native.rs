@@ -30,6 +30,8 @@ pub(crate) struct Context {
     log: ClientLog,
     /// Rebalances that wait for the poller.
     rebalances: Mutex<Vec<Rebalance>>,
+    /// Positions that were given up, and that nobody has been told of.
+    resets: Mutex<Vec<(TopicPartition, i64)>>,
     /// Set once nobody answers rebalances any more: the callback then gives partitions up by itself.
     abandoned: AtomicBool,
     /// Where the poller waits; null until the client is complete and for producers.
@@ -50,6 +52,7 @@ impl Context {
             name: name.to_owned(),
             log: ClientLog::default(),
             rebalances: Mutex::default(),
+            resets: Mutex::default(),
             abandoned: AtomicBool::new(false),
             poll_queue: AtomicPtr::new(ptr::null_mut()),
         }
@@ -57,6 +60,19 @@ impl Context {
 
     pub(crate) fn log_error(&self, error: &ClientError) {
         self.log.error(&self.name, error);
+    }
+
+    /// The positions given up since the last call.
+    pub(crate) fn take_resets(&self) -> Vec<(TopicPartition, i64)> {
+        std::mem::take(&mut *self.resets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A line of librdkafka's log, which is the only place where it tells of a position that it gives up.
+    fn line(&self, level: c_int, facility: &str, text: &str) {
+        if let Some(reset) = parse_reset(facility, text) {
+            self.resets.lock().unwrap_or_else(PoisonError::into_inner).push(reset);
+        }
+        self.log.line(&self.name, level, facility, text);
     }
 
     pub(crate) fn rebalances(&self) -> MutexGuard<'_, Vec<Rebalance>> {
@@ -409,6 +425,17 @@ pub(crate) fn millis(duration: Duration) -> c_int {
     c_int::try_from(duration.as_micros().div_ceil(1_000)).unwrap_or(c_int::MAX)
 }
 
+/// Reads `orders [3]: offset reset (at offset 17 (leader epoch 0), broker 1) to offset BEGINNING …: Offset out of range`.
+fn parse_reset(facility: &str, text: &str) -> Option<(TopicPartition, i64)> {
+    if facility != "OFFSET" {
+        return None;
+    }
+    let (place, rest) = text.split_once("]: offset reset (at offset ")?;
+    let (topic, partition) = place.rsplit_once(" [")?;
+    let end = rest.find(|character: char| !character.is_ascii_digit())?;
+    Some((TopicPartition::new(topic, partition.parse().ok()?), rest[..end].parse().ok()?))
+}
+
 /// Called by any thread of librdkafka.
 pub(crate) unsafe extern "C" fn on_log(
     client: *const rdsys::rd_kafka_t,
@@ -428,7 +455,7 @@ pub(crate) unsafe extern "C" fn on_log(
             (context, CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(text).to_string_lossy())
         };
         match context {
-            Some(context) => context.log.line(&context.name, level, &facility, &text),
+            Some(context) => context.line(level, &facility, &text),
             None => ClientLog::default().line("rdkafka", level, &facility, &text),
         }
     }));
@@ -494,5 +521,24 @@ unsafe extern "C" fn on_side_event(_client: *mut rdsys::rd_kafka_t, opaque: *mut
     // SAFETY: the opaque is the context, which outlives the callback.
     if let Some(context) = unsafe { opaque.cast::<Context>().as_ref() } {
         context.yield_poll();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_position_that_is_given_up_is_read_from_the_log() {
+        let at = |place: &str| {
+            format!(
+                "orders [3]: offset reset (at {place}, broker 1) to offset BEGINNING (leader epoch -1): fetch failed: Broker: Offset out of range"
+            )
+        };
+        let text = at("offset 17 (leader epoch 0)");
+        assert_eq!(parse_reset("OFFSET", &text), Some((TopicPartition::new("orders", 3), 17)));
+        assert_eq!(parse_reset("FETCH", &text), None);
+        assert_eq!(parse_reset("OFFSET", &at("offset INVALID (leader epoch -1)")), None);
+        assert_eq!(parse_reset("OFFSET", "orders [3]: something else"), None);
     }
 }

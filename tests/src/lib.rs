@@ -8,7 +8,8 @@
 //! | [`java`] | programs in Java, compiled when they have changed |
 //! | [`process`] | a service under test as a child process: its output lines, signals, exit status, memory |
 //! | [`service`] | an application inside the test process, and the gate that holds its handlers |
-//! | [`produce`] | topics, and fast seeding with an acknowledged-records ledger |
+//! | [`topics`] | topics that come, grow and go |
+//! | [`produce`] | fast seeding with an acknowledged-records ledger |
 //! | [`consume`] | what is in a topic, byte for byte |
 //! | [`ledger`] | one line a handler attempt, written before the attempt returns |
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
@@ -39,6 +40,7 @@ pub mod scenario;
 pub mod seed;
 pub mod service;
 pub mod simulation;
+pub mod topics;
 pub mod volume;
 pub mod wait;
 

@@ -1,20 +1,18 @@
-//! Topics, and records to find again: each value carries its number and its place among the records of its key.
+//! Records to find again: each value carries its number and its place among the records of its key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use crate::Result;
 use crate::kafka::quiet_client;
 use crate::ledger::Produced;
-use crate::{Error, ErrorKind, Result};
+pub use crate::topics::{alter_topic, create_topic, create_topic_with};
 
 /// How long the broker may take for one request of the harness.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
@@ -31,56 +29,6 @@ pub fn recent_ms() -> i64 {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
     })
-}
-
-/// Creates a topic with the broker's default replication and waits until every partition has a leader. Blocks; may be
-/// called inside a Tokio runtime.
-///
-/// Fails with [`ErrorKind::Kafka`] if the broker refuses, for instance because the topic exists.
-pub fn create_topic(bootstrap_servers: &str, name: &str, partitions: i32) -> Result<()> {
-    create_topic_with(bootstrap_servers, name, partitions, &[])
-}
-
-/// The same, with properties of the topic.
-pub fn create_topic_with(
-    bootstrap_servers: &str,
-    name: &str,
-    partitions: i32,
-    properties: &[(&str, &str)],
-) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = quiet_client(bootstrap_servers).create()?;
-    let topic = properties
-        .iter()
-        .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(-1)), |topic, (key, value)| {
-            topic.set(key, value)
-        });
-    let options =
-        AdminOptions::new().operation_timeout(Some(REQUEST_DEADLINE)).request_timeout(Some(REQUEST_DEADLINE));
-    let created = block_on(admin.create_topics([&topic], &options))??;
-    if let Some(Err((topic, code))) = created.into_iter().find(std::result::Result::is_err) {
-        return Err(Error::new(ErrorKind::Kafka, format!("cannot create topic `{topic}`: {code}")));
-    }
-    let client: BaseConsumer = quiet_client(bootstrap_servers).create()?;
-    crate::wait::poll(REQUEST_DEADLINE, &format!("topic `{name}` to have leaders"), || {
-        client.fetch_metadata(Some(name), Duration::from_secs(1)).is_ok_and(|metadata| {
-            let partitions = metadata.topics().first().map_or(&[][..], |topic| topic.partitions());
-            !partitions.is_empty() && partitions.iter().all(|partition| partition.leader() >= 0)
-        })
-    })
-}
-
-/// Sets properties of a topic, in the place of all that were set. Blocks.
-pub fn alter_topic(bootstrap_servers: &str, name: &str, properties: &[(&str, &str)]) -> Result<()> {
-    let admin: AdminClient<DefaultClientContext> = quiet_client(bootstrap_servers).create()?;
-    let change =
-        properties.iter().fold(AlterConfig::new(ResourceSpecifier::Topic(name)), |change, (key, value)| {
-            change.set(key, value)
-        });
-    let altered = block_on(admin.alter_configs([&change], &AdminOptions::new()))??;
-    match altered.into_iter().find_map(std::result::Result::err) {
-        Some((_, code)) => Err(Error::new(ErrorKind::Kafka, format!("cannot alter topic `{name}`: {code}"))),
-        None => Ok(()),
-    }
 }
 
 /// What a value says about its record.
@@ -195,7 +143,7 @@ impl Seeding {
 
     /// Produces the records and waits until each is acknowledged or has failed. Blocks.
     ///
-    /// Fails with [`ErrorKind::Kafka`] if the client refuses its settings or the records outright.
+    /// Fails with [`ErrorKind::Kafka`](crate::ErrorKind::Kafka) if the client refuses its settings or the records outright.
     pub fn produce(&self, bootstrap_servers: &str) -> Result<Seeded> {
         let mut config = quiet_client(bootstrap_servers);
         config
@@ -283,20 +231,6 @@ impl ProducerContext for Reports {
             Err((error, _)) => seeded.failed.push((sent.stamp.uid, error.to_string())),
         }
     }
-}
-
-/// Drives a future on a thread of its own, because the caller may be inside a runtime, which refuses to be blocked.
-fn block_on<F: Future<Output: Send> + Send>(future: F) -> Result<F::Output> {
-    std::thread::scope(|scope| {
-        let driven = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            runtime.map(|runtime| runtime.block_on(future))
-        });
-        match driven.join() {
-            Ok(output) => output.map_err(|error| Error::io("cannot start a runtime", error)),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
 
 #[cfg(test)]

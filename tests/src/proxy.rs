@@ -2,7 +2,7 @@
 //!
 //! 1. What was sent arrives in order, once, or not at all: a proxy may delay and cut, and never changes a byte.
 //! 2. Its faults hold for connections that are there as for those that come.
-//! 3. Its memory is bounded: what waits in a delay fills at most [`QUEUED_CHUNKS`] chunks a direction, then it reads no more.
+//! 3. Its memory is bounded: what waits in a delay fills at most `QUEUED_CHUNKS` chunks a direction, then it reads no more.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -5,8 +5,6 @@
 //! 3. The verdict looks at all of it at once: [`History::judge`].
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,17 +12,21 @@ use tempfile::TempDir;
 
 use crate::consume::read_topic;
 use crate::kafka::Kafka;
-use crate::ledger::{Entry, Produced, ProducerLedger, load, now_ns};
+use crate::ledger::{Produced, ProducerLedger, load, now_ns};
 use crate::observer::{Observer, Sample, look, members};
-use crate::oracle::{
-    CleanExit, Disruptions, Lane, Settlement, Violation, bounded_duplicates, clean_exit,
-    commits_behind_frontier, commits_never_go_back, no_loss, ordered,
-};
+use crate::oracle::{CleanExit, Lane};
 use crate::process::{Process, Program, Signal};
 use crate::produce::{Seeding, Stamp};
 use crate::proxy::Proxy;
 use crate::seed::unique_name;
+use crate::topics::{add_partitions, delete_topic};
 use crate::{Error, ErrorKind, Result};
+
+mod history;
+mod progress;
+
+pub use history::History;
+use progress::Progress;
 
 /// How many keys the records have.
 const KEYS: u64 = 1_000;
@@ -69,6 +71,8 @@ pub struct Scenario<'k> {
     environment: Vec<(String, String)>,
     started: usize,
     observer: Observer,
+    /// What earlier observers have seen.
+    samples: Vec<Sample>,
     acked: Vec<Produced>,
     disrupted_ns: Vec<u64>,
     exits: Vec<(CleanExit, Vec<Sample>)>,
@@ -89,29 +93,6 @@ pub struct Instance {
     pub process: Process,
 }
 
-/// What a scenario left behind.
-#[derive(Debug)]
-pub struct History {
-    /// The records the broker acknowledged.
-    pub acked: Vec<Produced>,
-    /// The attempts in the ledger.
-    pub entries: Vec<Entry>,
-    /// What the group had committed, over time.
-    pub samples: Vec<Sample>,
-    /// When processes were killed or otherwise disrupted, in nanoseconds of [`crate::ledger::now_ns`].
-    pub disrupted_ns: Vec<u64>,
-    /// The polite stops, each with a look at the group right after it.
-    pub exits: Vec<(CleanExit, Vec<Sample>)>,
-    /// What is handled one record after the other.
-    pub lane: Lane,
-    /// The topic that the records are in.
-    pub topic: String,
-    /// The numbers of the records in the dead-letter topic, as often as they are there.
-    pub dead_letters: Vec<u64>,
-    /// The numbers of the records in retry topics.
-    pub retried: HashSet<u64>,
-}
-
 impl<'k> Scenario<'k> {
     /// A scenario on a new topic; `service` is the path of the `ledger-service` binary.
     pub fn new(kafka: &'k Kafka, service: impl AsRef<Path>, name: &str, partitions: i32) -> Result<Self> {
@@ -119,9 +100,10 @@ impl<'k> Scenario<'k> {
         kafka.create_topic(&topic, partitions)?;
         let directory =
             tempfile::tempdir().map_err(|error| Error::io("cannot make a directory for a ledger", error))?;
-        let progress = Progress { path: directory.path().join("ledger"), ..Progress::default() };
+        let progress = Progress::of(directory.path().join("ledger"));
         Ok(Self {
             observer: Observer::start(kafka.bootstrap_servers(), &group, &topic, partitions)?,
+            samples: Vec::new(),
             kafka,
             service: service.as_ref().to_owned(),
             directory,
@@ -204,6 +186,27 @@ impl<'k> Scenario<'k> {
             return Err(Error::new(ErrorKind::Kafka, message));
         }
         self.acked.extend(seeded.acked);
+        Ok(())
+    }
+
+    /// Gives the topic more partitions.
+    pub fn grow(&mut self, partitions: i32) -> Result<()> {
+        add_partitions(self.kafka.bootstrap_servers(), &self.topic, partitions)?;
+        self.partitions = partitions;
+        self.observe_anew()
+    }
+
+    /// Deletes the topic and creates it again; the numbers of records go on.
+    pub fn recreate_topic(&mut self) -> Result<()> {
+        delete_topic(self.kafka.bootstrap_servers(), &self.topic)?;
+        self.kafka.create_topic(&self.topic, self.partitions)?;
+        self.observe_anew()
+    }
+
+    fn observe_anew(&mut self) -> Result<()> {
+        let next =
+            Observer::start(self.kafka.bootstrap_servers(), &self.group, &self.topic, self.partitions)?;
+        self.samples.extend(std::mem::replace(&mut self.observer, next).stop());
         Ok(())
     }
 
@@ -400,7 +403,7 @@ impl<'k> Scenario<'k> {
             topic: self.topic,
             dead_letters,
             retried,
-            samples: self.observer.stop(),
+            samples: [self.samples, self.observer.stop()].concat(),
             disrupted_ns: self.disrupted_ns,
             exits: self.exits,
             lane: self.lane,
@@ -408,78 +411,7 @@ impl<'k> Scenario<'k> {
     }
 }
 
-impl History {
-    /// Every violation of I1, I2, I3, I4 and I7, where each disruption excuses `repeats_each` repeats.
-    pub fn judge(&self, repeats_each: usize) -> Vec<Violation> {
-        let dead_lettered: HashSet<u64> = self.dead_letters.iter().copied().collect();
-        let settlement =
-            Settlement { acked: &self.acked, entries: &self.entries, dead_lettered: &dead_lettered };
-        // Of the listener's own topic, a record is done as well when it waits elsewhere for its next attempt.
-        let own: Vec<Entry> =
-            self.entries.iter().filter(|entry| entry.topic == self.topic).cloned().collect();
-        let elsewhere: HashSet<u64> = dead_lettered.union(&self.retried).copied().collect();
-        let of_topic = Settlement { acked: &self.acked, entries: &own, dead_lettered: &elsewhere };
-        let disruptions = Disruptions { at_ns: self.disrupted_ns.clone(), allowed_each: repeats_each };
-        let mut violations = [
-            no_loss(&settlement),
-            commits_behind_frontier(&of_topic, &self.samples),
-            commits_never_go_back(&self.samples),
-            bounded_duplicates(&self.entries, &disruptions),
-            ordered(&own, self.lane),
-        ]
-        .concat();
-        for (exit, committed) in &self.exits {
-            violations.extend(clean_exit(exit, &self.entries, committed));
-        }
-        violations
-    }
-
-    /// How many records are neither done nor dead letters.
-    pub fn lost(&self) -> usize {
-        let dead_lettered: HashSet<u64> = self.dead_letters.iter().copied().collect();
-        let settlement =
-            Settlement { acked: &self.acked, entries: &self.entries, dead_lettered: &dead_lettered };
-        no_loss(&settlement).len()
-    }
-
-    /// How many times a record was done that had been done before.
-    pub fn repeats(&self) -> usize {
-        let done: Vec<u64> =
-            self.entries.iter().filter(|entry| entry.outcome.settles()).map(|entry| entry.uid).collect();
-        done.len() - done.iter().collect::<HashSet<_>>().len()
-    }
-}
-
 /// Whether this line of the service's log says that every listener has its first assignment.
 fn is_started(line: &str) -> bool {
     line.contains(": started took=")
-}
-
-/// Counts the lines of a growing file, reading each byte once.
-#[derive(Debug, Default)]
-struct Progress {
-    path: PathBuf,
-    read_to: u64,
-    lines: u64,
-}
-
-impl Progress {
-    fn count(&mut self) -> Result<u64> {
-        let failed = |error| Error::io("cannot follow the ledger", error);
-        let mut file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(failed(error)),
-        };
-        file.seek(SeekFrom::Start(self.read_to)).map_err(failed)?;
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            let count = file.read(&mut buffer).map_err(failed)?;
-            if count == 0 {
-                return Ok(self.lines);
-            }
-            self.read_to += count as u64;
-            self.lines += buffer[..count].iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
-        }
-    }
 }

@@ -3,7 +3,7 @@
 //!
 //! Which seeds run, and how they are reproduced, says [`Seeds`].
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -58,6 +58,8 @@ pub struct Campaign {
     pub done: u64,
     /// See `done`.
     pub repeated: u64,
+    /// How many commits failed, by what their answers said.
+    pub failed_commits: BTreeMap<String, u64>,
     /// What did not hold, by seed.
     pub failures: Vec<(u64, String)>,
     /// How long it took.
@@ -169,6 +171,9 @@ impl Campaign {
         for (_, note) in &simulated.notes {
             match note {
                 Note::Fault { .. } => self.faults += 1,
+                Note::CommitAnswered { answer, .. } if !answer.is_empty() => {
+                    *self.failed_commits.entry(answer.clone()).or_default() += 1;
+                }
                 Note::AttemptEnded { partition, offset, outcome: AttemptOutcome::Done, .. } => {
                     self.done += 1;
                     self.repeated += u64::from(!done.insert((*partition, *offset)));

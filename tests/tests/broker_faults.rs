@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
-use kafka_boot_tests::ledger::now_ns;
+use kafka_boot_tests::ledger::{Entry, Outcome, now_ns};
 use kafka_boot_tests::oracle::{LivenessBounds, live};
-use kafka_boot_tests::process::Process;
+use kafka_boot_tests::process::{Process, Stream};
 use kafka_boot_tests::scenario::{History, Instance, Scenario};
 use kafka_boot_tests::volume::volume;
 
@@ -21,6 +21,9 @@ const HEAP_MEBIBYTES: u32 = 256;
 
 /// How soon after a fault begins, and ends, health must tell.
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
+
+/// The service's `session-timeout`, which is the default.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The number of the first record that the service's own job produces.
 const FIRST_OF_JOB: u64 = 1_000_000_000;
@@ -51,7 +54,7 @@ impl<'k> Trial<'k> {
             .setting("ledger.delay-every", 3);
         let started_ns = now_ns();
         let instance = scenario.start().unwrap();
-        let outages = vec![started_ns..now_ns()];
+        let outages = std::iter::once(started_ns..now_ns()).collect();
         let (seen, _) = instance.process.wait_for_line_after(0, MINUTE, is_health("UP")).unwrap();
         Self { scenario, instance, began, outages, seen, told: (Duration::ZERO, Duration::ZERO) }
     }
@@ -71,16 +74,20 @@ impl<'k> Trial<'k> {
     }
 
     /// One outage: health tells of it in time, from what begins it to what ends it.
-    fn outage(&mut self, begin: impl FnOnce(), end: impl FnOnce()) {
-        let (from_ns, began) = (now_ns(), Instant::now());
-        begin();
-        let down = self.until_health("DOWN", began);
-        end();
+    fn outage(&mut self, break_it: impl FnOnce(), mend_it: impl FnOnce()) {
+        let (from_ns, since) = (now_ns(), Instant::now());
+        break_it();
+        let down = self.until_health("DOWN", since);
+        mend_it();
         let up = self.until_health("UP", Instant::now());
         self.outages.push(from_ns..now_ns());
         self.told = (self.told.0.max(down), self.told.1.max(up));
         let is_told = down <= TOLD_WITHIN && up <= TOLD_WITHIN;
-        assert!(is_told, "DOWN after {down:.1?}, UP after {up:.1?}:\n{}", text_of(&self.instance.process));
+        assert!(
+            is_told,
+            "DOWN after {down:.1?}, UP after {up:.1?}:\n{}",
+            self.instance.process.text(Stream::Out)
+        );
     }
 
     /// What health made of the outages.
@@ -112,8 +119,26 @@ fn is_health(status: &str) -> impl FnMut(&str) -> bool {
     move |line| line.contains(&said)
 }
 
-fn text_of(process: &Process) -> String {
-    process.lines().iter().map(|line| format!("{}\n", line.text)).collect()
+/// How many records were done in a time, in nanoseconds of the ledger's clock.
+fn done_within(history: &History, time: &Range<u64>) -> usize {
+    let is_meant = |entry: &&Entry| entry.outcome == Outcome::Done && time.contains(&entry.end_ns);
+    history.entries.iter().filter(is_meant).count()
+}
+
+/// A handler is not told of assignments, but the log is: what began after a later one belongs to that.
+fn tell_generations(history: &mut History, process: &Process) {
+    let lines = process.lines();
+    let assigned = lines.iter().filter(|line| line.text.contains("partitions assigned")).skip(1);
+    for line in assigned {
+        let age = u64::try_from(line.at.elapsed().as_nanos()).unwrap();
+        let from_ns = now_ns() - age;
+        // The first instance is the one that lives through the faults.
+        let later = history
+            .entries
+            .iter_mut()
+            .filter(|entry| entry.instance == "instance-1" && entry.start_ns > from_ns);
+        later.for_each(|entry| entry.generation += 1);
+    }
 }
 
 /// How often the service was given its partitions, and lost or gave them up.
@@ -162,11 +187,13 @@ fn a_broker_that_is_frozen_costs_neither_a_record_nor_a_repeat_and_health_tells(
     let (records, freezes): (u64, &[u64]) = volume((60_000, &[20][..]), (300_000, &[20, 60][..]));
     let portion = records / (freezes.len() as u64 + 1);
     let mut trial = Trial::start(&kafka, "frozen-broker");
+    let mut uncommitted = 0..0;
     for seconds in freezes {
         trial.load(portion);
-        let thaws = Instant::now() + Duration::from_secs(*seconds);
-        if thaws > Instant::now() + 2 * TOLD_WITHIN {
-            // Longer than a session: when the broker wakes up, it may miss the member before it hears of it.
+        let (frozen_ns, thaws) = (now_ns(), Instant::now() + Duration::from_secs(*seconds));
+        let is_longer_than_session = Duration::from_secs(*seconds) > SESSION_TIMEOUT;
+        if is_longer_than_session {
+            // When the broker wakes up, it may miss the member before it hears of it.
             trial.scenario.disrupted();
         }
         let thaw = || {
@@ -174,13 +201,21 @@ fn a_broker_that_is_frozen_costs_neither_a_record_nor_a_repeat_and_health_tells(
             kafka.resume(0).unwrap();
         };
         trial.outage(|| kafka.pause(0).unwrap(), thaw);
+        if is_longer_than_session {
+            uncommitted = frozen_ns..now_ns();
+        }
     }
     let last_fault_ns = now_ns();
     trial.load(portion);
     let fault = format!("SIGSTOP of the broker, {freezes:?} s; {}", trial.health());
-    let (history, _, outages, took) = trial.finish();
-    let row =
-        Row { goal: "R3", fault: &fault, faults: freezes.len() as u64, repeats_each: REPEATS_PER_DISRUPTION };
+    let (mut history, process, outages, took) = trial.finish();
+    tell_generations(&mut history, &process);
+    let row = Row {
+        goal: "R3",
+        fault: &fault,
+        faults: freezes.len() as u64, // Handlers go on with what was fetched before. If the membership is over then, that is what was not committed.
+        repeats_each: REPEATS_PER_DISRUPTION + done_within(&history, &uncommitted),
+    };
     row.judge_with(&history, took, live(&history.samples, &bounds(last_fault_ns, outages)));
     assert_all_sent_were_acknowledged(&history);
 }

@@ -1,16 +1,18 @@
 //! The reliability goals on a real broker: steady state, crashes and polite stops, judged by the oracle.
 //!
-//! Each test prints what it has seen, so that the numbers can be published with the claim.
+//! Each test prints its row of the fault table.
 
 #![expect(clippy::unwrap_used, reason = "a test may unwrap what it expects")]
 
 use std::time::{Duration, Instant};
 
+use kafka_boot_tests::fault_table::Row;
 use kafka_boot_tests::kafka::Kafka;
 use kafka_boot_tests::ledger::now_ns;
 use kafka_boot_tests::oracle::{LivenessBounds, Settlement, assert_holds, commits_behind_frontier, live};
 use kafka_boot_tests::process::Signal;
 use kafka_boot_tests::scenario::Scenario;
+use kafka_boot_tests::volume::volume;
 use kafka_boot_tests::wait::poll;
 
 const SERVICE: &str = env!("CARGO_BIN_EXE_ledger-service");
@@ -42,36 +44,32 @@ fn a_million_records_are_each_done_once_in_order_and_memory_stays_flat() {
     scenario.stop(instance).unwrap();
 
     let history = scenario.finish().unwrap();
-    assert_holds(&history.judge(0));
     let bounds = LivenessBounds {
         drained_within: 5 * MINUTE,
         // While the topic is filled, nobody is there to read it.
         excused_ns: std::iter::once(0..started_ns).collect(),
         ..LivenessBounds::after(started_ns)
     };
-    assert_holds(&live(&history.samples, &bounds));
     let (earlier, later) = means_of_last_third(&resident);
-    eprintln!(
-        "R1: 1000000 records in {took:.1?}, 0 lost, {} repeated; mean resident memory in the last third {} KiB, then {} KiB",
-        history.repeats(),
-        earlier / 1024,
-        later / 1024
-    );
+    let memory = format!("none; resident memory {} KiB, then {} KiB", earlier / 1024, later / 1024);
+    let row = Row { goal: "R1", fault: &memory, faults: 0, repeats_each: 0 };
+    row.judge_with(&history, took, live(&history.samples, &bounds));
     let grown = later.saturating_sub(earlier);
     assert!(grown <= earlier / 20, "memory grows by at most 5 % in the last third: {earlier}, then {later}");
 }
 
 /// R7.
 #[test]
-fn ten_kills_in_the_middle_of_batches_lose_nothing_and_repeat_no_more_than_was_in_flight() {
+fn kills_in_the_middle_of_batches_lose_nothing_and_repeat_no_more_than_was_in_flight() {
     let Some(kafka) = Kafka::shared() else { return };
+    let (began, kills) = (Instant::now(), volume(10, 50));
     let mut scenario = Scenario::new(kafka, SERVICE, "kills", PARTITIONS).unwrap().short_session();
     // Every third record waits, so that batches are caught half done.
     scenario = scenario.setting("ledger.delay", "1ms").setting("ledger.delay-every", 3);
-    scenario.seed(200_000).unwrap();
-    for round in 0..10 {
+    scenario.seed(volume(200_000, 600_000)).unwrap();
+    for round in 0..kills {
         let instance = scenario.start().unwrap();
-        scenario.work_on(3_000 + 700 * round).unwrap();
+        scenario.work_on(3_000 + 700 * (round % 10)).unwrap();
         scenario.kill(instance).unwrap();
     }
     let instance = scenario.start().unwrap();
@@ -79,24 +77,21 @@ fn ten_kills_in_the_middle_of_batches_lose_nothing_and_repeat_no_more_than_was_i
     scenario.stop(instance).unwrap();
 
     let history = scenario.finish().unwrap();
-    eprintln!(
-        "R7: 200000 records, 10 kills, {} repeated, {} excused",
-        history.repeats(),
-        10 * REPEATS_PER_KILL
-    );
-    assert_holds(&history.judge(REPEATS_PER_KILL));
+    let fault = "kill -9 of the service";
+    Row { goal: "R7", fault, faults: kills, repeats_each: REPEATS_PER_KILL }.judge(&history, began.elapsed());
 }
 
 /// R12.
 #[test]
-fn ten_polite_stops_under_load_lose_nothing_and_repeat_nothing() {
+fn polite_stops_under_load_lose_nothing_and_repeat_nothing() {
     let Some(kafka) = Kafka::shared() else { return };
+    let (began, stops) = (Instant::now(), volume(10, 50));
     let mut scenario = Scenario::new(kafka, SERVICE, "stops", PARTITIONS).unwrap();
     scenario = scenario.setting("ledger.delay", "1ms").setting("ledger.delay-every", 3);
-    scenario.seed(200_000).unwrap();
-    for round in 0..10 {
+    scenario.seed(volume(200_000, 600_000)).unwrap();
+    for round in 0..stops {
         let instance = scenario.start().unwrap();
-        scenario.work_on(3_000 + 700 * round).unwrap();
+        scenario.work_on(3_000 + 700 * (round % 10)).unwrap();
         scenario.stop(instance).unwrap();
     }
     let instance = scenario.start().unwrap();
@@ -105,12 +100,9 @@ fn ten_polite_stops_under_load_lose_nothing_and_repeat_nothing() {
 
     let history = scenario.finish().unwrap();
     let slowest = history.exits.iter().map(|(exit, _)| exit.exited_ns - exit.signalled_ns).max().unwrap();
-    eprintln!(
-        "R12: 200000 records, 11 stops, {} repeated, the slowest took {:.1?}",
-        history.repeats(),
-        Duration::from_nanos(slowest)
-    );
-    assert_holds(&history.judge(0));
+    let slowest = Duration::from_nanos(slowest);
+    let fault = format!("SIGTERM of the service, the slowest took {slowest:.1?}");
+    Row { goal: "R12", fault: &fault, faults: stops + 1, repeats_each: 0 }.judge(&history, began.elapsed());
 }
 
 /// R12, during start-up: the sooner, the less there is to stop.

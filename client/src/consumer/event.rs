@@ -44,6 +44,14 @@ pub enum ConsumerEvent {
     Error(ClientError),
     /// librdkafka's statistics as JSON, every `statistics.interval.ms`.
     Statistics(String),
+    /// The offset to read from is not in the partition any more, or not yet: librdkafka goes on where `auto.offset.reset` says.
+    /// Found in the log, at level `WARNING`, where librdkafka tells of it alone.
+    OffsetReset {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset that is not there.
+        from: i64,
+    },
     /// A new token is wanted: answer with [`Consumer::set_oauth_token`](crate::Consumer::set_oauth_token) or
     /// [`Consumer::set_oauth_failure`](crate::Consumer::set_oauth_failure).
     TokenRefresh,

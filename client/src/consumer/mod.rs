@@ -143,6 +143,9 @@ impl Consumer {
             self.consume(max - 1, Duration::ZERO);
         }
         let known_events = events.len();
+        // Told before the records that come after it: those are fetched later, and this is asked after they are taken.
+        let resets = self.client.context().take_resets().into_iter();
+        events.extend(resets.map(|(partition, from)| ConsumerEvent::OffsetReset { partition, from }));
         self.hand_out(records, events);
         self.drain_rebalances(events);
         while let Some(event) = self.client.next_event(Duration::ZERO) {

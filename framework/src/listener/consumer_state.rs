@@ -109,6 +109,8 @@ pub(crate) struct ConsumerMetrics {
     pub(crate) commits: Counter,
     pub(crate) commit_failures: Counter,
     pub(crate) lost: Counter,
+    /// Offsets that were gone before they were read.
+    pub(crate) gone: Counter,
     in_flight: Gauge,
     in_flight_bytes: Gauge,
     /// Records that an earlier owner of their partition had finished.
@@ -381,6 +383,7 @@ impl ConsumerMetrics {
             commits: counter(names::LISTENER_COMMITS),
             commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
             lost: counter(names::LISTENER_PARTITIONS_LOST),
+            gone: counter(names::LISTENER_RECORDS_GONE),
             in_flight: gauge(names::LISTENER_IN_FLIGHT),
             in_flight_bytes: gauge(names::LISTENER_IN_FLIGHT_BYTES),
             finished_before: counter(names::LISTENER_RECORDS_FINISHED_BEFORE),

@@ -132,6 +132,11 @@ impl Tracker {
         self.slots.get(&slot).is_some_and(|partition| partition.finished.is_some())
     }
 
+    /// The last offset that was delivered.
+    pub(crate) fn last_delivered(&self, slot: Slot) -> Option<i64> {
+        self.slots.get(&slot)?.delivered
+    }
+
     /// Notes records as delivered: their offsets, increasing, and the bytes of each.
     pub(crate) fn deliver(&mut self, slot: Slot, records: impl IntoIterator<Item = (i64, u32)>) -> Delivery {
         let Some(partition) = self.slots.get_mut(&slot) else { return Delivery::Unknown };

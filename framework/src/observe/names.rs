@@ -9,6 +9,9 @@ pub const LISTENER_RECORDS_RECEIVED: &str = "kafka_boot_listener_records_receive
 pub const LISTENER_RECORDS_HANDLED: &str = "kafka_boot_listener_records_handled_total";
 /// Records counted as done although every attempt failed, because the error policy says `skip`. Counter; label `listener`.
 pub const LISTENER_RECORDS_SKIPPED: &str = "kafka_boot_listener_records_skipped_total";
+/// Offsets that retention, or whoever deleted records, took before the listener came to them; what compaction had left out
+/// there counts as well. Counter; label `listener`.
+pub const LISTENER_RECORDS_GONE: &str = "kafka_boot_listener_records_gone_total";
 /// Records that the listener's filter left out: done without their handler being called. Counter; label `listener`.
 pub const LISTENER_RECORDS_FILTERED: &str = "kafka_boot_listener_records_filtered_total";
 /// Records written to a retry topic, to be delivered again. Counter; label `listener`.

@@ -59,6 +59,7 @@ impl<C: GroupConsumer> Poller<C> {
 
     fn hand_over(&mut self, slot: Slot, mut records: Vec<Stored>) {
         let Some(partition) = self.partitions.get(&slot).cloned() else { return };
+        self.count_gone(slot, &partition, &records);
         // Asked before they are delivered: with its last record, what the last owner had finished is forgotten.
         let finished: Vec<bool> = if self.tracker.has_finished(slot) {
             records.iter().map(|record| self.tracker.is_finished(slot, record.offset())).collect()
@@ -74,6 +75,7 @@ impl<C: GroupConsumer> Poller<C> {
             Delivery::Unknown => return,
             Delivery::Rewound => {
                 warn!(listener = %self.shared.listener, %partition, "the position was moved back; records in flight are dropped and read again");
+                self.set_position_behind(slot, &partition, &records);
                 self.rebalance.restart(&partition, &mut self.actions);
                 self.carry_out();
                 let Some(slot) = self.rebalance.slot(&partition) else { return };

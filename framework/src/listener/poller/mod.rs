@@ -14,6 +14,7 @@ mod by_hand;
 mod commit;
 mod control;
 mod deliver;
+mod resets;
 mod start;
 mod telling;
 mod watching;
@@ -120,6 +121,8 @@ pub(crate) struct Poller<C: GroupConsumer> {
     paused_by_user: bool,
     /// Where no group gives it partitions.
     by_hand: Option<by_hand::ByHand>,
+    /// The offsets that were to be read next and are not there, of partitions of which nothing has come since.
+    resets: HashMap<Slot, i64>,
     /// Partitions that are not read before it is committed where they start.
     pinning: BTreeSet<Slot>,
     seeks: Vec<control::Seeking>,
@@ -180,6 +183,7 @@ impl<C: GroupConsumer> Poller<C> {
             stalled_since: None,
             paused_by_user: false,
             by_hand: None,
+            resets: HashMap::new(),
             pinning: BTreeSet::new(),
             seeks: Vec::new(),
             confirming: Vec::new(),
@@ -237,6 +241,12 @@ impl<C: GroupConsumer> Poller<C> {
         if let Err(error) = result {
             self.fail(PollExit::Client(error));
         }
+        // Before the records: some of them may come after it.
+        for event in &polled.events {
+            if let ConsumerEvent::OffsetReset { partition, from } = event {
+                self.offset_reset(partition, *from);
+            }
+        }
         self.deliver(&mut polled.records);
         for event in polled.events.drain(..) {
             self.handle(event);
@@ -279,6 +289,9 @@ impl<C: GroupConsumer> Poller<C> {
             return;
         }
         let result = if pause { self.consumer.pause(partitions) } else { self.consumer.resume(partitions) };
+        if !pause {
+            self.set_positions_reset(partitions);
+        }
         if let Err(error) = result {
             let verb = if pause { "pause" } else { "resume" };
             warn!(listener = %self.shared.listener, %error, "could not {verb} partitions");
@@ -416,6 +429,7 @@ impl<C: GroupConsumer> Poller<C> {
                     self.committer.forget(slot);
                     self.lanes.forget(slot);
                     self.pinning.remove(&slot);
+                    self.resets.remove(&slot);
                     let partition = self.partitions.remove(&slot);
                     #[cfg(feature = "seeded-bugs")]
                     self.forgotten.extend(partition.map(|partition| (slot, partition)));

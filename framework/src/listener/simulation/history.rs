@@ -161,6 +161,7 @@ pub enum Note {
         partition: i32,
         offset: i64,
     },
+    /// How a commit was answered: empty if all of it is done, else the names of the errors.
     CommitAnswered {
         consumer: u32,
         number: usize,

@@ -668,11 +668,18 @@ impl World {
         commit: &Commit,
         verdict: Result<Vec<(usize, ErrorCode)>, ErrorCode>,
     ) {
+        let is_done = verdict.as_ref().is_ok_and(Vec::is_empty);
         let verdict = match commit.fate {
             Fate::Lost(_, code) | Fate::AnswerLost(_, code) => Err(code),
             Fate::Fair(_) | Fate::Refused(..) => verdict,
         };
-        let text = verdict.as_ref().map_or_else(ToString::to_string, |refused| format!("{refused:?}"));
+        let text = match (&verdict, commit.fate) {
+            (Err(code), Fate::AnswerLost(..)) if is_done => format!("{code}, and it is done"),
+            (Err(code), _) => code.to_string(),
+            (Ok(refused), _) => {
+                refused.iter().map(|(_, code)| code.to_string()).collect::<Vec<_>>().join(", ")
+            }
+        };
         self.note(Note::CommitAnswered { consumer: id, number: commit.number, answer: text });
         if verdict.is_err() || verdict.as_ref().is_ok_and(|refused| !refused.is_empty()) {
             self.trouble(id, Duration::ZERO);
