@@ -10,6 +10,7 @@ mod error;
 mod interrupt;
 mod output;
 mod progress;
+mod properties;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};

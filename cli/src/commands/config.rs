@@ -35,9 +35,13 @@ pub(super) fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::Check => check(&connection::service(connection, environment)?, output),
+        Command::Check => {
+            let settings = connection::service(connection, environment, output.errors)?;
+            check(&settings, output)
+        }
         Command::Print { effective } => {
-            print(&connection::service(connection, environment)?, *effective, output)
+            let settings = connection::service(connection, environment, output.errors)?;
+            print(&settings, *effective, output)
         }
         Command::Schema => output.json(&config::json_schema()),
         Command::Reference => Ok(write!(output.sink, "{}", config::REFERENCE)?),

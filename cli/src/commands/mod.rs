@@ -39,7 +39,7 @@ pub(crate) fn execute(
 ) -> Result<(), CliError> {
     match &cli.command {
         Command::OnCluster(command) => {
-            let connected = Connected::new(&cli.connection, environment)?;
+            let connected = Connected::new(&cli.connection, environment, output.errors)?;
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
