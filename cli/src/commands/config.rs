@@ -61,10 +61,10 @@ fn check(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
         }));
     }
     for warning in settings.warnings() {
-        writeln!(output.errors, "warning: {warning}")?;
+        output.note(&format!("warning: {warning}"));
     }
     for feature in &missing {
-        writeln!(output.errors, "note: the service has to be built with the cargo feature `{feature}`")?;
+        output.note(&format!("note: the service has to be built with the cargo feature `{feature}`"));
     }
     let profiles = match settings.profiles() {
         [] => "no profile".to_owned(),

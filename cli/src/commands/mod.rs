@@ -16,6 +16,7 @@ pub(crate) mod shell;
 mod time;
 pub(crate) mod topics;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kafka_boot::DeadLetters;
@@ -137,6 +138,12 @@ where
 }
 
 type Answers<K, T> = Vec<(K, Result<T, ClientError>)>;
+
+/// Each of `names` once, in the order in which they are given.
+fn unique(names: &[String]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    names.iter().map(String::as_str).filter(|name| seen.insert(*name)).collect()
+}
 
 /// `name=value`, as an argument.
 fn setting(text: &str) -> Result<(String, String), String> {

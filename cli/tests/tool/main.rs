@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod commands;
+mod failures;
 mod local;
 mod many_groups;
 mod new;

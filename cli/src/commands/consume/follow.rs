@@ -126,7 +126,7 @@ impl Reading<'_> {
                 self.write_out(output)?;
             }
             let states = &self.states;
-            self.progress.show(|| read_so_far(states), self.count, output)?;
+            self.progress.show(|| read_so_far(states), self.count, output);
             if polled == 0 && (output.is_reader_gone)() {
                 return Err(CliError::Output(std::io::ErrorKind::BrokenPipe.into()));
             }
@@ -222,7 +222,7 @@ impl Reading<'_> {
         partitions: &[TopicPartition],
         output: &mut Output<'_>,
     ) -> Result<(), CliError> {
-        let mut spans = spans(partitions, self.follow.start, self.follow.admin, output.errors).await?;
+        let mut spans = spans(partitions, self.follow.start, self.follow.admin, output).await?;
         if self.follow.in_group && !spans.is_empty() {
             let committed = self.consumer.committed(partitions, REQUEST)?;
             let stands: HashMap<_, _> =
@@ -299,7 +299,8 @@ impl Reading<'_> {
             _ if self.told => Ok(()),
             _ => {
                 self.told = true;
-                Ok(writeln!(output.errors, "warning: {error}; going on")?)
+                output.note(&format!("warning: {error}; going on"));
+                Ok(())
             }
         }
     }
@@ -357,11 +358,11 @@ impl Reading<'_> {
         let committed = if is_written { self.commit() } else { Ok(()) };
         // Nothing depends on it: who does not leave in time is left out by the group.
         drop(self.consumer.close(OPERATION, |_, _| {}));
-        self.progress.clear(output)?;
+        self.progress.clear(output);
         ended?;
         written?;
         if self.follow.max.is_some() || self.follow.until_end || !output.json {
-            writeln!(output.errors, "Processed a total of {} messages", self.count)?;
+            output.note(&format!("Processed a total of {} messages", self.count));
         }
         Ok(committed?)
     }

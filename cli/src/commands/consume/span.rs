@@ -1,11 +1,10 @@
 //! Where reading begins and ends, partition by partition. Asks the cluster, and decides.
 
-use std::io::Write;
-
 use kafka_boot_client::{Admin, OffsetSpec, TopicPartition};
 
 use crate::commands::positions::{Offsets, offsets};
 use crate::error::CliError;
+use crate::output::Output;
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +32,7 @@ pub(super) async fn spans(
     partitions: &[TopicPartition],
     start: Start,
     admin: &Admin,
-    errors: &mut dyn Write,
+    output: &mut Output<'_>,
 ) -> Result<Vec<Span>, CliError> {
     let first = offsets(partitions, OffsetSpec::Earliest, admin).await?;
     let end = offsets(partitions, OffsetSpec::Latest, admin).await?;
@@ -56,10 +55,9 @@ pub(super) async fn spans(
             Start::Time(_) => at_time.get(partition).copied().unwrap_or(end),
             Start::Offset(offset) if offset > end || offset < first => {
                 let bound = offset.clamp(first, end);
-                writeln!(
-                    errors,
+                output.note(&format!(
                     "{partition} has offsets from {first} to {end}: reading from {bound} instead of {offset}"
-                )?;
+                ));
                 bound
             }
             Start::Offset(offset) => offset,

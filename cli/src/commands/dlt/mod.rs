@@ -113,22 +113,21 @@ pub(crate) async fn execute(
             });
             if !execute {
                 tell(&letters.list(topic, &selection.filter()).await?, output)?;
-                return note(output, "Nothing was sent: `--execute` sends these.");
+                output.note("Nothing was sent: `--execute` sends these.");
+                return Ok(());
             }
             let report = letters.replay(topic, &selection.filter(), replay).await?;
             for letter in &report.without_origin {
                 let place = format!("{}:{}", letter.partition, letter.offset);
-                note(
-                    output,
-                    &format!("{place} does not say where it comes from: name a topic with `--to`."),
-                )?;
+                output.note(&format!("{place} does not say where it comes from: name a topic with `--to`."));
             }
             output.done("replayed", &report.done.to_string(), &format!("Replayed {}.", count(report.done)))
         }
         Command::Discard { topic, selection, execute } => {
             if !execute {
                 tell(&letters.list(topic, &selection.filter()).await?, output)?;
-                return note(output, "Nothing was marked: `--execute` marks these as done.");
+                output.note("Nothing was marked: `--execute` marks these as done.");
+                return Ok(());
             }
             let report = letters.discard(topic, &selection.filter()).await?;
             output.done("discarded", &report.done.to_string(), &format!("Discarded {}.", count(report.done)))
@@ -138,11 +137,6 @@ pub(crate) async fn execute(
 
 fn count(letters: usize) -> String {
     if letters == 1 { "1 letter".to_owned() } else { format!("{letters} letters") }
-}
-
-/// Tells people something that is no result.
-fn note(output: &mut Output<'_>, text: &str) -> Result<(), CliError> {
-    Ok(writeln!(output.errors, "{text}")?)
 }
 
 fn tell(letters: &[DeadLetter], output: &mut Output<'_>) -> Result<(), CliError> {
