@@ -12,7 +12,7 @@ pub(super) enum Start {
     Beginning,
     End,
     Offset(i64),
-    /// So many before the end.
+    /// So many records before the end.
     Last(i64),
     /// Milliseconds since the Unix epoch.
     Time(i64),
@@ -23,6 +23,8 @@ pub(super) enum Start {
 pub(super) struct Span {
     pub(super) partition: TopicPartition,
     pub(super) start: i64,
+    /// The first offset that is there.
+    pub(super) first: i64,
     /// Where the partition ends now.
     pub(super) end: i64,
 }
@@ -34,6 +36,9 @@ pub(super) async fn spans(
     admin: &Admin,
     output: &mut Output<'_>,
 ) -> Result<Vec<Span>, CliError> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
     let first = offsets(partitions, OffsetSpec::Earliest, admin).await?;
     let end = offsets(partitions, OffsetSpec::Latest, admin).await?;
     let at_time = match start {
@@ -49,8 +54,8 @@ pub(super) async fn spans(
         };
         let start = match start {
             Start::Beginning => first,
-            Start::End => end,
-            Start::Last(count) => end.saturating_sub(count).max(first),
+            // Where the last ones begin is found by reading.
+            Start::End | Start::Last(_) => end,
             // Where no record is that young, the next one to come is.
             Start::Time(_) => at_time.get(partition).copied().unwrap_or(end),
             Start::Offset(offset) if offset > end || offset < first => {
@@ -62,7 +67,7 @@ pub(super) async fn spans(
             }
             Start::Offset(offset) => offset,
         };
-        spans.push(Span { partition: partition.clone(), start, end });
+        spans.push(Span { partition: partition.clone(), start, first, end });
     }
     Ok(spans)
 }
