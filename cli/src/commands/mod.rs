@@ -108,7 +108,7 @@ async fn with_admin(
         OnCluster::Records(command) => records::execute(command, admin, output).await,
         OnCluster::Dlt(command) => {
             let letters = DeadLetters::new(connected.admin(), connected.producer());
-            dlt::execute(command, &letters, output).await
+            dlt::execute(command, &letters, admin, output).await
         }
         OnCluster::Cluster(command) => cluster::execute(command, admin, output).await,
     }
