@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use kafka_boot::config::{AttributeSetting, AttributeValue, LoadOptions, Settings};
+use kafka_boot::config::{AttributeSetting, AttributeValue, ConfigErrors, LoadOptions, Settings};
 use kafka_boot_client::{ClientConfig, is_known_property};
 use serde_json::json;
 
@@ -25,7 +25,7 @@ const DEFAULT_NAME: &str = "default";
 const RECONNECT_BACKOFF: &str = "reconnect.backoff.ms";
 
 /// What the tool calls itself where it needs a group or a client id of its own.
-const TOOL: &str = "kafka-boot-cli";
+pub(crate) const TOOL: &str = "kafka-boot-cli";
 
 /// The configuration of a cluster, as the service has it.
 pub(crate) struct Connected {
@@ -72,20 +72,7 @@ impl Connected {
 
     /// The settings of a consumer of the service, but for its group and what would get in the way of the service itself.
     pub(crate) fn consumer(&self, group: Option<&str>) -> Result<ClientConfig, CliError> {
-        let text = |key, value| AttributeSetting {
-            key,
-            value: AttributeValue::Str(value),
-            file: file!(),
-            line: line!(),
-        };
-        // The topic is only there because a listener has one.
-        let mut attributes = vec![text("topic", TOOL), text("group", TOOL)];
-        if let Some(cluster) = &self.cluster {
-            // Attributes are constants of a program; this one lives as long as the process, like them.
-            attributes.push(text("cluster", Box::leak(cluster.clone().into_boxed_str())));
-        }
-        let listener = self.settings.listener(TOOL, &attributes)?;
-        let mut config: ClientConfig = self.settings.consumer_client(&listener).iter().collect();
+        let mut config = consumer(&self.settings, TOOL, self.cluster.as_deref())?;
         config.set("group.id", group.unwrap_or(TOOL));
         config.set("client.id", TOOL);
         config.set("enable.auto.commit", "false");
@@ -105,6 +92,28 @@ impl Connected {
         }
         config
     }
+}
+
+/// The settings of the consumers of a listener, which need not be in the configuration.
+pub(crate) fn consumer(
+    settings: &Settings,
+    id: &str,
+    cluster: Option<&str>,
+) -> Result<ClientConfig, ConfigErrors> {
+    let text = |key, value| AttributeSetting {
+        key,
+        value: AttributeValue::Str(value),
+        file: file!(),
+        line: line!(),
+    };
+    // The topic is only there because a listener has one.
+    let mut attributes = vec![text("topic", TOOL), text("group", TOOL)];
+    if let Some(cluster) = cluster {
+        // Attributes are constants of a program; this one lives as long as the process, like them.
+        attributes.push(text("cluster", Box::leak(cluster.to_owned().into_boxed_str())));
+    }
+    let listener = settings.listener(id, &attributes)?;
+    Ok(settings.consumer_client(&listener).iter().collect())
 }
 
 /// Refuses a cluster that the service does not have. What the flags say of it would make it one.

@@ -197,7 +197,7 @@ fn told(report: &ReplayReport, output: &mut Output<'_>) -> Result<(), CliError> 
         return told;
     }
     let (left, all) = (places.len(), places.len() + report.done);
-    Err(CliError::failed(format!("{left} of {} were not replayed", count(all)))
+    Err(CliError::failed(format!("not replayed: {left} of {}", count(all)))
         .with_help("name a topic to send them to with `--to`"))
 }
 
