@@ -118,10 +118,7 @@ impl Table {
 
     /// As text, for a terminal or as it is.
     fn render(&self, color: bool, is_shown: bool) -> String {
-        let cell = |cell: &String| match is_shown {
-            true => for_eyes(cell).replace('\n', "\\n"),
-            false => cell.clone(),
-        };
+        let cell = |cell: &String| if is_shown { for_eyes(cell).replace('\n', "\\n") } else { cell.clone() };
         let lines: Vec<Vec<String>> = std::iter::once(&self.header)
             .chain(&self.rows)
             .map(|line| line.iter().map(cell).collect())

@@ -105,7 +105,12 @@ pub(crate) fn documents(
             properties.push_str(&"\n".repeat(entry.line - line));
             line = entry.line;
             // JSON is YAML, but for the comma behind the last entry, which only YAML allows.
-            properties.push_str(&format!("{}: {},", Value::from(name.as_str()), Value::from(value.as_str())));
+            properties.extend([
+                Value::from(name.as_str()).to_string(),
+                ": ".to_owned(),
+                Value::from(value.as_str()).to_string(),
+                ",".to_owned(),
+            ]);
         }
     }
     properties.push_str(if cluster.is_some() { "\n}}}}}" } else { "\n}}}" });

@@ -125,8 +125,7 @@ fn check_listeners(settings: &Settings, output: &mut Output<'_>) -> Result<(), C
             Ok(consumer) => judge(&consumer, &format!("the consumers of `kafka.listeners.{id}`"), output)?,
             Err(errors) => {
                 for error in errors.iter() {
-                    output
-                        .note(&format!("{}", error.to_string().replacen("error:", "warning:", 1).trim_end()));
+                    output.note(error.to_string().replacen("error:", "warning:", 1).trim_end());
                 }
                 output.note(&format!(
                     "note: whether that holds for the listener `{id}` depends on its attributes, in the service's code"

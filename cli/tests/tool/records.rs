@@ -189,19 +189,19 @@ fn the_last_records_are_records_and_not_offsets() {
     stage.produce("orders", 1, 5);
     let last = |flags: &str| stage.says(&format!("consume orders --until-end --partition {flags}"));
     let records = |values: &[&str]| {
-        let lines: String = values.iter().map(|value| format!("{value}\n")).collect();
+        let lines = values.concat();
         let count = values.len();
         format!("exit code 0\n--- output\n{lines}--- errors\nProcessed a total of {count} messages\n")
     };
-    assert_eq!(last("0 --last 1"), records(&["6"]));
-    assert_eq!(last("0 --last 3"), records(&["2", "4", "6"]));
-    assert_eq!(last("0 --last 9"), records(&["0", "2", "4", "6"]));
-    assert_eq!(last("0 --last 3 --isolation-level read-uncommitted"), records(&["5", "6", "7"]));
-    assert_eq!(last("1 --last 2"), records(&["3", "4"]));
+    assert_eq!(last("0 --last 1"), records(&["6\n"]));
+    assert_eq!(last("0 --last 3"), records(&["2\n", "4\n", "6\n"]));
+    assert_eq!(last("0 --last 9"), records(&["0\n", "2\n", "4\n", "6\n"]));
+    assert_eq!(last("0 --last 3 --isolation-level read-uncommitted"), records(&["5\n", "6\n", "7\n"]));
+    assert_eq!(last("1 --last 2"), records(&["3\n", "4\n"]));
     let both = last("0,1 --last 2");
     assert!(both.contains("4\n6\n") && both.contains("3\n4\n") && both.contains("total of 4 "), "{both}");
     // In a group that stands nowhere, too.
-    assert_eq!(last("0 --last 2 --group g"), records(&["4", "6"]));
+    assert_eq!(last("0 --last 2 --group g"), records(&["4\n", "6\n"]));
     assert_eq!(last("0 --last 2 --group g"), records(&[]));
 }
 

@@ -29,6 +29,16 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often new partitions of the topic are looked for, outside a group.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// What a group has to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    None,
+    /// Its offsets are looked up and committed, without joining it.
+    Offsets,
+    /// It hands the partitions out as well.
+    Member,
+}
+
 /// What to read, and how.
 pub(super) struct Follow<'a> {
     pub(super) topic: &'a str,
@@ -38,10 +48,7 @@ pub(super) struct Follow<'a> {
     pub(super) grows: bool,
     pub(super) start: Start,
     pub(super) until_end: bool,
-    /// Offsets are looked up and committed.
-    pub(super) in_group: bool,
-    /// The group hands the partitions out.
-    pub(super) subscribes: bool,
+    pub(super) group: Group,
     pub(super) max: Option<u64>,
     pub(super) filter: Filter,
     pub(super) format: Format,
@@ -116,7 +123,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn read(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
-        if self.follow.subscribes {
+        if self.follow.group == Group::Member {
             self.consumer.subscribe(&[self.follow.topic])?;
         } else {
             let partitions = self.follow.partitions.clone();
@@ -264,7 +271,7 @@ impl Reading<'_> {
         let mut spans = spans(&old, follow.start, follow.admin, output).await?;
         spans.extend(self::spans(&new, Start::Beginning, follow.admin, output).await?);
         let mut stands = HashMap::new();
-        if follow.in_group && !spans.is_empty() {
+        if follow.group != Group::None && !spans.is_empty() {
             let committed = self.consumer.committed(partitions, REQUEST)?.into_iter();
             let committed = committed.filter(|offset| offset.offset >= 0);
             stands.extend(committed.map(|offset| (offset.partition, offset.offset)));
@@ -335,10 +342,10 @@ impl Reading<'_> {
     }
 
     fn trouble(&mut self, error: ClientError, output: &mut Output<'_>) -> Result<(), CliError> {
-        if ends_reading(&error, self.follow.in_group) {
+        if ends_reading(&error, self.follow.group != Group::None) {
             return Err(error.into());
         }
-        if !self.told && !is_of_group(&error, self.follow.in_group) {
+        if !self.told && !is_of_group(&error, self.follow.group != Group::None) {
             self.told = true;
             output.note(&format!("warning: {error}; going on"));
         }
@@ -347,7 +354,7 @@ impl Reading<'_> {
 
     /// What may be committed and is not yet.
     fn uncommitted(&self) -> Vec<PartitionOffset> {
-        if !self.follow.in_group {
+        if self.follow.group == Group::None {
             return Vec::new();
         }
         let changed = self

@@ -18,7 +18,7 @@ use clap::{Args, ValueEnum};
 use kafka_boot_client::Admin;
 
 use self::filter::{Filter, HeaderFilter};
-use self::follow::Follow;
+use self::follow::{Follow, Group};
 use self::format::Format;
 use self::span::Start;
 use self::template::Template;
@@ -166,8 +166,11 @@ pub(super) async fn execute(
         grows: command.partition.is_empty() && command.group.is_none() && !command.until_end,
         start: command.start(),
         until_end: command.until_end,
-        in_group: command.group.is_some(),
-        subscribes: command.group.is_some() && command.partition.is_empty(),
+        group: match &command.group {
+            None => Group::None,
+            Some(_) if command.partition.is_empty() => Group::Member,
+            Some(_) => Group::Offsets,
+        },
         max: command.max,
         filter,
         format: command.format(output),
