@@ -153,7 +153,8 @@ fn embedded(settings: &Settings, cluster: Option<&str>) -> Result<Option<String>
             "the service's broker is inside its own process (`bootstrap-servers: embedded`)",
         )
         .with_help(
-            "give that one a port with `kafka.embedded.port`, or name another with `--bootstrap-servers`",
+            "give that one a port with `kafka.embedded.port`, name the profile in which it has one with `--profile`, or name other brokers with \
+                     `--bootstrap-servers`",
         )),
         (true, port) => Ok(Some(format!("localhost:{port}"))),
         (false, 1..) if is_default => Ok(Some(format!("localhost:{port}"))),
