@@ -7,6 +7,7 @@ mod failures;
 mod local;
 mod many_groups;
 mod new;
+mod on_kafka;
 mod process;
 mod records;
 mod seed_session;
