@@ -111,18 +111,21 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
             (partition, to)
         })
         .collect();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut failures) = (Vec::new(), Failures::default());
     for (partition, planned) in answered(|| admin.plan_group_offsets(group, &resets, REQUEST)).await? {
-        let planned = match planned {
-            Err(error) if *error.kind() == ErrorKind::NoOffset => {
-                return Err(CliError::failed(format!("{group} has no offset for {partition} to shift"))
-                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
+        match planned {
+            Ok(planned) => {
+                tell_of_bound(&partition, &planned, output);
+                wanted.push(PartitionOffset::new(partition, planned.to));
             }
-            planned => planned?,
-        };
-        tell_of_bound(&partition, &planned, output);
-        wanted.push(PartitionOffset::new(partition, planned.to));
+            Err(error) if *error.kind() == ErrorKind::NoOffset => failures.add(
+                CliError::failed(format!("{group} has no offset for {partition} to shift"))
+                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"),
+            ),
+            Err(error) => failures.add(error),
+        }
     }
+    failures.or(Ok(()))?;
     if reset.execute {
         let altered = answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await?;
         altered.into_iter().filter_map(|(_, result)| result.err()).collect::<Failures>().or(Ok(()))?;
