@@ -1,6 +1,9 @@
 //! What is in a topic, byte for byte, as another client reads it.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -90,6 +93,86 @@ pub fn read_topic(bootstrap_servers: &str, topic: &str, deadline: Duration) -> R
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     Ok(records)
+}
+
+/// Reads a topic's committed records while they are written, on a thread of its own, whatever becomes of the broker meanwhile.
+///
+/// ```no_run
+/// use kafka_boot_tests::consume::Follower;
+/// use std::time::Duration;
+///
+/// let follower = Follower::start("127.0.0.1:9092", "copies", 12).unwrap();
+/// let read = follower.until(20_000, Duration::from_secs(30)).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Follower {
+    read: Arc<Mutex<Vec<Consumed>>>,
+    is_stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Starts to read partitions `0..partitions` of `topic` from their beginnings.
+    pub fn start(bootstrap_servers: &str, topic: &str, partitions: i32) -> Result<Self> {
+        let client: BaseConsumer = quiet_client(bootstrap_servers)
+            .set("group.id", "kafka-boot-tests-follower")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.wait.max.ms", "50")
+            .create()?;
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+        }
+        client.assign(&assignment)?;
+        let (read, is_stopping) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+        let (records, stopping) = (Arc::clone(&read), Arc::clone(&is_stopping));
+        let thread = std::thread::Builder::new()
+            .name("follower".to_owned())
+            .spawn(move || follow(&client, &records, &stopping))
+            .map_err(|error| Error::io("cannot start the follower's thread", error))?;
+        Ok(Self { read, is_stopping, thread: Some(thread) })
+    }
+
+    /// Reads on until there are this many records, and returns all, by partition and offset.
+    pub fn until(mut self, count: usize, deadline: Duration) -> Result<Vec<Consumed>> {
+        crate::wait::poll(deadline, &format!("{count} records to be followed"), || {
+            let read = lock(&self.read).len();
+            if read >= count { Ok(()) } else { Err(format!("there are {read}")) }
+        })?;
+        self.end();
+        let mut records = std::mem::take(&mut *lock(&self.read));
+        records.sort_by_key(|record| (record.partition, record.offset));
+        Ok(records)
+    }
+
+    fn end(&mut self) {
+        self.is_stopping.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            // The follower has no reason to panic; if it did, what it has read is still there.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn follow(client: &BaseConsumer, records: &Mutex<Vec<Consumed>>, is_stopping: &AtomicBool) {
+    while !is_stopping.load(Ordering::Acquire) {
+        // An error is the broker's absence: the client connects again by itself, and goes on where it was.
+        if let Some(Ok(message)) = client.poll(Duration::from_millis(50)) {
+            lock(records).push(consumed(&message));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn consumed(message: &rdkafka::message::BorrowedMessage<'_>) -> Consumed {

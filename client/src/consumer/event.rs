@@ -72,3 +72,25 @@ pub struct GroupMetadata {
     /// `group.instance.id`, if set.
     pub group_instance_id: Option<String>,
 }
+
+impl GroupMetadata {
+    /// Whether it is that of a member. A broker does not fence who gives neither a generation nor a member id: it takes
+    /// offsets of a transaction from anybody who says nothing of itself, as older clients do.
+    ///
+    /// ```
+    /// use kafka_boot_client::GroupMetadata;
+    ///
+    /// let member = |generation_id, member_id: &str| GroupMetadata {
+    ///     group_id: "billing".to_owned(),
+    ///     generation_id,
+    ///     member_id: member_id.to_owned(),
+    ///     group_instance_id: None,
+    /// };
+    /// assert!(member(3, "consumer-1").is_member());
+    /// assert!(!member(-1, "consumer-1").is_member());
+    /// assert!(!member(3, "").is_member());
+    /// ```
+    pub fn is_member(&self) -> bool {
+        self.generation_id >= 0 && !self.member_id.is_empty()
+    }
+}

@@ -31,6 +31,9 @@ const WAKE_EVERY: usize = 128;
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) on_event: EventSink,
+    pub(super) on_in_flight: Box<dyn FnMut(usize) + Send>,
+    /// What was told last.
+    pub(super) told_in_flight: usize,
     /// `message.timeout.ms`.
     pub(super) delivery_timeout: Duration,
 }
@@ -63,7 +66,16 @@ impl Driver {
     }
 
     fn serve(&mut self, timeout: Duration) {
-        let Some(event) = self.shared.client.next_event(timeout) else { return };
+        if let Some(event) = self.shared.client.next_event(timeout) {
+            self.take(event);
+        }
+        let in_flight = self.shared.in_flight();
+        if std::mem::replace(&mut self.told_in_flight, in_flight) != in_flight {
+            shield(|| (self.on_in_flight)(in_flight));
+        }
+    }
+
+    fn take(&mut self, event: Event) {
         if event.kind() == rdsys::RD_KAFKA_EVENT_DR {
             self.deliver(event);
         } else if let Some(told) = ClientEvent::of(&self.shared.client, &event) {

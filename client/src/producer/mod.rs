@@ -176,6 +176,17 @@ impl Producer {
         limits: ProducerLimits,
         on_event: impl FnMut(ClientEvent) + Send + 'static,
     ) -> Result<Self, ClientError> {
+        Self::observed(config, limits, on_event, drop)
+    }
+
+    /// As [`Self::with_events`]; `on_in_flight` is told on the same thread how many records have no outcome yet, whenever
+    /// deliveries were reported and once a second otherwise, if it has changed.
+    pub fn observed(
+        config: &ClientConfig,
+        limits: ProducerLimits,
+        on_event: impl FnMut(ClientEvent) + Send + 'static,
+        on_in_flight: impl FnMut(usize) + Send + 'static,
+    ) -> Result<Self, ClientError> {
         let mut config = config.clone();
         let limits = limits.align(&mut config);
         let client = ClientRef::create(Role::Producer, &config)?;
@@ -192,7 +203,13 @@ impl Producer {
             in_flight: InFlight::default(),
             closing: AtomicBool::new(false),
         });
-        let driver = Driver { shared: Arc::clone(&shared), on_event: Box::new(on_event), delivery_timeout };
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            on_event: Box::new(on_event),
+            on_in_flight: Box::new(on_in_flight),
+            told_in_flight: 0,
+            delivery_timeout,
+        };
         thread::Builder::new().name("kafka-producer".to_owned()).spawn(move || driver.run()).map_err(
             |error| ClientError::of_kind(ErrorKind::Other, format!("no thread for a producer: {error}")),
         )?;

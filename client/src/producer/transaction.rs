@@ -42,7 +42,8 @@ impl Producer {
     }
 
     /// Makes offsets of a consumer group part of the transaction: the next ones to be read. `group` is what
-    /// [`Consumer::group_metadata`](crate::Consumer::group_metadata) says; a member that is not one any more is refused.
+    /// [`Consumer::group_metadata`](crate::Consumer::group_metadata) says; a member that is not one any more is refused. So that
+    /// this cannot be got around, so is here who [is none](GroupMetadata::is_member).
     ///
     /// # Errors
     /// As described above; what it refuses requires an abort.
@@ -52,6 +53,10 @@ impl Producer {
         group: &GroupMetadata,
         timeout: Duration,
     ) -> Result<(), ClientError> {
+        if !group.is_member() {
+            let code = ErrorCode::UNKNOWN_MEMBER_ID;
+            return Err(ClientError::from_code("send offsets to the transaction", code));
+        }
         let (offsets, group) = (offsets.to_vec(), NativeGroup::new(group)?);
         let client = self.handle.shared.client.clone();
         offload("kafka-transaction", move || {

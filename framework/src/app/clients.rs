@@ -7,17 +7,24 @@ use kafka_boot_client::{ClientConfig, builtin_features, is_known_property};
 
 use crate::app::embedded::Embedded;
 use crate::beans::{Admin, AnyBean, BeanKey, Beans, KafkaTemplate, ReplyingTemplate, TemplateOptions};
-use crate::config::model::{AdminProperties, BootstrapServers, ListenerSettings, ProducerProperties};
+use crate::config::model::{
+    AdminProperties, BootstrapServers, CommitMode, ListenerSettings, ProducerProperties,
+};
 use crate::config::{ClientSettings, Settings};
 use crate::dead_letters::DeadLetters;
 use crate::error::{StartError, StartErrorKind};
+use crate::listener::TransactionSpec;
 
 /// How often librdkafka reports lag and connections, unless the configuration says otherwise.
 const STATISTICS_INTERVAL_MS: &str = "1000";
 const STATISTICS_INTERVAL: &str = "statistics.interval.ms";
+const ISOLATION_LEVEL: &str = "isolation.level";
+const READ_COMMITTED: &str = "read_committed";
 const TOPIC_BLACKLIST: &str = "topic.blacklist";
 /// The name of a group that nobody joins: a client must have one.
 const REPLIES_GROUP: &str = "kafka-boot.replies";
+/// What the cluster without a name is called.
+const DEFAULT_CLUSTER: &str = "default";
 const LOG_CONNECTION_CLOSE: &str = "log.connection.close";
 
 /// Refuses settings that librdkafka does not know, or was built without.
@@ -56,6 +63,15 @@ fn own_dead_letters(listener: &ListenerSettings) -> Option<String> {
     })
 }
 
+/// The limits of a template.
+fn options(cluster: &str, producer: &ProducerProperties) -> TemplateOptions {
+    TemplateOptions {
+        cluster: cluster.to_owned(),
+        in_flight_records_max: usize::try_from(producer.max_in_flight_records).unwrap_or(usize::MAX),
+        in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes()).unwrap_or(usize::MAX),
+    }
+}
+
 /// Makes the clients of every cluster.
 pub(crate) struct Clients {
     settings: Arc<Settings>,
@@ -92,6 +108,35 @@ impl Clients {
         self.config(&self.settings.producer_client(cluster).unwrap_or_default(), cluster)
     }
 
+    /// What a listener consumes in transactions with, if it does.
+    pub(super) fn transactions(
+        &self,
+        listener: &ListenerSettings,
+    ) -> Result<Option<TransactionSpec>, StartError> {
+        if listener.consumer.commit != CommitMode::Transaction {
+            return Ok(None);
+        }
+        let refused = |reason: String| {
+            let message =
+                format!("error: the listener `{}` cannot consume in transactions: {reason}", listener.id);
+            StartError::new(StartErrorKind::Configuration, message)
+        };
+        // The typed key is checked with the configuration; this is what raw settings make of it.
+        if self.consumer(listener).get(ISOLATION_LEVEL) != Some(READ_COMMITTED) {
+            let reason =
+                "`isolation.level` among its `properties` is not `read_committed`\n  help: leave it out";
+            return Err(refused(reason.to_owned()));
+        }
+        let name = listener.cluster.as_deref();
+        let cluster = self.settings.kafka().cluster(name).unwrap_or_default();
+        let options = options(name.unwrap_or(DEFAULT_CLUSTER), &cluster.producer);
+        let spec = TransactionSpec::new(&self.producer(name), options);
+        let group = listener.consumer.group_id.as_deref().unwrap_or_default();
+        // What librdkafka says of them is better heard now than from every partition.
+        spec.check(group).map_err(|error| refused(error.to_string()))?;
+        Ok(Some(spec))
+    }
+
     /// Makes template and admin of the primary cluster and of each named one. Returns the templates.
     pub(super) fn make_beans(&self, beans: &mut Beans) -> Result<Vec<Arc<KafkaTemplate>>, StartError> {
         let kafka = self.settings.kafka();
@@ -115,20 +160,14 @@ impl Clients {
         admin: &AdminProperties,
         beans: &mut Beans,
     ) -> Result<Arc<KafkaTemplate>, StartError> {
-        let label = name.unwrap_or("default");
+        let label = name.unwrap_or(DEFAULT_CLUSTER);
         let failed = |what: &str, error: kafka_boot_client::ClientError| {
             StartError::new(
                 StartErrorKind::Configuration,
                 format!("error: the {what} of cluster `{label}` cannot be made: {error}"),
             )
         };
-        let options = TemplateOptions {
-            cluster: label.to_owned(),
-            in_flight_records_max: usize::try_from(producer.max_in_flight_records).unwrap_or(usize::MAX),
-            in_flight_bytes_max: usize::try_from(producer.max_in_flight_bytes.as_bytes())
-                .unwrap_or(usize::MAX),
-        };
-        let template = KafkaTemplate::with_transactions(self.producer(name), options)
+        let template = KafkaTemplate::with_transactions(self.producer(name), options(label, producer))
             .map_err(|error| failed("producer", error))?;
         let admin_config = self.settings.admin_client(name).unwrap_or_default();
         let admin =

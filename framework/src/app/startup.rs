@@ -9,7 +9,7 @@ use tracing::{Dispatch, info, warn};
 
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
-use crate::app::outboxes::Outboxes;
+use crate::app::outboxes::{self, Outboxes};
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
 use crate::app::running::RunningApp;
@@ -67,7 +67,7 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
         template.set_listener(&beans);
     }
 
-    let told_to_stop = tokio::select! {
+    let told_to_stop_before = tokio::select! {
         declared = topics::declare(&settings, &beans) => declared.map(|()| false)?,
         () = told_to_stop(app.signals.as_deref()) => true,
     };
@@ -80,8 +80,13 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
     }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let mut outboxes = Outboxes::new(&clients, &beans);
-    dead_letters::declare(&plan.listeners, &mut outboxes).await?;
-    retry_topics::declare(&plan.listeners, &mut outboxes).await?;
+    let mut missing = dead_letters::missing(&plan.listeners, &mut outboxes)?;
+    missing.append(&mut retry_topics::missing(&plan.listeners, &mut outboxes)?);
+    let told_to_stop = told_to_stop_before
+        || tokio::select! {
+            () = outboxes::make(missing) => false,
+            () = told_to_stop(app.signals.as_deref()) => true,
+        };
     let makers =
         Makers { listeners: &listeners, beans: &beans, clients: &clients, log: app.seams.log.as_ref() };
     let containers = make_containers(plan.listeners, &makers, &mut outboxes, &escalate)?;
@@ -179,7 +184,9 @@ fn make_containers(
             return Err(StartError::new(StartErrorKind::Configuration, message));
         }
         let target = ReplyTarget { cluster: settings.cluster.as_deref(), topic: settings.send_to.as_deref() };
-        let context = PlanContext::new(beans, descriptor.id).replying(target);
+        let transactions = clients.transactions(&settings)?;
+        let context =
+            PlanContext::new(beans, descriptor.id).replying(target).transactional(transactions.is_some());
         let handler = (descriptor.build)(&context)
             .map_err(|error| in_handler("listener", descriptor.id, descriptor.at, &error))?;
         let spec = ListenerSpec {
@@ -191,6 +198,7 @@ fn make_containers(
             client: clients.consumer(&settings),
             events: listeners.event_bus().of(&settings.id),
             interception: Interception::of(beans, &settings.id),
+            transactions,
             settings,
             runtime: Handle::current(),
             log: log.cloned(),

@@ -15,4 +15,5 @@ pub use registry::{AnyBean, Bean, BeanKey, Beans, Primary, Qualifier};
 pub use replying::{ReplyingTemplate, RequestError};
 pub(crate) use template::TemplateOptions;
 pub use template::{KafkaTemplate, PendingSend, ProducerListener, SendResult};
+pub(crate) use transaction::{AttemptScope, transactional};
 pub use transaction::{Transaction, TransactionError};

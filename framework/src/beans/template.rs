@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,9 +20,6 @@ use crate::record::PayloadError;
 
 /// How many topic names a template remembers, to share them between records.
 const TOPIC_NAMES_MAX: usize = 1024;
-
-/// How many records are sent between two looks at how many are in flight.
-const SAMPLE_EVERY: usize = 256;
 
 /// Where a record was written: topic, partition, offset and timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,16 +122,14 @@ pub struct KafkaTemplate {
     producer: Producer,
     cluster: String,
     topics: RwLock<HashMap<String, Arc<str>>>,
-    listener: OnceLock<Arc<Box<dyn ProducerListener>>>,
+    listener: OnceLock<SharedListener>,
     metrics: Arc<TemplateMetrics>,
-    sends: AtomicUsize,
     transactions: Option<Transactions>,
 }
 
 struct TemplateMetrics {
     sent: Counter,
     failed: Counter,
-    in_flight: Gauge,
 }
 
 impl fmt::Debug for KafkaTemplate {
@@ -157,9 +151,9 @@ impl KafkaTemplate {
         let metrics = TemplateMetrics {
             sent: label(names::TEMPLATE_RECORDS_SENT),
             failed: label(names::TEMPLATE_RECORDS_FAILED),
-            in_flight: gauge!(names::TEMPLATE_IN_FLIGHT, names::LABEL_CLUSTER => options.cluster.clone()),
         };
-        let producer = Producer::new(config, limits)?;
+        let gauge = gauge!(names::TEMPLATE_IN_FLIGHT, names::LABEL_CLUSTER => options.cluster.clone());
+        let producer = Producer::observed(config, limits, drop, adding_to(gauge))?;
         Ok(Self {
             transactions: None,
             producer,
@@ -167,7 +161,6 @@ impl KafkaTemplate {
             topics: RwLock::default(),
             listener: OnceLock::new(),
             metrics: Arc::new(metrics),
-            sends: AtomicUsize::new(0),
         })
     }
 
@@ -180,16 +173,23 @@ impl KafkaTemplate {
         Ok(Self { transactions, ..Self::new(&config, options)? })
     }
 
-    pub(super) fn producer(&self) -> &Producer {
+    pub(crate) fn producer(&self) -> &Producer {
         &self.producer
     }
 
     /// Takes the `ProducerListener` bean, if there is one.
     pub(crate) fn set_listener(&self, beans: &Beans) {
         if let Ok(listener) = beans.named::<Box<dyn ProducerListener>>("") {
-            let first = self.listener.set(listener).is_ok();
-            debug_assert!(first, "template: the listener is set once, at start");
+            if let Some(transactions) = &self.transactions {
+                transactions.set_listener(Arc::clone(&listener));
+            }
+            self.be_heard_by(listener);
         }
+    }
+
+    pub(super) fn be_heard_by(&self, listener: SharedListener) {
+        let first = self.listener.set(listener).is_ok();
+        debug_assert!(first, "template: the listener is set once, at start");
     }
 
     /// Sends a value without a key; such values are spread over the partitions. Returns when the broker has it.
@@ -313,7 +313,6 @@ impl KafkaTemplate {
             Err(error) => return Err(self.refused(error)),
         };
         self.metrics.sent.increment(1);
-        self.sample_in_flight();
         Ok(PendingSend { delivery, observed, metrics: Arc::clone(&self.metrics) })
     }
 
@@ -372,15 +371,6 @@ impl KafkaTemplate {
         self.producer.partitions_of(topic, timeout).await
     }
 
-    /// Tells what is in flight with every [`SAMPLE_EVERY`]th record: the count is shared with the thread that reports
-    /// outcomes, and looking at it with each record would cost both.
-    fn sample_in_flight(&self) {
-        if self.sends.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
-            #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
-            self.metrics.in_flight.set(self.producer.in_flight() as f64);
-        }
-    }
-
     fn refused(&self, error: SendError) -> SendError {
         self.metrics.failed.increment(1);
         if let Some(listener) = self.listener.get() {
@@ -403,13 +393,26 @@ impl KafkaTemplate {
     }
 }
 
+/// Keeps one producer's share of a gauge that many may have a share of.
+fn adding_to(gauge: Gauge) -> impl FnMut(usize) + Send + 'static {
+    let mut share = 0;
+    move |in_flight: usize| {
+        #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
+        gauge.increment(in_flight as f64 - share as f64);
+        share = in_flight;
+    }
+}
+
 /// A value as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, PayloadError> {
     serde_json::to_vec(value)
         .map_err(|error| PayloadError::new("the value cannot be written as JSON").with_source(error))
 }
 
-type Observed = (Arc<Box<dyn ProducerListener>>, ProducerRecord);
+/// A bean, as everybody has it.
+pub(super) type SharedListener = Arc<Box<dyn ProducerListener>>;
+
+type Observed = (SharedListener, ProducerRecord);
 
 /// A record under way: resolves to where it was written.
 #[must_use = "a send that nobody awaits hides a lost record"]

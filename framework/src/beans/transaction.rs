@@ -7,17 +7,17 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_boot_client::{ClientConfig, ClientError, ProducerRecord, SendError};
 use serde::Serialize;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tracing::{debug, warn};
 
-use super::template::{KafkaTemplate, PendingSend, SendResult, TemplateOptions, json};
+use super::template::{KafkaTemplate, PendingSend, SendResult, SharedListener, TemplateOptions, json};
 use crate::error::HandlerError;
 
 /// How many transactions one template has at once; more wait.
@@ -74,10 +74,100 @@ impl std::error::Error for TransactionError {
 }
 
 /// A transaction that is open: what is sent with it is written together, or not at all.
+///
+/// [`KafkaTemplate::transaction`] gives one to its closure. It is also an argument of a listener with
+/// `commit = "transaction"`: then the offset of the record that is handled is part of the transaction, so that the record is
+/// consumed, and what is sent for it written, exactly once. There it ends with the attempt: what is sent with it later is refused.
+///
+/// ```
+/// use kafka_boot::prelude::*;
+/// use kafka_boot::Transaction;
+///
+/// #[kafka_listener(topic = "orders", group = "billing", commit = "transaction")]
+/// async fn bill(order: Record<String>, tx: Transaction) -> Result<()> {
+///     let invoice = format!("invoice for {}", order.value());
+///     tx.send_keyed("invoices", order.key_str().unwrap_or_default().to_owned(), invoice).await?;
+///     Ok(())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Transaction {
     template: Arc<KafkaTemplate>,
-    is_open: Arc<AtomicBool>,
+    scope: Arc<Scope>,
+}
+
+/// How long somebody may send in a transaction.
+#[derive(Debug, Default)]
+struct Scope {
+    is_closed: AtomicBool,
+    /// How many sends are on their way to the producer.
+    entering: AtomicUsize,
+    /// How many have been.
+    entered: AtomicUsize,
+    left: Notify,
+}
+
+impl Scope {
+    /// Lets a send in, for as long as what it returns lives.
+    fn enter(&self) -> Option<Entered<'_>> {
+        // Counted before it is looked whether it may, so that who closes sees one of the two.
+        self.entering.fetch_add(1, Ordering::SeqCst);
+        let entered = Entered(self);
+        if self.is_closed.load(Ordering::SeqCst) {
+            return None;
+        }
+        self.entered.fetch_add(1, Ordering::Relaxed);
+        Some(entered)
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+    }
+
+    async fn until_left(&self) {
+        loop {
+            let left = self.left.notified();
+            if self.entering.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+}
+
+struct Entered<'a>(&'a Scope);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if self.0.entering.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.left.notify_waiters();
+        }
+    }
+}
+
+/// One attempt's part of its lane's transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct AttemptScope {
+    template: Arc<KafkaTemplate>,
+    scope: Arc<Scope>,
+}
+
+impl AttemptScope {
+    pub(crate) fn new(template: Arc<KafkaTemplate>) -> Self {
+        Self { template, scope: Arc::default() }
+    }
+
+    /// What the handler is given.
+    pub(crate) fn transaction(&self) -> Transaction {
+        Transaction { template: Arc::clone(&self.template), scope: Arc::clone(&self.scope) }
+    }
+
+    /// Ends it for all who send, and waits for those who are at it. Tells whether anything was sent.
+    pub(crate) async fn close(&self) -> bool {
+        self.scope.close();
+        self.scope.until_left().await;
+        self.scope.entered.load(Ordering::SeqCst) > 0
+    }
 }
 
 impl Transaction {
@@ -128,10 +218,10 @@ impl Transaction {
     /// # Errors
     /// As [`send`](Self::send).
     pub async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
-        if !self.is_open.load(Ordering::Acquire) {
-            return Err(SendError::refused(ClientError::out_of_transaction(), record));
+        match self.scope.enter() {
+            Some(_entered) => self.template.enqueue(record).await,
+            None => Err(SendError::refused(ClientError::out_of_transaction(), record)),
         }
-        self.template.enqueue(record).await
     }
 }
 
@@ -143,6 +233,7 @@ pub(crate) struct Transactions {
     /// The numbers that are free, with their producers once they have one; the lowest last.
     free: Mutex<Vec<Place>>,
     permits: Semaphore,
+    listener: OnceLock<SharedListener>,
 }
 
 struct Place {
@@ -150,19 +241,17 @@ struct Place {
     template: Option<Arc<KafkaTemplate>>,
 }
 
-/// A place in use. Its producer is kept only if its transaction ended well.
+/// A place in use, which is given back whatever happens. Its producer is kept only if its transaction ended well.
 struct Lease<'a> {
     transactions: &'a Transactions,
     number: usize,
-    template: Arc<KafkaTemplate>,
-    is_kept: bool,
+    kept: Option<Arc<KafkaTemplate>>,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let template = self.is_kept.then(|| Arc::clone(&self.template));
-        self.transactions.put_back(Place { number: self.number, template });
+        self.transactions.put_back(Place { number: self.number, template: self.kept.take() });
     }
 }
 
@@ -171,16 +260,8 @@ impl Transactions {
     /// none.
     pub(crate) fn of(config: &mut ClientConfig, options: &TemplateOptions) -> Option<Self> {
         let prefix = config.get(TRANSACTIONAL_ID)?.to_owned();
-        let mut own = config.clone();
+        let own = transactional(config);
         config.remove(TRANSACTIONAL_ID);
-        // A record cannot wait longer than its transaction, and librdkafka refuses to try.
-        let millis = |name: &str| own.effective(name).and_then(|value| value.parse::<u64>().ok());
-        let (delivery, transaction) = (millis(DELIVERY_TIMEOUT), millis(TRANSACTION_TIMEOUT));
-        if let (Some(delivery), Some(transaction)) = (delivery, transaction)
-            && (delivery == 0 || delivery > transaction)
-        {
-            own.set(DELIVERY_TIMEOUT, transaction.to_string());
-        }
         let free = (0..AT_ONCE).rev().map(|number| Place { number, template: None }).collect();
         Some(Self {
             config: own,
@@ -188,7 +269,14 @@ impl Transactions {
             prefix,
             free: Mutex::new(free),
             permits: Semaphore::new(AT_ONCE),
+            listener: OnceLock::new(),
         })
+    }
+
+    /// Hears of what is sent in transactions, too.
+    pub(super) fn set_listener(&self, listener: SharedListener) {
+        let first = self.listener.set(listener).is_ok();
+        debug_assert!(first, "transactions: the listener is set once, at start");
     }
 
     fn put_back(&self, place: Place) {
@@ -197,32 +285,43 @@ impl Transactions {
         free.sort_unstable_by_key(|place| std::cmp::Reverse(place.number));
     }
 
-    async fn lease(&self) -> Result<Lease<'_>, ClientError> {
+    /// A place, and the producer whose it is.
+    async fn lease(&self) -> Result<(Lease<'_>, Arc<KafkaTemplate>), ClientError> {
         let Ok(permit) = self.permits.acquire().await else { unreachable!("the semaphore is never closed") };
         let place = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(Place { number, template }) = place else { unreachable!("there is a place a permit") };
-        let made = match template {
-            Some(template) => Ok(template),
-            None => self.producer(number).await,
+        // Before anything is waited for: who is cancelled there has the place no more.
+        let lease = Lease { transactions: self, number, kept: None, _permit: permit };
+        let template = match template {
+            Some(template) => template,
+            None => self.producer(number).await?,
         };
-        match made {
-            Ok(template) => {
-                Ok(Lease { transactions: self, number, template, is_kept: false, _permit: permit })
-            }
-            Err(error) => {
-                self.put_back(Place { number, template: None });
-                Err(error)
-            }
-        }
+        Ok((lease, template))
     }
 
     async fn producer(&self, number: usize) -> Result<Arc<KafkaTemplate>, ClientError> {
         let mut config = self.config.clone();
         config.set(TRANSACTIONAL_ID, format!("{}-{number}", self.prefix));
         let template = Arc::new(KafkaTemplate::new(&config, self.options.clone())?);
+        if let Some(listener) = self.listener.get() {
+            template.be_heard_by(Arc::clone(listener));
+        }
         tried(|| template.producer().init_transactions(STEP)).await?;
         Ok(template)
     }
+}
+
+/// The settings of a producer whose records cannot wait longer than their transaction: librdkafka refuses others.
+pub(crate) fn transactional(config: &ClientConfig) -> ClientConfig {
+    let mut own = config.clone();
+    let millis = |name: &str| own.effective(name).and_then(|value| value.parse::<u64>().ok());
+    let (delivery, transaction) = (millis(DELIVERY_TIMEOUT), millis(TRANSACTION_TIMEOUT));
+    if let (Some(delivery), Some(transaction)) = (delivery, transaction)
+        && (delivery == 0 || delivery > transaction)
+    {
+        own.set(DELIVERY_TIMEOUT, transaction.to_string());
+    }
+    own
 }
 
 /// Tries a step again for as long as that can help.
@@ -249,18 +348,16 @@ pub(super) async fn run<T, Fut>(
 where
     Fut: Future<Output = crate::Result<T>>,
 {
-    let mut lease = transactions.lease().await.map_err(TransactionError::Failed)?;
-    let template = Arc::clone(&lease.template);
+    let (mut lease, template) = transactions.lease().await.map_err(TransactionError::Failed)?;
     let producer = template.producer();
     producer.begin_transaction().map_err(TransactionError::Failed)?;
-    let is_open = Arc::new(AtomicBool::new(true));
-    let end = End(Arc::clone(&is_open));
-    let worked = work(Transaction { template: Arc::clone(&template), is_open }).await;
-    drop(end);
+    let end = End(AttemptScope::new(Arc::clone(&template)));
+    let worked = work(end.0.transaction()).await;
+    end.0.close().await;
     let (outcome, is_to_abort) = match worked {
         Ok(value) => match tried(|| producer.commit_transaction(STEP)).await {
             Ok(()) => {
-                lease.is_kept = true;
+                lease.kept = Some(Arc::clone(&template));
                 return Ok(value);
             }
             Err(error) if error.requires_abort() => (TransactionError::Failed(error), true),
@@ -271,7 +368,7 @@ where
     };
     if is_to_abort {
         match tried(|| producer.abort_transaction(STEP)).await {
-            Ok(()) => lease.is_kept = true,
+            Ok(()) => lease.kept = Some(Arc::clone(&template)),
             // The next producer of this id finishes it, or else its time limit does.
             Err(error) => warn!(%error, "a transaction was left to be aborted by the cluster"),
         }
@@ -280,10 +377,34 @@ where
 }
 
 /// Ends a transaction for those who send, also when it is cancelled.
-struct End(Arc<AtomicBool>);
+struct End(AttemptScope);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
+        self.0.scope.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_whose_taker_is_cancelled_is_free_again() {
+        let settings = [("bootstrap.servers", "127.0.0.1:1"), (TRANSACTIONAL_ID, "t")];
+        let options = TemplateOptions {
+            cluster: "primary".to_owned(),
+            in_flight_records_max: 1,
+            in_flight_bytes_max: 1024,
+        };
+        let mut config = ClientConfig::from_iter(settings);
+        let transactions = Transactions::of(&mut config, &options).expect("the id is there");
+        for _ in 0..=AT_ONCE {
+            let lease = tokio::time::timeout(Duration::from_millis(1), transactions.lease()).await;
+            assert!(lease.is_err(), "no broker is there to begin with");
+        }
+        let numbers: Vec<usize> =
+            transactions.free.lock().unwrap().iter().map(|place| place.number).collect();
+        assert_eq!(numbers, (0..AT_ONCE).rev().collect::<Vec<_>>());
     }
 }

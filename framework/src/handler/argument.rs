@@ -5,8 +5,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use crate::beans::{Bean, BeanKey, Beans, Config, ConfigProperties, Qualifier};
-use crate::error::{ExtractError, StartError};
+use crate::beans::{AttemptScope, Bean, BeanKey, Beans, Config, ConfigProperties, Qualifier, Transaction};
+use crate::error::{ExtractError, StartError, StartErrorKind};
 use crate::handler::{Ack, Attempt};
 use crate::record::{FromPayload, Headers, Json, Key, Payload, Record, RecordMeta, RecordView};
 
@@ -16,6 +16,7 @@ pub struct PlanContext<'a> {
     pub(crate) beans: &'a Beans,
     pub(crate) handler: &'a str,
     reply_target: ReplyTarget<'a>,
+    is_transactional: bool,
 }
 
 /// Where a listener's replies go.
@@ -28,11 +29,25 @@ pub(crate) struct ReplyTarget<'a> {
 
 impl<'a> PlanContext<'a> {
     pub(crate) fn new(beans: &'a Beans, handler: &'a str) -> Self {
-        Self { beans, handler, reply_target: ReplyTarget::default() }
+        Self { beans, handler, reply_target: ReplyTarget::default(), is_transactional: false }
     }
 
     pub(crate) fn replying(self, reply_target: ReplyTarget<'a>) -> Self {
         Self { reply_target, ..self }
+    }
+
+    /// The same for a listener whose records are consumed in transactions, or not.
+    pub(crate) fn transactional(self, is_transactional: bool) -> Self {
+        Self { is_transactional, ..self }
+    }
+
+    /// Refuses an argument that only a listener with transactions has.
+    pub(crate) fn require_transactions(&self) -> Result<(), StartError> {
+        if self.is_transactional {
+            return Ok(());
+        }
+        let message = "its function takes a `Transaction`, and its `commit` is not `transaction`: set that, or use `KafkaTemplate::transaction`";
+        Err(StartError::new(StartErrorKind::Configuration, message))
     }
 
     pub(crate) fn reply_target(&self) -> ReplyTarget<'a> {
@@ -74,7 +89,7 @@ impl<'a> PlanContext<'a> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a `#[kafka_listener]` argument",
     label = "not a listener argument",
-    note = "arguments are `Record<T>`, `Payload<T>`, `Json<T>`, `Key<T>`, `Header<N, T>`, `Headers`, `RecordMeta`, `Ack`, `Attempt`, `Bean<T>`, `Config<T>` and, in a batch listener, `Batch<T>`",
+    note = "arguments are `Record<T>`, `Payload<T>`, `Json<T>`, `Key<T>`, `Header<N, T>`, `Headers`, `RecordMeta`, `Ack`, `Attempt`, `Transaction`, `Bean<T>`, `Config<T>` and, in a batch listener, `Batch<T>`",
     note = "to take your own type, implement `kafka_boot::ListenerArg` for it"
 )]
 pub trait ListenerArg: Sized + Send {
@@ -218,6 +233,22 @@ from_record! {
     impl [] RecordMeta => |record| Ok(RecordMeta::from_view(record));
     impl [] Ack => |record| Ack::from_view(record);
     impl [] Attempt => |record| Ok(Attempt(record.attempt()));
+}
+
+impl ListenerArg for Transaction {
+    type Plan = ();
+
+    fn plan(context: &PlanContext<'_>) -> Result<(), StartError> {
+        context.require_transactions()
+    }
+
+    fn extract((): &(), record: &RecordView<'_>) -> Result<Self, ExtractError> {
+        record.transaction().map(AttemptScope::transaction).ok_or_else(no_transaction)
+    }
+}
+
+pub(super) fn no_transaction() -> ExtractError {
+    ExtractError::new("Transaction", "the listener's `commit` is not `transaction`")
 }
 
 /// A header's name, as a type: what [`Header`] reads.

@@ -3,7 +3,8 @@
 use std::any::type_name;
 use std::ops::Deref;
 
-use crate::beans::{Bean, Config, ConfigProperties, Qualifier};
+use super::argument::no_transaction;
+use crate::beans::{AttemptScope, Bean, Config, ConfigProperties, Qualifier, Transaction};
 use crate::error::{ExtractError, StartError};
 use crate::handler::{Ack, Attempt, PlanContext};
 use crate::record::{BatchView, FromPayload, Record};
@@ -68,7 +69,7 @@ impl<'a, T> IntoIterator for &'a Batch<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a batch listener",
     label = "not a batch listener argument",
-    note = "beside `Batch<T>` a batch listener takes `Ack`, `Attempt`, `Bean<T>` and `Config<T>`; a key or a header belongs to one record: read it from the batch's records"
+    note = "beside `Batch<T>` a batch listener takes `Ack`, `Attempt`, `Transaction`, `Bean<T>` and `Config<T>`; a key or a header belongs to one record: read it from the batch's records"
 )]
 pub trait BatchArg: Sized + Send {
     /// What start-up resolves once, for every batch to use.
@@ -158,5 +159,17 @@ impl BatchArg for Attempt {
 
     fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
         Ok(Self(batch.attempt()))
+    }
+}
+
+impl BatchArg for Transaction {
+    type Plan = ();
+
+    fn plan(context: &PlanContext<'_>) -> Result<(), StartError> {
+        context.require_transactions()
+    }
+
+    fn extract((): &(), batch: &BatchView<'_>) -> Result<Self, ExtractError> {
+        batch.transaction().map(AttemptScope::transaction).ok_or_else(no_transaction)
     }
 }

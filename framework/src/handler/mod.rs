@@ -8,6 +8,7 @@ mod argument;
 mod attempt;
 mod batch;
 mod batch_error;
+mod completion;
 mod descriptor;
 mod interceptor;
 mod lists;
@@ -24,6 +25,7 @@ pub use argument::{
 pub use attempt::Attempt;
 pub use batch::{Batch, BatchArg, batch_extractor};
 pub use batch_error::BatchError;
+pub(crate) use completion::Completion;
 pub use descriptor::{
     Attribute, AttributeValue, BeanDescriptor, BeanFuture, HandlerKind, JobDescriptor, ListenerDescriptor,
     Location, RegisteredBean, RegisteredJob, RegisteredListener, RegisteredSection,

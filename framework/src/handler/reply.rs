@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use kafka_boot_client::ProducerRecord;
+use kafka_boot_client::{ProducerRecord, SendError};
 use serde::Serialize;
 
-use crate::beans::KafkaTemplate;
+use crate::beans::{AttemptScope, KafkaTemplate, PendingSend, Transaction};
 use crate::error::{HandlerError, StartError};
 use crate::handler::{HandlerResult, OnFailure, PlanContext};
 use crate::record::{Json, PayloadError, RecordView};
@@ -152,11 +152,28 @@ pub struct Replies {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct ReplyTo {
-    template: Arc<KafkaTemplate>,
+    sender: Sender,
     topic: Option<Arc<str>>,
     partition: Option<i32>,
     key: Option<Bytes>,
     correlation: Option<Bytes>,
+}
+
+/// What the replies to one record are sent with.
+#[derive(Debug)]
+enum Sender {
+    Template(Arc<KafkaTemplate>),
+    /// That of the record's offset.
+    Transaction(Transaction),
+}
+
+impl Sender {
+    async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
+        match self {
+            Self::Template(template) => template.enqueue(record).await,
+            Self::Transaction(transaction) => transaction.enqueue(record).await,
+        }
+    }
 }
 
 /// How the listener that is being planned replies. Generated code names it.
@@ -179,8 +196,10 @@ impl Replies {
             _ => true,
         };
         let partition = record.header(REPLY_PARTITION).and_then(|value| value.try_into().ok());
+        let transaction = record.transaction().map(AttemptScope::transaction);
         ReplyTo {
-            template: Arc::clone(&self.template),
+            sender: transaction
+                .map_or_else(|| Sender::Template(Arc::clone(&self.template)), Sender::Transaction),
             topic: self.topic.clone().or_else(|| requested.map(Into::into)),
             partition: partition.map(i32::from_be_bytes).filter(|_| is_requested),
             key: record.key().map(Bytes::copy_from_slice),
@@ -221,7 +240,7 @@ pub async fn answer(
     // All are under way before the first is awaited.
     let mut pending = Vec::with_capacity(replies.len());
     for reply in replies {
-        pending.push(to.template.enqueue(to.record(topic, reply)).await?);
+        pending.push(to.sender.enqueue(to.record(topic, reply)).await?);
     }
     for sent in pending {
         sent.await?;

@@ -91,5 +91,6 @@ fn shared(listener: &str, ordering: Ordering, beans: &Beans) -> LaneShared {
         interception: Interception::of(beans, listener),
         retrying: AtomicUsize::new(0),
         metrics: LaneMetrics::of(listener),
+        transactions: None,
     }
 }

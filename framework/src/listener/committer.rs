@@ -58,6 +58,8 @@ pub(crate) struct Committer {
     retry_at: Option<Duration>,
     failures: u32,
     last_call: Option<BTreeSet<Slot>>,
+    /// When the first of the commits was sent that have failed since the last one that did not.
+    failing_since: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +83,7 @@ impl Committer {
             retry_at: None,
             failures: 0,
             last_call: None,
+            failing_since: None,
         }
     }
 
@@ -233,6 +236,11 @@ impl Committer {
                 Answer::Stale => report.stale += 1,
             }
         }
+        if report.failed == 0 {
+            self.failing_since = None;
+        } else {
+            self.failing_since.get_or_insert(self.sent_at);
+        }
         // Also what is settled meanwhile would fail: without a pause, every record would cost a request.
         if report.failed + report.stale > 0 {
             let exponent = self.failures.min(8);
@@ -258,9 +266,12 @@ impl Committer {
                 && self.slots.values().any(|pending| pending.due)
     }
 
-    /// When the next commit was sent.
-    pub(crate) fn sent_at(&self) -> Duration {
-        self.sent_at
+    /// Since when something is to be committed and no commit succeeds, if that is so: the one under way is not answered, or those
+    /// before it failed.
+    pub(crate) fn unconfirmed_since(&self) -> Option<Duration> {
+        let is_wanted = self.in_flight.is_some() || self.slots.values().any(|pending| pending.due);
+        let since = self.failing_since.or(self.in_flight.as_ref().map(|_| self.sent_at));
+        since.filter(|_| is_wanted)
     }
 
     /// When `next` has something to do at the latest, for reasons of time alone.
@@ -434,6 +445,29 @@ mod tests {
         one_batch(&mut bench, 3);
         bench.committer.last_call(vec![SLOT]);
         assert_eq!(bench.next(), Some(4), "at once");
+    }
+
+    #[test]
+    fn a_commit_that_is_refused_again_and_again_is_told_like_one_without_an_answer() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Record);
+        assert_eq!(bench.committer.unconfirmed_since(), None);
+        bench.deliver(0..2);
+        bench.settle(0);
+        let began = bench.now;
+        for _ in 0..5 {
+            assert_eq!(bench.next(), Some(1));
+            assert_eq!(bench.committer.unconfirmed_since(), Some(began), "not answered");
+            bench.answer(Answer::Failed);
+            assert_eq!(bench.committer.unconfirmed_since(), Some(began), "refused");
+            bench.now += RETRY_MAX;
+        }
+        assert_eq!(bench.next(), Some(1));
+        bench.answer(Answer::Confirmed);
+        assert_eq!(bench.committer.unconfirmed_since(), None);
+        bench.settle(1);
+        bench.now += RETRY_MAX;
+        assert_eq!(bench.next(), Some(2));
+        assert_eq!(bench.committer.unconfirmed_since(), Some(bench.now), "anew");
     }
 
     #[test]

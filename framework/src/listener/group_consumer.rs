@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use kafka_boot_client::{
-    ClientError, CommitId, Consumer, ConsumerEvent, PartitionOffset, PartitionResults, Protocol, RawRecord,
-    TopicPartition,
+    ClientError, CommitId, Consumer, ConsumerEvent, GroupMetadata, PartitionOffset, PartitionResults,
+    Protocol, RawRecord, TopicPartition,
 };
 
 use crate::record::Stored;
@@ -44,6 +44,7 @@ pub(crate) trait GroupConsumer {
         times: &[PartitionOffset],
         timeout: Duration,
     ) -> Result<Vec<PartitionOffset>, ClientError>;
+    fn group_metadata(&self) -> Option<GroupMetadata>;
     /// Leaves the group. What the group still says has nobody left to concern.
     fn close(self, deadline: Duration) -> Result<(), ClientError>;
 }
@@ -146,6 +147,10 @@ impl GroupConsumer for Consumer {
         timeout: Duration,
     ) -> Result<Vec<PartitionOffset>, ClientError> {
         Consumer::offsets_for_times(self, times, timeout)
+    }
+
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        Consumer::group_metadata(self)
     }
 
     fn close(self, deadline: Duration) -> Result<(), ClientError> {

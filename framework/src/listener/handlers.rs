@@ -16,10 +16,14 @@ use futures_util::future::BoxFuture;
 use super::kept::Rest;
 use super::key_lane::KeyLane;
 use super::lanes::{Conclusion, Lane, panicked, poll_some};
+use super::transactions;
 use crate::error::ExtractError;
 use crate::handler::HandlerResult;
 use crate::policy::Fault;
 use crate::record::{BatchView, Chunk, Delivery, Places, RecordView};
+
+/// How many records are handled between two looks at the clock, where nothing has to be waited for.
+const AT_A_TIME: usize = 64;
 
 /// A listener's handler, as the attribute generated it.
 pub trait Handler: Send + Sync {
@@ -66,8 +70,8 @@ struct RecordHandler<F> {
     call: F,
 }
 
-struct BatchHandler<F> {
-    call: F,
+pub(super) struct BatchHandler<F> {
+    pub(super) call: F,
     filter: Option<fn(&RecordView<'_>) -> bool>,
 }
 
@@ -77,6 +81,9 @@ where
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
+        if lane.is_transactional() {
+            return Box::pin(transactions::run_records(lane, &self.call));
+        }
         Box::pin(async move {
             let mut waiting = pin!(None);
             while let Some(rest) = lane.next_chunk().await {
@@ -118,7 +125,10 @@ where
                     Poll::Ready(self.go_through(lane, chunk, &mut index, waiting.as_mut(), context))
                 });
                 first = match came.await {
-                    Came::AsFarAsItMay => continue,
+                    Came::AsFarAsItMay => {
+                        lane.give_way().await;
+                        continue;
+                    }
                     Came::ToOneThatFailed(fault) => Some(Err(fault)),
                     Came::ToOneThatWaits => Some(lane.rest_of_attempt(waiting.as_mut()).await),
                 };
@@ -127,12 +137,13 @@ where
                 Flow::Next => index += 1,
                 other => return other,
             }
+            lane.give_way().await;
         }
         Flow::Next
     }
 
-    /// Handles records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is that
-    /// of the record at `index`.
+    /// Handles some records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is
+    /// that of the record at `index`.
     fn go_through(
         &self,
         lane: &mut Lane,
@@ -142,7 +153,8 @@ where
         context: &mut Context<'_>,
     ) -> Came {
         let gone = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(record) = chunk.records.get(*index) {
+            let end = chunk.records.len().min(*index + AT_A_TIME);
+            while let Some(record) = chunk.records[..end].get(*index) {
                 if !lane.is_direct() || lane.is_stopping() {
                     return Came::AsFarAsItMay;
                 }
@@ -224,6 +236,9 @@ where
     Fut: Future<Output = HandlerResult> + Send + 'static,
 {
     fn run<'a>(&'a self, lane: &'a mut Lane) -> BoxFuture<'a, ()> {
+        if lane.is_transactional() {
+            return Box::pin(transactions::run_batches(lane, self));
+        }
         Box::pin(async move {
             while let Some(rest) = lane.next_chunk().await {
                 if lane.is_stopping() {
@@ -234,6 +249,7 @@ where
                     Flow::Back => {}
                     Flow::End => return,
                 }
+                lane.give_way().await;
             }
         })
     }
@@ -263,7 +279,13 @@ where
     }
 
     /// The records that the function is given.
-    fn wanted(&self, lane: &Lane, chunk: &Arc<Chunk>, range: Range<usize>, delivery: Delivery) -> Places {
+    pub(super) fn wanted(
+        &self,
+        lane: &Lane,
+        chunk: &Arc<Chunk>,
+        range: Range<usize>,
+        delivery: Delivery,
+    ) -> Places {
         if self.filter.is_none() && !lane.shared.interception.is_there() {
             return Places::Range(range);
         }
@@ -394,7 +416,7 @@ pub(super) enum Flow {
 }
 
 /// Extracts the arguments and makes the handler's future; a panic of that is an error like any other.
-fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
+pub(super) fn begin<Fut>(call: impl FnOnce() -> Result<Fut, ExtractError>) -> Result<Fut, Fault> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(made) => made.map_err(Fault::Extract),
         Err(payload) => Err(panicked(payload.as_ref())),

@@ -90,6 +90,7 @@ impl Setup {
             interception: Interception::none(),
             retrying: AtomicUsize::new(0),
             metrics: LaneMetrics::of("test"),
+            transactions: None,
         })
     }
 }

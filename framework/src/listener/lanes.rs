@@ -34,14 +34,18 @@ use super::recovery::Recovery;
 use super::redelivery::Redelivery;
 use super::settlements::{LaneEnd, LaneFailure, Settlements};
 use super::tracker::Slot;
+use super::transactions::LaneTransactions;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::HandlerError;
-use crate::handler::{AckTarget, HandlerResult, Interception};
+use crate::handler::{AckTarget, Completion, HandlerResult, Interception};
 use crate::policy::{Decision, ErrorPolicy, Fault};
 use crate::record::{Chunk, Places};
 
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How long a lane keeps its worker while its handlers never wait.
+const TURN: Duration = Duration::from_millis(1);
 
 /// How far ahead its next record's time must be for a lane to have its partition paused.
 pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
@@ -72,6 +76,8 @@ pub(crate) struct LaneShared {
     /// How many lanes wait out a backoff.
     pub(crate) retrying: AtomicUsize,
     pub(crate) metrics: LaneMetrics,
+    /// Where records are consumed in transactions.
+    pub(crate) transactions: Option<LaneTransactions>,
 }
 
 /// A listener's metric handles.
@@ -83,6 +89,9 @@ pub(crate) struct LaneMetrics {
     pub(crate) skipped: Counter,
     pub(crate) filtered: Counter,
     pub(crate) nacked: Counter,
+    /// Of transactions.
+    pub(crate) commits: Counter,
+    pub(crate) commit_failures: Counter,
     pub(crate) seconds: Histogram,
 }
 
@@ -122,6 +131,8 @@ pub struct Lane {
     /// How many attempts of this chunk ended without waiting, and since when.
     chunk_started: Instant,
     measured: usize,
+    /// When other tasks of this worker had a turn last.
+    gave_way_at: tokio::time::Instant,
     /// How many records of this chunk the filter left out.
     left_out: u64,
     /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
@@ -152,6 +163,22 @@ impl std::fmt::Debug for Lane {
     }
 }
 
+/// Counts a record that waits for another attempt, also if its lane is ended meanwhile.
+struct Retrying(Arc<LaneShared>);
+
+impl Retrying {
+    fn new(shared: &Arc<LaneShared>) -> Self {
+        shared.retrying.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Retrying {
+    fn drop(&mut self) {
+        self.0.retrying.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Lane {
     pub(crate) fn new(
         shared: Arc<LaneShared>,
@@ -179,6 +206,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
+            gave_way_at: tokio::time::Instant::now(),
             left_out: 0,
             is_plain,
             end,
@@ -207,13 +235,24 @@ impl Lane {
             Err(mpsc::error::TryRecvError::Empty) => {
                 self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
-                self.wait_for_chunk().await?
+                let rest = self.wait_for_chunk().await?;
+                self.gave_way_at = tokio::time::Instant::now();
+                rest
             }
         };
         self.chunk_started = Instant::now();
         self.measured = 0;
         self.left_out = 0;
         Some(rest)
+    }
+
+    /// Lets other tasks of this worker have a turn if handlers that never wait have kept it for long: timers, probes, jobs and
+    /// other lanes are driven by it as well.
+    pub(super) async fn give_way(&mut self) {
+        if self.gave_way_at.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            self.gave_way_at = tokio::time::Instant::now();
+        }
     }
 
     fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
@@ -307,13 +346,13 @@ impl Lane {
             if not_before.is_some_and(|due| due > now + HOLD_MIN) {
                 self.control.hold(true, &self.shared.settlements, self.slot);
             }
-            self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+            let waits = Retrying::new(&self.shared);
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(due) => {}
                 () = self.control.changed() => {}
             }
-            self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+            drop(waits);
             if self.is_stopping() {
                 return Some(Flow::End);
             }
@@ -343,14 +382,16 @@ impl Lane {
         self.control.is_stopping()
     }
 
-    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<AckTarget> {
-        self.shared.ack.is_manual().then(|| AckTarget {
-            settlements: Arc::clone(&self.shared.settlements),
-            control: Arc::clone(&self.control),
-            slot: self.slot.0,
-            chunk: Arc::clone(chunk),
-            places: places.clone(),
-            from: 0,
+    pub(super) fn ack_target(&self, chunk: &Arc<Chunk>, places: &Places) -> Option<Completion> {
+        self.shared.ack.is_manual().then(|| {
+            Completion::Ack(AckTarget {
+                settlements: Arc::clone(&self.shared.settlements),
+                control: Arc::clone(&self.control),
+                slot: self.slot.0,
+                chunk: Arc::clone(chunk),
+                places: places.clone(),
+                from: 0,
+            })
         })
     }
 
@@ -400,7 +441,9 @@ impl Lane {
     where
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
-        self.shared.threads.run(handler).boxed()
+        let shared = Arc::clone(&self.shared);
+        // The thread has it from when this is first polled, which may be after a wait for permission.
+        async move { shared.threads.run(handler).await }.boxed()
     }
 
     /// Runs the handler once over so many records; a panic is an error like any other.
@@ -553,16 +596,37 @@ impl Lane {
         }
     }
 
+    /// Whether it consumes in transactions.
+    pub(super) fn is_transactional(&self) -> bool {
+        self.shared.transactions.is_some()
+    }
+
+    pub(super) fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    pub(super) fn partition(&self) -> &str {
+        &self.partition
+    }
+
+    /// Whether a call of the handler may have to wait for a permission.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.pass.is_guarded()
+    }
+
+    /// Says why the lane ends, if it does before it is told to: the consumer starts again at what is committed.
+    pub(super) fn fail(&mut self, error: HandlerError) {
+        self.end.failure = Some(LaneFailure { offset: -1, attempts: 0, error });
+    }
+
     pub(super) fn shared(&self) -> Arc<LaneShared> {
         Arc::clone(&self.shared)
     }
 
     /// Waits out a backoff; `false` if the lane is told to stop meanwhile.
     pub(super) async fn wait_for_retry(&self, delay: Duration) -> bool {
-        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
-        let goes_on = self.interruptible_sleep(delay).await;
-        self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-        goes_on
+        let _waits = Retrying::new(&self.shared);
+        self.interruptible_sleep(delay).await
     }
 
     /// Returns when the lane has been told to stop for this long.

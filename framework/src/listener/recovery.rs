@@ -26,7 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// After what time an unanswered hand-over counts as waiting.
 const UNANSWERED_AFTER: Duration = Duration::from_secs(3);
 /// How long a lane that is told to stop waits for an answer under way.
-const LAST_ANSWER: Duration = Duration::from_secs(5);
+pub(super) const LAST_ANSWER: Duration = Duration::from_secs(5);
 /// How often the same trouble is logged at most.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -171,6 +171,8 @@ impl Recovery {
                 cause: Arc::clone(&cause),
                 to,
                 route: route.clone(),
+                via: None,
+                is_slim: false,
             };
             let place = (Arc::clone(&chunk.topic), chunk.partition, record.offset());
             let waiting = Waiting { target: recover.target(&record), since: Instant::now(), error: None };

@@ -6,11 +6,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kafka_boot_client::{ClientError, TopicPartition};
+use kafka_boot_client::{ClientError, GroupMetadata, TopicPartition};
 use tokio::sync::{mpsc, oneshot};
 
 use super::control::SeekTo;
 use super::room::Room;
+use super::tracker::Slot;
 
 /// How many requests may wait for a poll thread.
 const REQUESTS_MAX: usize = 16;
@@ -27,6 +28,8 @@ pub(crate) enum Request {
     ResumePartition { partition: TopicPartition, reply: Reply<()> },
     /// Go on with a partition elsewhere; the answer is the offset.
     Seek { partition: TopicPartition, to: SeekTo, reply: Reply<i64> },
+    /// Tell who this consumer is in its group, as long as the slot's lane may still make something of it.
+    Membership { slot: Slot, reply: Reply<GroupMetadata> },
     /// Take in more from now on, or less.
     Resize(Room),
 }

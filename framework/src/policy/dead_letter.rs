@@ -81,6 +81,12 @@ impl Recover for DeadLetterPublisher {
             let model = shared.creates(record.to).then_some(shared.main_topic(&record));
             let partitions = outbox.partitions(&topic, model).await.map_err(failed)?;
             let letter = |is_slim| shared.letter(&record, &topic, partitions, is_slim);
+            if let Some(producer) = &record.via {
+                // What is too large breaks the transaction: it goes slim with the next one.
+                let sent = outbox.send_via(producer, letter(record.is_slim)).await;
+                let (partition, offset) = sent.map_err(|error| failed(error.error().clone()))?;
+                return Ok(format!("{topic}-{partition}@{offset}"));
+            }
             let mut sent = outbox.send(letter(false)).await;
             if sent.as_ref().is_err_and(|error| error.kind() == &ErrorKind::MessageTooLarge) {
                 // The record itself was not too large for its own topic.

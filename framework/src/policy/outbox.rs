@@ -132,11 +132,19 @@ impl Outbox {
 
     /// Sends a record, and waits until the broker has it.
     pub(crate) async fn send(&self, record: ProducerRecord) -> Result<(i32, i64), SendError> {
+        match self.producer() {
+            Ok(producer) => self.send_via(&producer, record).await,
+            Err(error) => Err(SendError::refused(error, record)),
+        }
+    }
+
+    /// The same with somebody else's producer.
+    pub(crate) async fn send_via(
+        &self,
+        producer: &Producer,
+        record: ProducerRecord,
+    ) -> Result<(i32, i64), SendError> {
         let topic = Arc::clone(&record.topic);
-        let producer = match self.producer() {
-            Ok(producer) => producer,
-            Err(error) => return Err(SendError::refused(error, record)),
-        };
         let sent = match producer.enqueue(record).await {
             Ok(delivery) => delivery.await,
             Err(error) => Err(error),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use kafka_boot_client::ClientError;
+use kafka_boot_client::{ClientError, Producer};
 
 use super::{Cause, Destination, Fault};
 use crate::record::{Chunk, Stored};
@@ -18,6 +18,10 @@ pub(crate) struct HandOver {
     pub(crate) to: Destination,
     /// The route of its error, if that has dead letters of its own.
     pub(crate) route: Option<Arc<str>>,
+    /// Who sends it, where it is a part of somebody's transaction.
+    pub(crate) via: Option<Producer>,
+    /// Whether it goes with as little as can be said of the failure, because it was too large with more.
+    pub(crate) is_slim: bool,
 }
 
 impl HandOver {

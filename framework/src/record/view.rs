@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Timestamp;
 use super::chunk::{Chunk, Stored};
-use crate::handler::AckTarget;
+use crate::beans::AttemptScope;
+use crate::handler::{AckTarget, Completion};
 
 /// The header under which Spring tells the number of the attempt: four bytes, the highest first.
 const DELIVERY_ATTEMPT: &str = "kafka_deliveryAttempt";
@@ -36,7 +37,7 @@ pub struct RecordView<'a> {
     pub(super) chunk: &'a Arc<Chunk>,
     pub(super) index: usize,
     pub(super) delivery: &'a Delivery,
-    ack: Option<&'a AckTarget>,
+    completion: Option<&'a Completion>,
 }
 
 impl<'a> RecordView<'a> {
@@ -44,10 +45,10 @@ impl<'a> RecordView<'a> {
         chunk: &'a Arc<Chunk>,
         index: usize,
         delivery: &'a Delivery,
-        ack: Option<&'a AckTarget>,
+        completion: Option<&'a Completion>,
     ) -> Self {
         debug_assert!(index < chunk.records.len(), "view: index inside the chunk");
-        Self { chunk, index, delivery, ack }
+        Self { chunk, index, delivery, completion }
     }
 
     pub(super) fn stored(&self) -> &'a Stored {
@@ -55,7 +56,12 @@ impl<'a> RecordView<'a> {
     }
 
     pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
-        self.ack
+        self.completion.and_then(Completion::ack)
+    }
+
+    /// The transaction that its offset is part of.
+    pub(crate) fn transaction(&self) -> Option<&'a AttemptScope> {
+        self.completion.and_then(Completion::transaction)
     }
 
     /// The topic.
@@ -155,7 +161,7 @@ pub struct BatchView<'a> {
     chunk: &'a Arc<Chunk>,
     places: &'a Places,
     delivery: &'a Delivery,
-    ack: Option<&'a AckTarget>,
+    completion: Option<&'a Completion>,
 }
 
 impl<'a> BatchView<'a> {
@@ -163,13 +169,18 @@ impl<'a> BatchView<'a> {
         chunk: &'a Arc<Chunk>,
         places: &'a Places,
         delivery: &'a Delivery,
-        ack: Option<&'a AckTarget>,
+        completion: Option<&'a Completion>,
     ) -> Self {
-        Self { chunk, places, delivery, ack }
+        Self { chunk, places, delivery, completion }
     }
 
     pub(crate) fn ack_target(&self) -> Option<&'a AckTarget> {
-        self.ack
+        self.completion.and_then(Completion::ack)
+    }
+
+    /// The transaction that its offset is part of.
+    pub(crate) fn transaction(&self) -> Option<&'a AttemptScope> {
+        self.completion.and_then(Completion::transaction)
     }
 
     /// How many records the batch holds; at least one.

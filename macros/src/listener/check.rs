@@ -12,6 +12,8 @@ use crate::listener::parse::Listener;
 const PAYLOADS: [&str; 4] = ["Record", "Payload", "Json", "Batch"];
 /// The arguments that belong to one record.
 const OF_ONE_RECORD: [&str; 5] = ["Key", "Header", "Headers", "OwnedHeaders", "RecordMeta"];
+/// The modes that say what shares a transaction.
+const MODES_OF_TRANSACTIONS: [&str; 2] = ["record", "batch"];
 const MANUAL_MODES: [&str; 2] = ["manual", "manual-immediate"];
 
 pub(crate) fn check(context: &Context, listener: &Listener) {
@@ -23,6 +25,7 @@ pub(crate) fn check(context: &Context, listener: &Listener) {
         return;
     }
     check_modes(context, listener);
+    check_transactions(context, listener);
     check_ordering(context, listener);
     check_thresholds(context, listener);
 }
@@ -108,6 +111,11 @@ fn check_modes(context: &Context, listener: &Listener) {
                 "`commit = \"auto\"` leaves the moment to a timer, so `ack_mode` cannot be `{mode}`; use `commit = \"sync\"` or `\"async\"`"
             ));
         }
+        (Some("transaction"), Some(mode)) if !MODES_OF_TRANSACTIONS.contains(&mode) => {
+            return at_mode(format!(
+                "`commit = \"transaction\"` commits with each transaction, so `ack_mode` cannot be `{mode}`; use `batch` or `record`"
+            ));
+        }
         (Some("manual"), Some(mode)) if !is_manual_mode => {
             return at_mode(format!(
                 "`commit = \"manual\"` leaves the moment to the function, so `ack_mode` cannot be `{mode}`; drop one of them"
@@ -128,15 +136,59 @@ fn check_modes(context: &Context, listener: &Listener) {
                 .to_owned(),
         );
     }
-    let is_automatic = commit == Some("auto") || mode.is_some();
+    let is_automatic = matches!(commit, Some("auto" | "transaction")) || mode.is_some();
     if is_automatic && !is_manual {
         let acks = listener.function.arguments.iter().filter(|argument| argument.is_any(&["Ack"]));
         for ack in acks {
+            let message = if commit == Some("transaction") {
+                "`Ack` has no use where the transaction commits; drop the argument"
+            } else {
+                "`Ack` has no use where the framework acknowledges; write `ack_mode = \"manual\"` or drop the argument"
+            };
+            context.error_on(&ack.ty, message);
+        }
+    }
+}
+
+fn check_transactions(context: &Context, listener: &Listener) {
+    let entries = &listener.entries;
+    let Some(commit) = entries.known_text("commit") else { return };
+    if commit != "transaction" {
+        for argument in
+            listener.function.arguments.iter().filter(|argument| argument.is_any(&["Transaction"]))
+        {
             context.error_on(
-                &ack.ty,
-                "`Ack` has no use where the framework acknowledges; write `ack_mode = \"manual\"` or drop the argument",
+                &argument.ty,
+                format!(
+                    "`Transaction` is that of the record's offset, and with `commit = \"{commit}\"` there is none; write `commit = \"transaction\"`, or use `KafkaTemplate::transaction`"
+                ),
             );
         }
+        return;
+    }
+    if let (Some(ordering), Some(entry)) = (entries.known_text("ordering"), entries.get("ordering"))
+        && ordering != "partition"
+    {
+        context.error_on(
+            &entry.value,
+            format!(
+                "`commit = \"transaction\"` handles the records of a partition one after the other, so `ordering` cannot be `{ordering}`; drop one of them"
+            ),
+        );
+    }
+    if let Some(entry) = entries.get("partitions") {
+        context.error_at(
+            entry.key_span,
+            "`commit = \"transaction\"` needs a group that shares the partitions out, so there cannot be `partitions`; name the topic",
+        );
+    }
+    if let (Some("read-uncommitted"), Some(entry)) =
+        (entries.known_text("isolation_level"), entries.get("isolation_level"))
+    {
+        context.error_on(
+            &entry.value,
+            "`commit = \"transaction\"` reads committed records only, so `isolation_level` cannot be `read-uncommitted`; drop one of them",
+        );
     }
 }
 

@@ -32,7 +32,7 @@ const KEYS: &[Key] = &[
     Key {
         name: "commit",
         yaml: "commit",
-        kind: Kind::OneOf(&["auto", "sync", "async", "manual"]),
+        kind: Kind::OneOf(&["auto", "sync", "async", "manual", "transaction"]),
         example: "commit = \"sync\"",
     },
     Key {
@@ -329,5 +329,19 @@ impl Listener {
 
     fn takes(&self, name: &str) -> bool {
         self.function.arguments.iter().any(|argument| argument.is_any(&[name]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_has_every_key() {
+        const GUIDE: &str = include_str!("../../../docs/listeners.md");
+        for key in KEYS.iter().chain(RETRY).chain(RETRY_TOPICS).chain(DEAD_LETTER) {
+            let row = format!("| `{}` |", key.example);
+            assert!(GUIDE.contains(&row), "docs/listeners.md lacks `{}`, expected a row with {row}", key.name);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The service under test: a listener that writes each attempt to a ledger before it returns, and can be made slow,
-//! failing and panicking. A job that produces, with a ledger of what was acknowledged, is off unless a test turns it on.
+//! failing and panicking. A job that produces, with a ledger of what was acknowledged, is off unless a test turns it on. So is
+//! another listener, which copies the records to another topic in transactions.
 //!
 //! Its configuration is `service/application.yml` of this crate, with a test's own settings as arguments on top.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kafka_boot::Transaction;
 use kafka_boot::config::TimeSpan;
 use kafka_boot::prelude::*;
 use kafka_boot_tests::ledger::{Attempt, Ledger, Outcome, Produced, ProducerLedger, now_ns};
@@ -42,8 +44,14 @@ struct LedgerProperties {
     poison_key: String,
     /// Whether they panic, in one way or another, rather than return an error.
     poison_panics: bool,
+    /// Every attempt of a record whose number is a multiple of this never returns.
+    hang_every: u64,
+    /// Whether it holds its thread, as a deadlock does, rather than wait for what never comes.
+    hang_blocks: bool,
     /// The number of the first record that the job produces.
     produce_from: u64,
+    /// Where the records are copied to.
+    output: String,
 }
 
 impl LedgerProperties {
@@ -79,10 +87,23 @@ fn producer_ledger(config: Config<LedgerProperties>) -> Result<ProducerLedger> {
 
 #[kafka_listener(topic = "${ledger.topic}")]
 async fn work(record: Record<String>, ledger: Bean<Ledger>, config: Config<LedgerProperties>) -> Result<()> {
+    attempt(&record, &ledger, &config).await
+}
+
+/// Takes its time, writes the attempt down, and ends as it is to.
+async fn attempt(record: &Record<String>, ledger: &Ledger, config: &LedgerProperties) -> Result<()> {
     let start_ns = now_ns();
     let stamp = Stamp::parse(record.value().as_bytes()).ok_or("the value carries no stamp")?;
     if !config.delay.get().is_zero() && is_chosen(stamp.uid, config.delay_every) {
         tokio::time::sleep(config.delay.get()).await;
+    }
+    if is_chosen(stamp.uid, config.hang_every) {
+        if config.hang_blocks {
+            loop {
+                std::thread::park();
+            }
+        }
+        std::future::pending::<()>().await;
     }
     let outcome = config.outcome(stamp.uid, record.key_str(), record.attempt());
     ledger.record(&Attempt {
@@ -126,6 +147,21 @@ async fn panic_somehow(uid: u64) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// Copies each record to the partition of its number: also what is to fail, and before anything else.
+#[kafka_listener(topic = "${ledger.topic}", commit = "transaction", auto_startup = false)]
+async fn copy(
+    record: Record<String>,
+    tx: Transaction,
+    ledger: Bean<Ledger>,
+    config: Config<LedgerProperties>,
+) -> Result<()> {
+    let mut copied = ProducerRecord::new(config.output.as_str()).payload(record.value().clone());
+    copied = copied.partition(record.partition()).key(record.key_str().unwrap_or_default().to_owned());
+    // The commit waits for it.
+    drop(tx.enqueue(copied).await?);
+    attempt(&record, &ledger, &config).await
 }
 
 #[scheduled(fixed_delay = "10ms")]

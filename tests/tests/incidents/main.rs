@@ -40,12 +40,16 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a_partition_that_was_paused_when_it_was_revoked_goes_on_when_it_comes_back",
     ),
     ("B11", "client/tests/consumer.rs", "a_failed_fetch_before_a_pause_loses_no_record"),
-    ("B12", "tests/tests/broker_outage.rs", "what_was_acknowledged_around_a_crash_is_done"),
+    (
+        "B12",
+        "tests/tests/broker_faults.rs",
+        "a_broker_that_is_killed_again_and_again_costs_neither_a_record_nor_a_repeat_nor_the_membership",
+    ),
     ("B13", "client/tests/consumer.rs", "dropping_a_consumer_does_not_block"),
     ("B13", "client/tests/consumer.rs", "storing_an_offset_is_refused_once_its_partition_is_gone"),
     (
         "B13",
-        "tests/tests/evidence.rs",
+        "tests/tests/handler_faults.rs",
         "a_handler_slower_than_the_poll_interval_costs_neither_the_membership_nor_a_repeat",
     ),
     ("B15", "tests/tests/poison.rs", "one_percent_of_poison_of_every_kind_among_a_hundred_thousand_records"),
@@ -55,11 +59,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "panics_of_every_kind_become_dead_letters_and_hurt_nobody_else",
     ),
     ("B16", "client/tests/consumer.rs", "closing_keeps_its_deadline_when_the_broker_is_gone"),
-    (
-        "B17",
-        "client/tests/consumer.rs",
-        "closing_hands_out_the_last_revocation_and_answers_it_if_nobody_does",
-    ),
+    ("B17", "tests/tests/exactly_once.rs", "copies_are_exactly_once_whatever_happens_to_broker_and_members"),
 ];
 
 #[test]

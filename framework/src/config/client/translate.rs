@@ -22,8 +22,8 @@ pub(crate) struct Refusal {
 
 /// Settings that take something out of the framework's hands, or whose rules only the typed key has.
 const OWNED: &[(&str, &str)] = &[
-    ("enable.auto.commit", "use `commit`: `auto`, `sync`, `async` or `manual`"),
-    ("auto.commit.enable", "use `commit`: `auto`, `sync`, `async` or `manual`"),
+    ("enable.auto.commit", "use `commit`: `auto`, `sync`, `async`, `manual` or `transaction`"),
+    ("auto.commit.enable", "use `commit`: `auto`, `sync`, `async`, `manual` or `transaction`"),
     ("enable.auto.offset.store", "leave it out: an offset is stored when its record is settled"),
     ("auto.commit.interval.ms", "use `auto-commit-interval`"),
     ("group.id", "use `group-id`"),

@@ -198,6 +198,8 @@ pub enum CommitMode {
     Async,
     /// By the handler, through its `Ack` argument.
     Manual,
+    /// With what the handler sends, in transactions: each record is consumed, and what is sent for it written, exactly once.
+    Transaction,
 }
 
 /// When offsets are committed.

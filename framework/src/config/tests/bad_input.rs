@@ -296,6 +296,14 @@ fn values_that_cannot_hold_together() {
                 "transactions without idempotence",
                 "kafka:\n  producer: { enable-idempotence: false, transactional-id: t }\n",
             ),
+            (
+                "transactions that read everything",
+                "kafka:\n  consumer: { commit: transaction, isolation-level: read-uncommitted }\n",
+            ),
+            (
+                "transactions by number of records",
+                "kafka:\n  consumer: { commit: transaction, ack-mode: count }\n",
+            ),
             ("delivery before linger", "kafka:\n  producer: { delivery-timeout: 1s, linger: 2s }\n"),
             ("a request larger than the buffer", "kafka:\n  producer: { max-request-size: 65MiB }\n"),
             ("backoff the wrong way round", "kafka:\n  error: { backoff: { initial: 20s } }\n"),

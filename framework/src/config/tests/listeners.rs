@@ -138,6 +138,14 @@ fn faults_of_an_attribute_name_its_line() {
     let mut attributes = consume();
     attributes.push(attribute("properties", AttributeValue::Map(&[("enable.auto.commit", "true")])));
     insta::assert_snapshot!("listener_with_a_raw_setting_that_is_not_its_own", load("", &attributes));
+    let mut attributes = consume();
+    attributes.push(attribute("commit", AttributeValue::Str("transaction")));
+    insta::assert_snapshot!(
+        "listener_in_transactions_by_key",
+        load("kafka:\n  listeners:\n    consume: { ordering: key }\n", &attributes)
+    );
+    let by_hand = "kafka:\n  listeners:\n    consume:\n      group-id: g\n      partitions: { orders: \"0\" }\n      commit: transaction\n";
+    insta::assert_snapshot!("listener_in_transactions_by_hand", load(by_hand, &[]));
     let error = Setup::new().load().job("produce", &[]).expect_err("no trigger");
     insta::assert_snapshot!("job_without_a_trigger", error);
 }

@@ -2,7 +2,9 @@
 
 use super::Section;
 use crate::config::error::ConfigErrors;
-use crate::config::model::{AckMode, AssignmentStrategy, CommitMode, ConsumerProperties, GroupProtocol};
+use crate::config::model::{
+    AckMode, AssignmentStrategy, CommitMode, ConsumerProperties, GroupProtocol, IsolationLevel,
+};
 
 /// Checks a consumer's values. `effective` is the section they come from; `own` is the part of it that was
 /// said at the same level: a key that has no effect is a mistake there, while one that is merely inherited is
@@ -14,6 +16,7 @@ pub(crate) fn consumer(
     errors: &mut ConfigErrors,
 ) {
     commit_and_ack(effective, properties, errors);
+    transactions(effective, properties, errors);
     without_effect(own, properties, errors);
     timeouts(effective, properties, errors);
     group_protocol(effective, own, properties, errors);
@@ -30,6 +33,17 @@ fn circuit_breaker(section: &Section<'_>, properties: &ConsumerProperties, error
         let help = "lower `minimum-number-of-calls`, or raise `sliding-window-size`";
         let keys = ["minimum-number-of-calls", "sliding-window-size"];
         errors.push(section.child("circuit-breaker").conflict(&keys, message, help));
+    }
+}
+
+/// What goes with transactions, beside the ack mode.
+fn transactions(section: &Section<'_>, properties: &ConsumerProperties, errors: &mut ConfigErrors) {
+    let reads_all = properties.isolation_level == IsolationLevel::ReadUncommitted;
+    if properties.commit == CommitMode::Transaction && reads_all {
+        let message = "`commit: transaction` needs `isolation-level: read-committed`: records of transactions that are \
+                       aborted would be consumed, and the group's offsets read before it is decided what they are";
+        let help = "remove `isolation-level`, or set `commit: sync`";
+        errors.push(section.conflict(&["isolation-level", "commit"], message, help));
     }
 }
 
@@ -52,7 +66,16 @@ fn commit_and_ack(section: &Section<'_>, properties: &ConsumerProperties, errors
             let message = "`commit: manual` goes with `ack-mode: manual` or `ack-mode: manual-immediate`";
             errors.push(section.conflict(&keys, message, "remove `ack-mode`, or set `commit: sync`"));
         }
-        CommitMode::Auto | CommitMode::Sync | CommitMode::Async | CommitMode::Manual => {}
+        CommitMode::Transaction if !matches!(ack_mode, AckMode::Record | AckMode::Batch) => {
+            let message = "`commit: transaction` commits with each transaction: after the records of a poll, `ack-mode: batch`, or \
+                           after each record, `ack-mode: record`";
+            errors.push(section.conflict(&keys, message, "set one of these modes, or `commit: sync`"));
+        }
+        CommitMode::Auto
+        | CommitMode::Sync
+        | CommitMode::Async
+        | CommitMode::Manual
+        | CommitMode::Transaction => {}
     }
 }
 

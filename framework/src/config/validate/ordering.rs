@@ -2,7 +2,7 @@
 
 use super::Section;
 use crate::config::error::ConfigErrors;
-use crate::config::model::{ConsumerProperties, ListenerProperties, Ordering};
+use crate::config::model::{CommitMode, ConsumerProperties, ListenerProperties, Ordering};
 
 /// Checks a listener's ordering. `effective` is the listener's section with all that it inherits; `own` is what was said
 /// about this listener.
@@ -13,6 +13,9 @@ pub(crate) fn ordering(
     consumer: &ConsumerProperties,
     errors: &mut ConfigErrors,
 ) {
+    if consumer.commit == CommitMode::Transaction {
+        transactions(effective, listener, errors);
+    }
     let metadata_max = consumer.offset_metadata_max_bytes;
     if listener.ordering == Ordering::Partition {
         let differs = metadata_max != ConsumerProperties::default().offset_metadata_max_bytes;
@@ -32,5 +35,24 @@ pub(crate) fn ordering(
         );
         let help = "raise `max-in-flight`, or lower `concurrency`";
         errors.push(effective.conflict(&["max-in-flight", "concurrency"], message, help));
+    }
+}
+
+/// What transactions rule out: an offset is all that they can say of what is done, and it is only a group that fences those
+/// who have lost a partition.
+fn transactions(effective: &Section<'_>, listener: &ListenerProperties, errors: &mut ConfigErrors) {
+    if listener.ordering != Ordering::Partition {
+        let message = format!(
+            "`commit: transaction` handles the records of a partition one after the other, and `ordering` is `{}`",
+            listener.ordering.as_str()
+        );
+        let help = "remove `ordering`, or set `commit: sync`";
+        errors.push(effective.conflict(&["ordering", "commit"], message, help));
+    }
+    if !listener.partitions.is_empty() {
+        let message = "`commit: transaction` needs a group that shares the partitions out: nobody would stop another process with \
+                       the same `partitions` from handling the same records";
+        let help = "use `topics`, or set `commit: sync`";
+        errors.push(effective.conflict(&["partitions", "commit"], message, help));
     }
 }

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use kafka_boot_client::{PartitionOffset, TopicPartition};
+use kafka_boot_client::{GroupMetadata, PartitionOffset, TopicPartition};
 use tracing::{info, warn};
 
 use super::{PollExit, Poller};
@@ -54,9 +54,19 @@ impl<C: GroupConsumer> Poller<C> {
                     answer(reply, self.resume_partition(&partition));
                 }
                 Request::Seek { partition, to, reply } => self.begin_seek(partition, to, reply),
+                Request::Membership { slot, reply } => answer(reply, self.membership(slot)),
                 Request::Resize(room) => self.lanes.resize(room),
             }
         }
+    }
+
+    /// Who this consumer is in its group, for a lane that is about to commit. Not for one that was abandoned: its partition is
+    /// about to be somebody else's. And never somebody who is no member: nobody would refuse what comes of it.
+    fn membership(&self, slot: Slot) -> Result<GroupMetadata, Refusal> {
+        if !self.partitions.contains_key(&slot) || self.lanes.has_ended(slot) {
+            return Err(Refusal::NotAssigned);
+        }
+        self.consumer.group_metadata().filter(GroupMetadata::is_member).ok_or(Refusal::NotAssigned)
     }
 
     /// Whether no records of a partition are to be fetched, whatever room its lane has.
@@ -199,6 +209,11 @@ impl<C: GroupConsumer> Poller<C> {
         None
     }
 
+    /// Whether somebody waits for where a slot begins to be committed.
+    pub(super) fn is_confirming(&self, slot: Slot) -> bool {
+        self.confirming.iter().any(|confirming| confirming.slot == slot)
+    }
+
     /// Gives a partition a new slot, whose first offset is to be committed.
     fn go_on_at(&mut self, Seeking { partition, slot, offset, reply, .. }: Seeking) {
         let was_pinning = self.pinning.contains(&slot);
@@ -209,8 +224,9 @@ impl<C: GroupConsumer> Poller<C> {
         };
         self.tracker.start_at(slot, offset);
         self.committer.want(slot);
-        if was_pinning {
-            // Nothing is committed yet that a later owner could go on from.
+        if was_pinning || self.commits_in_transactions() {
+            // Nothing is committed yet that a later owner could go on from; or nothing must be committed before it, lest it
+            // come behind that.
             self.pinning.insert(slot);
         }
         if !self.is_held(&partition) {

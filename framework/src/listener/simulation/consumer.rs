@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kafka_boot_client::{
-    ClientError, CommitId, ConsumerEvent, PartitionOffset, PartitionResults, Protocol, TopicPartition,
+    ClientError, CommitId, ConsumerEvent, GroupMetadata, PartitionOffset, PartitionResults, Protocol,
+    TopicPartition,
 };
 
 use super::cluster::Cluster;
@@ -142,6 +143,11 @@ impl GroupConsumer for SimulatedConsumer {
         _: Duration,
     ) -> Result<Vec<PartitionOffset>, ClientError> {
         Ok(times.to_vec())
+    }
+
+    /// Nothing is simulated of transactions.
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        None
     }
 
     fn close(self, _: Duration) -> Result<(), ClientError> {

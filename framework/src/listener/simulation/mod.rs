@@ -41,10 +41,10 @@ pub use self::incident::Incident;
 use self::letters::Letters;
 use self::plan::Plan;
 use self::seat::Seat;
-use super::container::{Common, ListenerSpec};
 use super::events::EventBus;
 use super::gate::Gate;
 use super::paused::PausedPartitions;
+use super::spec::{Common, ListenerSpec};
 use super::tuning::Tuning;
 use crate::config::model::{Exhausted, Ordering};
 use crate::handler::{Interception, Location};
@@ -73,6 +73,7 @@ impl Making {
             paused: Arc::clone(&self.paused),
             gate: Gate::new(&settings.id, &settings.consumer, self.spec.events.clone()),
             tuning: Tuning::of(&settings.consumer),
+            positions: Arc::default(),
         }
     }
 }
@@ -137,6 +138,7 @@ async fn run(cluster: &Cluster) {
         log: None,
         events: EventBus::default().of("simulated"),
         interception: Interception::none(),
+        transactions: None,
     };
     let making = Arc::new(Making {
         cluster: cluster.clone(),

@@ -189,7 +189,8 @@ fn settings(dice: &mut Dice, commit: CommitMode, ordering: Ordering) -> Listener
         AckMode::ManualImmediate,
     ];
     let ack_mode = match commit {
-        CommitMode::Auto => AckMode::Batch,
+        // Transactions are not simulated.
+        CommitMode::Auto | CommitMode::Transaction => AckMode::Batch,
         CommitMode::Manual => dice.pick(&manual),
         CommitMode::Sync | CommitMode::Async => dice.pick(&any),
     };
