@@ -174,8 +174,9 @@ impl Reading<'_> {
             return Ok(());
         }
         match self.assign(&partitions, true, output).await {
-            // Its leader may not be elected yet. The next look comes soon.
+            // Its leader may not be elected yet, or not know of it. The next look comes soon.
             Err(CliError::Client(error)) => self.trouble(error, output),
+            Err(CliError::Failed { .. }) => Ok(()),
             outcome => outcome,
         }
     }
