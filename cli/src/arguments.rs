@@ -31,8 +31,8 @@ pub(crate) struct Connection {
     /// Brokers to begin with, as `host:port,…`; else `KAFKA_BOOTSTRAP_SERVERS`, the service's `application.yml`, or localhost:9092
     #[arg(long, global = true, value_name = "SERVERS")]
     pub(crate) bootstrap_servers: Option<String>,
-    /// The folder of the service whose `application.yml` tells the connection [default: the current one, unless
-    /// `--bootstrap-servers` or `--command-config` is given]
+    /// The folder of the service whose `application.yml` tells the connection; else `KAFKA_BOOT_CONFIG` [default: the current
+    /// one, unless `--bootstrap-servers` or `--command-config` is given without `--cluster`]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) config_dir: Option<PathBuf>,
     /// The service's profiles, separated by commas; else `APP_PROFILES_ACTIVE`
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     /// One of the service's `kafka.clusters`, by name [default: the cluster that `kafka` itself describes]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) cluster: Option<String>,
-    /// A file of client settings, a `name=value` a line, as Kafka's own tools read it
+    /// A file of client settings, in the syntax of Java's properties, as Kafka's own tools read it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) command_config: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
 //! The `kafka-boot` command line tool, as a library: everything but the process itself, so that tests need none.
 //!
 //! [`run`] takes arguments and a [`Process`] and returns the exit code: 0 for success, 1 for a failure, 2 for arguments
-//! that make no sense, 69 when no broker answers, 78 for a bad configuration.
+//! that make no sense, 69 when no broker answers, 78 for a bad configuration, 130 when it was told to end too early.
 
 mod arguments;
 mod commands;
@@ -10,6 +10,7 @@ mod error;
 mod interrupt;
 mod output;
 mod progress;
+mod properties;
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -19,7 +20,7 @@ use clap::Parser;
 use crate::arguments::{Cli, Format};
 use crate::error::{CliError, USAGE};
 pub use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::output::{Heedless, Output, for_eyes};
 
 /// What a command has of its process.
 pub struct Process<'a> {
@@ -86,29 +87,25 @@ pub fn run<A: Into<OsString> + Clone>(
     arguments: impl IntoIterator<Item = A>,
     process: &mut Process<'_>,
 ) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+    let mut errors = Heedless(&mut *process.errors);
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(told) => {
-            let (stream, code) =
-                if told.use_stderr() { (&mut *process.errors, USAGE) } else { (&mut *process.output, 0) };
+        Err(told) if !told.use_stderr() => {
             // Whoever closed the stream does not want to know.
-            let _ = write!(stream, "{}", told.render());
-            return code;
+            let _ = write!(process.output, "{}", told.render());
+            return 0;
+        }
+        Err(told) => {
+            let told = told.render().to_string();
+            let _ = if asks_for_json(&arguments) {
+                writeln!(errors, "{}", error::usage(&told))
+            } else {
+                write!(errors, "{told}")
+            };
+            return USAGE;
         }
     };
-    let outcome = execute(&cli, process);
-    match outcome {
-        Ok(()) => 0,
-        // The reader of a pipe has seen enough, as `head` has.
-        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
-        Err(error) => {
-            let _ = write!(process.errors, "{error}");
-            error.exit_code()
-        }
-    }
-}
-
-fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
     let mut output = Output {
         json: cli.output == Format::Json,
         color: process.color,
@@ -118,9 +115,25 @@ fn execute(cli: &Cli, process: &mut Process<'_>) -> Result<(), CliError> {
         input: &mut process.input,
         sink: process.output,
         is_reader_gone: process.is_reader_gone,
-        errors: process.errors,
+        errors: &mut errors,
     };
-    commands::execute(cli, &process.environment, &mut output)?;
-    output.sink.flush()?;
-    Ok(())
+    let outcome =
+        commands::execute(&cli, &process.environment, &mut output).and_then(|()| Ok(output.sink.flush()?));
+    match outcome {
+        Ok(()) => 0,
+        // The reader of a pipe has seen enough, as `head` has.
+        Err(CliError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            let text = if output.json { error.to_json_lines() } else { error.to_string() };
+            let text = if process.terminals.errors { for_eyes(&text) } else { text.into() };
+            let _ = write!(errors, "{text}");
+            error.exit_code()
+        }
+    }
+}
+
+/// Whether arguments that make no sense as a whole ask for JSON.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let follows = |pair: &[OsString]| pair[0] == "--output" && pair[1] == "json";
+    arguments.iter().any(|argument| argument == "--output=json") || arguments.windows(2).any(follows)
 }

@@ -1,7 +1,8 @@
 //! Results: aligned tables for people, JSON for programs; and questions before something is lost.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, Write};
 
 use serde_json::{Value, json};
 
@@ -24,7 +25,15 @@ pub(crate) struct Output<'a> {
 
 impl Output<'_> {
     pub(crate) fn line(&mut self, text: &str) -> Result<(), CliError> {
+        let text = if self.terminals.output { for_eyes(text) } else { text.into() };
         Ok(writeln!(self.sink, "{text}")?)
+    }
+
+    /// Tells people something that is no result.
+    pub(crate) fn note(&mut self, text: &str) {
+        let text = if self.terminals.errors { for_eyes(text) } else { text.into() };
+        // Whoever closed the stream does not want to know.
+        let _ = writeln!(self.errors, "{text}");
     }
 
     pub(crate) fn json(&mut self, value: &Value) -> Result<(), CliError> {
@@ -32,7 +41,7 @@ impl Output<'_> {
     }
 
     pub(crate) fn table(&mut self, table: &Table) -> Result<(), CliError> {
-        Ok(self.sink.write_all(table.render(self.color).as_bytes())?)
+        Ok(self.sink.write_all(table.render(self.color, self.terminals.output).as_bytes())?)
     }
 
     /// Tells that something was done: a sentence, or an object a line.
@@ -48,17 +57,48 @@ impl Output<'_> {
         if self.yes {
             return Ok(());
         }
-        write!(self.errors, "{question} [y/N] ")?;
-        self.errors.flush()?;
+        let question = if self.terminals.errors { for_eyes(question) } else { question.into() };
+        let _ = write!(self.errors, "{question} [y/N] ").and_then(|()| self.errors.flush());
         let mut answer = String::new();
-        self.input.read_line(&mut answer)?;
+        self.input.read_line(&mut answer).map_err(CliError::Input)?;
         if ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
             return Ok(());
         }
-        writeln!(self.errors)?;
+        let _ = writeln!(self.errors);
         Err(CliError::failed("not confirmed: nothing was changed")
             .with_help("answer `y`, or pass `--yes` in a script"))
     }
+}
+
+/// A stream whose end may be gone: who does not read what is told must not change what is done, nor how it ends.
+pub(crate) struct Heedless<'a>(pub(crate) &'a mut dyn Write);
+
+impl Write for Heedless<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.0.write_all(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let _ = self.0.flush();
+        Ok(())
+    }
+}
+
+/// Text for a terminal: what is of others, such as a group's name, must not move its cursor nor turn its text round. Lines
+/// stay lines.
+pub(crate) fn for_eyes(text: &str) -> Cow<'_, str> {
+    let harms = |character: char| {
+        let turns = matches!(character, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        (character.is_control() && character != '\n') || turns
+    };
+    if !text.contains(harms) {
+        return text.into();
+    }
+    let escaped = text.chars().map(|character| {
+        if harms(character) { character.escape_default().to_string() } else { character.to_string() }
+    });
+    escaped.collect::<String>().into()
 }
 
 /// Columns that are as wide as their widest cell.
@@ -76,8 +116,13 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    fn render(&self, color: bool) -> String {
-        let lines: Vec<&Vec<String>> = std::iter::once(&self.header).chain(&self.rows).collect();
+    /// As text, for a terminal or as it is.
+    fn render(&self, color: bool, is_shown: bool) -> String {
+        let cell = |cell: &String| if is_shown { for_eyes(cell).replace('\n', "\\n") } else { cell.clone() };
+        let lines: Vec<Vec<String>> = std::iter::once(&self.header)
+            .chain(&self.rows)
+            .map(|line| line.iter().map(cell).collect())
+            .collect();
         let width = |column: usize| {
             lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
         };
@@ -102,14 +147,23 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::Table;
+    use super::{Table, for_eyes};
 
     #[test]
     fn columns_are_aligned_and_only_eyes_get_colours() {
         let mut table = Table::new(&["TOPIC", "N"]);
         table.row(["längste".to_owned(), "1".to_owned()]);
         table.row(["a".to_owned(), "20".to_owned()]);
-        assert_eq!(table.render(false), "TOPIC    N\nlängste  1\na        20\n");
-        assert!(table.render(true).starts_with("\x1b[1mTOPIC    N\x1b[0m\n"));
+        assert_eq!(table.render(false, false), "TOPIC    N\nlängste  1\na        20\n");
+        assert!(table.render(true, true).starts_with("\x1b[1mTOPIC    N\x1b[0m\n"));
+    }
+
+    #[test]
+    fn what_others_wrote_moves_no_cursor() {
+        let mut table = Table::new(&["GROUP", "N"]);
+        table.row(["a\x1b[2J\nb\u{202e}".to_owned(), "1".to_owned()]);
+        assert_eq!(table.render(false, true), "GROUP                  N\na\\u{1b}[2J\\nb\\u{202e}  1\n");
+        assert!(table.render(false, false).contains("a\x1b[2J\nb"), "a file gets it as it is");
+        assert_eq!(for_eyes("one\ntwo"), "one\ntwo");
     }
 }

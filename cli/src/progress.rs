@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::error::CliError;
 use crate::output::Output;
 
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -31,31 +30,25 @@ impl Progress {
     }
 
     /// Shows it, unless it was shown just now: how much of the total is done, and how many records that were.
-    pub(crate) fn show(
-        &mut self,
-        done: impl FnOnce() -> u64,
-        records: u64,
-        output: &mut Output<'_>,
-    ) -> Result<(), CliError> {
+    pub(crate) fn show(&mut self, done: impl FnOnce() -> u64, records: u64, output: &mut Output<'_>) {
         if !self.enabled {
-            return Ok(());
+            return;
         }
         let now = Instant::now();
         if now - self.shown.unwrap_or(self.began) < INTERVAL {
-            return Ok(());
+            return;
         }
         self.shown = Some(now);
         let line = line(done(), self.total, records, now - self.began);
-        write!(output.errors, "\r\x1b[K{line}")?;
-        Ok(output.errors.flush()?)
+        // Whoever closed the stream does not want to know.
+        let _ = write!(output.errors, "\r\x1b[K{line}").and_then(|()| output.errors.flush());
     }
 
     /// Takes the line away.
-    pub(crate) fn clear(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
+    pub(crate) fn clear(&mut self, output: &mut Output<'_>) {
         if self.shown.take().is_some() {
-            write!(output.errors, "\r\x1b[K")?;
+            let _ = write!(output.errors, "\r\x1b[K");
         }
-        Ok(())
     }
 }
 

@@ -89,6 +89,11 @@ fn letters_are_listed_and_shown() {
         "dlt show orders-dlt 1:0 --output json",
         "dlt show orders-dlt 1:9",
         "dlt list none",
+        "dlt list orders-dlt --limit 2",
+        "dlt list orders-dlt --partition 9",
+        "dlt list none --partition 0",
+        "dlt list orders-dlt --partition -1",
+        "dlt list orders-dlt --limit 0",
         "dlt list orders-dlt --since yesterday",
     ];
     insta::assert_snapshot!("dlt_listed_and_shown", transcript(&Stage::new(), &commands));
@@ -102,11 +107,41 @@ fn letters_are_replayed_once_and_discarded_after_it_was_told_which() {
         replay,
         replay,
         "offsets orders",
+        "dlt replay orders-dlt --partition 9 --execute",
+        "dlt discard orders-dlt --partition 9",
+        "dlt replay orders-dlt --limit 1",
+        "dlt replay orders-dlt",
+        "dlt replay orders-dlt --limit 1 --execute",
+        "dlt replay orders-dlt --partition 0 --execute --output json",
         "dlt replay orders-dlt --execute",
         "dlt replay orders-dlt --to other --rate 100 --execute",
         "dlt list orders-dlt",
+        "dlt discard orders-dlt --with-done --limit 2",
         "dlt discard orders-dlt --with-done --partition 0",
         "dlt discard orders-dlt --with-done --partition 0 --execute",
     ];
     insta::assert_snapshot!("dlt_replayed_and_discarded", transcript(&Stage::new(), &commands));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_kept() {
+    let stage = Stage::new();
+    let letter = ProducerRecord::new("orders-dlt")
+        .partition(0)
+        .timestamp(1_772_368_200_000)
+        .key(vec![0xff, 0])
+        .payload(vec![0xc3])
+        .header("h", vec![0xfe])
+        .header("t", "text");
+    stage.write(letter);
+    insta::assert_snapshot!("dlt_bytes", stage.says("dlt show orders-dlt 0:1 --output json"));
+}
+
+#[test]
+fn a_limit_takes_the_first_letters_whichever_broker_answers_first() {
+    let stage = Stage::new();
+    for _ in 0..5 {
+        let told = stage.says("dlt replay orders-dlt --limit 2");
+        assert!(told.contains("\n0:0 ") && told.contains("\n1:0 ") && !told.contains("\n1:1 "), "{told}");
+    }
 }

@@ -35,9 +35,14 @@ pub(super) fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
-        Command::Check => check(&connection::service(connection, environment)?, output),
+        Command::Check => {
+            let settings = connection::service(connection, environment, output.errors)?;
+            require_file(&settings, connection)?;
+            check(&settings, output)
+        }
         Command::Print { effective } => {
-            print(&connection::service(connection, environment)?, *effective, output)
+            let settings = connection::service(connection, environment, output.errors)?;
+            print(&settings, *effective, output)
         }
         Command::Schema => output.json(&config::json_schema()),
         Command::Reference => Ok(write!(output.sink, "{}", config::REFERENCE)?),
@@ -47,8 +52,9 @@ pub(super) fn execute(
 fn check(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
     settings.check_raw_settings(&is_known_property)?;
     for cluster in clusters(settings) {
-        check_clients(settings, cluster)?;
+        check_clients(settings, cluster, output)?;
     }
+    check_listeners(settings, output)?;
     let missing = missing_features(settings);
     if output.json {
         return output.json(&json!({
@@ -57,10 +63,10 @@ fn check(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
         }));
     }
     for warning in settings.warnings() {
-        writeln!(output.errors, "warning: {warning}")?;
+        output.note(&format!("warning: {warning}"));
     }
     for feature in &missing {
-        writeln!(output.errors, "note: the service has to be built with the cargo feature `{feature}`")?;
+        output.note(&format!("note: the service has to be built with the cargo feature `{feature}`"));
     }
     let profiles = match settings.profiles() {
         [] => "no profile".to_owned(),
@@ -78,18 +84,69 @@ fn clusters(settings: &Settings) -> impl Iterator<Item = Option<&str>> {
     std::iter::once(None).chain(settings.kafka().clusters.keys().map(|name| Some(name.as_str())))
 }
 
-/// The client's own judgement of what it is given.
-fn check_clients(settings: &Settings, cluster: Option<&str>) -> Result<(), CliError> {
-    let clients = [settings.admin_client(cluster), settings.producer_client(cluster)];
-    for client in clients.into_iter().flatten() {
-        let config: ClientConfig = client.iter().collect();
-        match config.validate() {
-            // The tool need not have what the service has.
-            Err(error) if matches!(error.kind(), kafka_boot_client::ErrorKind::FeatureMissing { .. }) => {}
-            other => other?,
+/// Where there is no file, nothing was checked: the service's folder is another one.
+fn require_file(settings: &Settings, connection: &Connection) -> Result<(), CliError> {
+    let is_file = |source: &String| {
+        !["environment variable `", "argument `"].iter().any(|other| source.starts_with(other))
+    };
+    if settings.sources().iter().any(is_file) {
+        return Ok(());
+    }
+    let folder = connection
+        .config_dir
+        .as_ref()
+        .map_or_else(|| "the current folder".to_owned(), |folder| format!("`{}`", folder.display()));
+    Err(CliError::failed(format!("there is no configuration to check in {folder}"))
+        .with_help("name the service's folder, in which (or in whose `config`) `application.yml` is, with `--config-dir`"))
+}
+
+/// The client's own judgement of what the clients of a cluster are given.
+fn check_clients(
+    settings: &Settings,
+    cluster: Option<&str>,
+    output: &mut Output<'_>,
+) -> Result<(), CliError> {
+    let section = cluster.map_or_else(|| "kafka".to_owned(), |name| format!("kafka.clusters.{name}"));
+    for (what, client) in
+        [("admin client", settings.admin_client(cluster)), ("producer", settings.producer_client(cluster))]
+    {
+        if let Some(client) = client {
+            judge(&client.iter().collect(), &format!("the {what} of `{section}`"), output)?;
+        }
+    }
+    let consumer = connection::consumer(settings, connection::TOOL, cluster)?;
+    judge(&consumer, &format!("the consumers of `{section}`"), output)
+}
+
+/// The same of the listeners that the configuration knows. What their attributes say is in the service's code alone.
+fn check_listeners(settings: &Settings, output: &mut Output<'_>) -> Result<(), CliError> {
+    for id in settings.kafka().listeners.keys() {
+        match connection::consumer(settings, id, None) {
+            Ok(consumer) => judge(&consumer, &format!("the consumers of `kafka.listeners.{id}`"), output)?,
+            Err(errors) => {
+                for error in errors.iter() {
+                    output.note(error.to_string().replacen("error:", "warning:", 1).trim_end());
+                }
+                output.note(&format!(
+                    "note: whether that holds for the listener `{id}` depends on its attributes, in the service's code"
+                ));
+            }
         }
     }
     Ok(())
+}
+
+/// The client's own judgement of what it is given. An error says itself which setting it is about, but not whose.
+fn judge(config: &ClientConfig, whose: &str, output: &mut Output<'_>) -> Result<(), CliError> {
+    match config.validate() {
+        // The tool need not have what the service has.
+        Err(error) if matches!(error.kind(), kafka_boot_client::ErrorKind::FeatureMissing { .. }) => Ok(()),
+        Err(error) => {
+            output.note(&format!("{whose} cannot be made:"));
+            Err(error.into())
+        }
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Which cargo features the configuration needs that this tool was built without, so that the service may lack them, too.

@@ -16,6 +16,7 @@ pub(crate) mod shell;
 mod time;
 pub(crate) mod topics;
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use kafka_boot::DeadLetters;
@@ -39,7 +40,7 @@ pub(crate) fn execute(
 ) -> Result<(), CliError> {
     match &cli.command {
         Command::OnCluster(command) => {
-            let connected = Connected::new(&cli.connection, environment)?;
+            let connected = Connected::new(&cli.connection, environment, output.errors)?;
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()
@@ -107,7 +108,7 @@ async fn with_admin(
         OnCluster::Records(command) => records::execute(command, admin, output).await,
         OnCluster::Dlt(command) => {
             let letters = DeadLetters::new(connected.admin(), connected.producer());
-            dlt::execute(command, &letters, output).await
+            dlt::execute(command, &letters, admin, output).await
         }
         OnCluster::Cluster(command) => cluster::execute(command, admin, output).await,
     }
@@ -137,6 +138,12 @@ where
 }
 
 type Answers<K, T> = Vec<(K, Result<T, ClientError>)>;
+
+/// Each of `names` once, in the order in which they are given.
+fn unique(names: &[String]) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    names.iter().map(String::as_str).filter(|name| seen.insert(*name)).collect()
+}
 
 /// `name=value`, as an argument.
 fn setting(text: &str) -> Result<(String, String), String> {

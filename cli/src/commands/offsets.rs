@@ -4,8 +4,8 @@ use clap::Args;
 use kafka_boot_client::{Admin, OffsetSpec, TopicPartition};
 use serde_json::json;
 
-use super::{REQUEST, answered};
-use crate::error::CliError;
+use super::{REQUEST, answered, unique};
+use crate::error::{CliError, Failures};
 use crate::output::{Output, Table};
 
 #[derive(Debug, Args)]
@@ -20,12 +20,16 @@ pub(crate) async fn execute(
     admin: &Admin,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let names: Vec<_> = command.topics.iter().map(String::as_str).collect();
-    let mut partitions = Vec::new();
-    for (name, result) in admin.describe_topics(&names, REQUEST).await? {
-        let found = result?.partitions;
-        partitions.extend(found.iter().map(|partition| TopicPartition::new(name.as_str(), partition.id)));
+    let (mut partitions, mut failures) = (Vec::new(), Failures::default());
+    for (name, result) in admin.describe_topics(&unique(&command.topics), REQUEST).await? {
+        match result {
+            Ok(found) => partitions.extend(
+                found.partitions.iter().map(|partition| TopicPartition::new(name.as_str(), partition.id)),
+            ),
+            Err(error) => failures.add(error),
+        }
     }
+    failures.or(Ok(()))?;
     let first = list(&partitions, OffsetSpec::Earliest, admin).await?;
     let end = list(&partitions, OffsetSpec::Latest, admin).await?;
     let rows = partitions.iter().zip(first.into_iter().zip(end));

@@ -8,8 +8,8 @@ use kafka_boot_client::{
 };
 use serde_json::json;
 
-use super::{OPERATION, REQUEST, configs, setting};
-use crate::error::CliError;
+use super::{OPERATION, REQUEST, configs, setting, unique};
+use crate::error::{CliError, Failures};
 use crate::output::{Output, Table};
 
 /// How often the brokers are asked whether they know of a change.
@@ -125,11 +125,14 @@ async fn list(exclude_internal: bool, admin: &Admin, output: &mut Output<'_>) ->
 }
 
 async fn describe(topics: &[String], admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
-    let names: Vec<_> = topics.iter().map(String::as_str).collect();
-    let mut found = Vec::new();
-    for (_, result) in admin.describe_topics(&names, REQUEST).await? {
-        found.push(result?);
+    let (mut found, mut failures) = (Vec::new(), Failures::default());
+    for (_, result) in admin.describe_topics(&unique(topics), REQUEST).await? {
+        match result {
+            Ok(topic) => found.push(topic),
+            Err(error) => failures.add(error),
+        }
     }
+    failures.or(Ok(()))?;
     if output.json {
         let topics: Vec<_> = found.iter().map(to_json).collect();
         return output.json(&json!(topics));
@@ -194,22 +197,23 @@ async fn create(
 }
 
 async fn delete(topics: &[String], admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
-    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    let names = unique(topics);
     output.confirm(&format!("Delete {} with all records?", names.join(", ")))?;
     let results: ItemResults<()> = admin.delete_topics(&names, OPERATION).await?;
-    let mut failure = None;
+    let (mut failures, mut told) = (Failures::default(), Ok(()));
     for (name, result) in results {
-        if result.is_ok() {
-            let is_gone = |found: Found| found.is_err_and(|error| *error.kind() == ErrorKind::UnknownTopic);
-            until(&name, admin, is_gone).await?;
-        }
         match result {
-            Ok(()) => output.done("deleted", &name, &format!("Deleted topic {name}."))?,
+            Ok(()) => {
+                let is_gone =
+                    |found: Found| found.is_err_and(|error| *error.kind() == ErrorKind::UnknownTopic);
+                until(&name, admin, is_gone).await?;
+                told = told.and(output.done("deleted", &name, &format!("Deleted topic {name}.")));
+            }
             // The others are told of all the same.
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error) => failures.add(error),
         }
     }
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failures.or(told)
 }
 
 async fn grow(topic: &str, total: u32, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {

@@ -320,6 +320,16 @@ fn who_cannot_prove_who_it_is_is_told_so() {
         tool(&format!("topics list --command-config {}", file.display()), &[], "")
     };
     assert_eq!(list("wonder"), "exit code 0\n--- output\nt\n--- errors\n");
+    // As Java has it.
+    let login = format!(
+        "bootstrap.servers = {}\nsecurity.protocol: SASL_PLAINTEXT\nsasl.mechanism PLAIN\nsasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required \\\n  username=\"alice\" \\\n  \
+         password=\"wonder\";\n",
+        broker.bootstrap_servers()
+    );
+    fs::write(&file, login).unwrap();
+    let told = tool(&format!("topics list --command-config {}", file.display()), &[], "");
+    assert_eq!(told, "exit code 0\n--- output\nt\n--- errors\n");
     let told = list("looking-glass");
     assert!(!told.contains("looking-glass"), "{told}");
     let port = broker.bootstrap_servers().rsplit(':').next().unwrap().to_owned();
@@ -348,7 +358,7 @@ fn the_connection_comes_from_the_service_its_profile_the_environment_or_a_file()
     fs::write(folder.path().join("application-prod.yml"), profile).unwrap();
     fs::write(folder.path().join("client.properties"), format!("# ours\nbootstrap.servers={servers}\n"))
         .unwrap();
-    fs::write(folder.path().join("broken.properties"), "what is this\n").unwrap();
+    fs::write(folder.path().join("broken.properties"), "lonely\n").unwrap();
 
     let list = |flags: &str, environment: &[(&str, &str)]| {
         tool(&format!("topics list {flags}"), environment, "").replace(&path.to_string(), "<folder>")
@@ -368,6 +378,16 @@ fn the_connection_comes_from_the_service_its_profile_the_environment_or_a_file()
     insta::assert_snapshot!(
         "properties_unknown",
         list(&format!("--command-config {path}/raw.properties"), &[])
+    );
+
+    let java = format!(
+        "bootstrap.servers: {servers}\nkey.serializer=org.apache.kafka.common.serialization.StringSerializer\n\
+         group.id=mine\nacks=all\nmax.request.size=2000\n"
+    );
+    fs::write(folder.path().join("java.properties"), java).unwrap();
+    insta::assert_snapshot!(
+        "properties_of_java",
+        list(&format!("--command-config {path}/java.properties"), &[])
     );
 
     fs::write(folder.path().join("application.yml"), "kafka: { bootstrap-server: localhost:9092 }\n")

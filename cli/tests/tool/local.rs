@@ -70,6 +70,37 @@ fn a_configuration_at_fault_is_told_as_at_the_start_of_its_service() {
 }
 
 #[test]
+fn the_clients_judge_their_settings_each_for_itself() {
+    let told: Vec<_> = [
+        "kafka: { consumer: { group-id: g, properties: { fetch.error.backoff.ms: soon } } }\n",
+        "kafka: { listeners: { slow: { properties: { fetch.error.backoff.ms: soon } } } }\n",
+        "kafka: { clusters: { east: { bootstrap-servers: \"e:1\", consumer: { properties: { fetch.error.backoff.ms: soon } } } } }\n",
+        "kafka: { producer: { properties: { queue.buffering.backpressure.threshold: many } } }\n",
+        // An attribute in the service's code may say the rest.
+        "kafka: { listeners: { slow: { heartbeat-interval: 50s } } }\n",
+        "kafka: { listeners: { slow: { properties: { fetch.error.backoff.ms: 600 } }, odd: { partitions: { a: \"0-2\" } } } }\n",
+    ]
+    .iter()
+    .map(|yaml| format!("{yaml}{}", config(yaml, "config check")))
+    .collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn where_there_is_no_configuration_none_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display().to_string();
+    let check = |environment: &[(&str, &str)]| {
+        tool(&words(&format!("config check --config-dir {path}")), environment, "").replace(&path, "<folder>")
+    };
+    let told = check(&[]);
+    assert_eq!(check(&[("KAFKA_BOOTSTRAP_SERVERS", "a:1")]), told, "variables are those of any folder");
+    insta::assert_snapshot!("nothing_to_check", told);
+    fs::write(folder.path().join("application.yml"), "").unwrap();
+    assert!(check(&[]).starts_with("exit code 0\n"), "{}", check(&[]));
+}
+
+#[test]
 fn schema_and_reference_are_those_of_the_framework() {
     let schema = tool(&words("config schema"), &[], "");
     assert!(schema.contains("\"title\": \"kafka-boot configuration\""), "{schema}");

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod commands;
+mod failures;
 mod local;
 mod many_groups;
 mod new;
+mod on_kafka;
 mod process;
 mod records;
 mod seed_session;

@@ -44,6 +44,7 @@ fn a_new_service_passes_its_tests_and_runs_without_a_network() {
         "{told}"
     );
     assert!(told.contains("\nNext: cd <folder>/new-shop && cargo run\n"), "{told}");
+    assert!(told.contains("which is only on this machine") && told.contains("`--git`"), "{told}");
     let service = folder.path().join("new-shop");
 
     let told = cargo(&service, &["test", "--offline"]);
@@ -77,6 +78,7 @@ fn a_service_may_depend_on_a_repository() {
     assert!(folder.path().join("shop/Cargo.lock").exists(), "the versions that this checkout is tested with");
     let told = new(folder.path(), "other --git https://example.com/fork --rev v1 --output json");
     assert!(told.contains("\"git\": \"https://example.com/fork\""), "{told}");
+    assert!(told.ends_with("--- errors\n"), "a repository is there for others, too: {told}");
     let manifest = fs::read_to_string(folder.path().join("other/Cargo.toml")).unwrap();
     assert!(
         manifest.contains("kafka-boot = { git = \"https://example.com/fork\", rev = \"v1\" }"),

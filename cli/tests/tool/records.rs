@@ -165,6 +165,82 @@ fn the_end_of_a_transaction_is_no_record_to_wait_for() {
 }
 
 #[test]
+fn the_last_records_are_records_and_not_offsets() {
+    use rdkafka::ClientConfig;
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    let stage = Stage::new();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", stage.broker.bootstrap_servers()).set("transactional.id", "t");
+    let producer: BaseProducer = config.create().unwrap();
+    let patience = Duration::from_secs(30);
+    producer.init_transactions(patience).unwrap();
+    for number in 0..8 {
+        producer.begin_transaction().unwrap();
+        let payload = number.to_string();
+        producer.send(BaseRecord::<(), str>::to("orders").partition(0).payload(&payload)).unwrap();
+        // Every second one is taken back: records and ends of transactions take up offsets in turn.
+        if number % 2 == 0 {
+            producer.commit_transaction(patience).unwrap();
+        } else {
+            producer.flush(patience).unwrap();
+            producer.abort_transaction(patience).unwrap();
+        }
+    }
+    stage.produce("orders", 1, 5);
+    let last = |flags: &str| stage.says(&format!("consume orders --until-end --partition {flags}"));
+    let records = |values: &[&str]| {
+        let lines = values.concat();
+        let count = values.len();
+        format!("exit code 0\n--- output\n{lines}--- errors\nProcessed a total of {count} messages\n")
+    };
+    assert_eq!(last("0 --last 1"), records(&["6\n"]));
+    assert_eq!(last("0 --last 3"), records(&["2\n", "4\n", "6\n"]));
+    assert_eq!(last("0 --last 9"), records(&["0\n", "2\n", "4\n", "6\n"]));
+    assert_eq!(last("0 --last 3 --isolation-level read-uncommitted"), records(&["5\n", "6\n", "7\n"]));
+    assert_eq!(last("1 --last 2"), records(&["3\n", "4\n"]));
+    let both = last("0,1 --last 2");
+    assert!(both.contains("4\n6\n") && both.contains("3\n4\n") && both.contains("total of 4 "), "{both}");
+    // In a group that stands nowhere, too.
+    assert_eq!(last("0 --last 2 --group g"), records(&["4\n", "6\n"]));
+    assert_eq!(last("0 --last 2 --group g"), records(&[]));
+}
+
+#[test]
+fn a_group_stands_where_it_began_before_there_is_a_record() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 3);
+    let begun = stage.begin("consume orders --group early");
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
+    let stands = || {
+        let told = stage.says("groups describe early");
+        told.contains("early  orders  0          3 ") && told.contains("early  orders  1          0 ")
+    };
+    while !stands() {
+        assert!(std::time::Instant::now() < deadline, "{}", stage.says("groups describe early"));
+    }
+    assert_eq!(begun.end(), (0, "Processed a total of 0 messages\n".to_owned()));
+    // What came while nobody read is read by whoever comes next.
+    stage.produce("orders", 0, 2);
+    let told = stage.says("consume orders --group early --from-end --until-end");
+    assert_eq!(told, "exit code 0\n--- output\n0\n1\n--- errors\nProcessed a total of 2 messages\n");
+}
+
+#[test]
+fn partitions_that_are_added_are_followed_from_their_beginning() {
+    let stage = Stage::new();
+    stage.produce("orders", 0, 1);
+    let begun = stage.begin("consume orders --last 1 --template {partition}:{value}");
+    assert_eq!(begun.lines(1), ["0:0"]);
+    assert!(stage.says("topics partitions orders 4").starts_with("exit code 0\n"));
+    stage.produce("orders", 3, 2);
+    assert_eq!(begun.lines(3), ["0:0", "3:0", "3:1"]);
+    // Those that were there are read on.
+    stage.produce("orders", 1, 1);
+    assert_eq!(begun.lines(4)[3], "1:0");
+    assert_eq!(begun.end(), (0, "Processed a total of 4 messages\n".to_owned()));
+}
+
+#[test]
 fn what_is_not_written_is_told_by_its_lines() {
     let stage = Stage::new();
     let long = "x".repeat(2_000_000);

@@ -51,6 +51,8 @@ pub struct LoadOptions {
     /// Whole documents beside the files, each with the name that messages call it by: over every file, under the
     /// environment.
     pub documents: Vec<(String, String)>,
+    /// Whole documents that hold where nothing else says anything: under every file.
+    pub defaults: Vec<(String, String)>,
     /// The sections of the program's own, which are then never taken for misspelt ones of the framework.
     pub own_sections: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl LoadOptions {
             environment: std::env::vars_os().map(|(name, value)| (lossy(name), lossy(value))).collect(),
             directory: Some(PathBuf::from(".")),
             documents: Vec::new(),
+            defaults: Vec::new(),
             own_sections: Vec::new(),
         }
     }
@@ -90,6 +93,7 @@ impl Settings {
 
         let mut documents = loader.documents(options.directory.as_deref(), &mut errors)?;
         documents.add_given(&options.documents, &mut errors);
+        documents.add_defaults(&options.defaults, &mut errors);
         let tree = loader.merge(&documents.in_order, &mut errors)?;
         let resolver = Resolver::new(&tree, &loader.environment);
         let (mut tree, secret_files) = resolver.resolve_tree(&mut errors);
@@ -185,10 +189,20 @@ struct Documents {
 impl Documents {
     /// Adds the documents that are not files, over those that are.
     fn add_given(&mut self, given: &[(String, String)], errors: &mut ConfigErrors) {
+        self.in_order.extend(Self::parse(given, errors));
+    }
+
+    /// Adds the documents that are under all others.
+    fn add_defaults(&mut self, defaults: &[(String, String)], errors: &mut ConfigErrors) {
+        self.in_order.splice(..0, Self::parse(defaults, errors));
+    }
+
+    fn parse(given: &[(String, String)], errors: &mut ConfigErrors) -> Vec<Document> {
+        let mut parsed = Vec::new();
         for (name, text) in given {
             let root = yaml::parse(name, text.clone().into_bytes()).and_then(relaxed::normalise);
             match root {
-                Ok(root) => self.in_order.push(Document {
+                Ok(root) => parsed.push(Document {
                     name: name.clone(),
                     path: PathBuf::new(),
                     root,
@@ -197,6 +211,7 @@ impl Documents {
                 Err(error) => errors.push(error),
             }
         }
+        parsed
     }
 }
 

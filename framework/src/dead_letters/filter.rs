@@ -80,7 +80,7 @@ impl DeadLetterFilter {
         self
     }
 
-    /// No more than so many.
+    /// No more than so many: the first by partition and offset.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = Some(limit);
         self

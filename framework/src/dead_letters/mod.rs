@@ -281,7 +281,7 @@ impl DeadLetters {
     ) -> Result<Vec<DeadLetter>, DeadLetterError> {
         let wanted =
             parts.iter().filter(|(partition, _)| filter.partition.is_none_or(|one| one == **partition));
-        let spans: Vec<Span> = wanted
+        let mut spans: Vec<Span> = wanted
             .map(|(partition, part)| {
                 let (first, last) = filter.offsets.unwrap_or((part.earliest, i64::MAX));
                 Span {
@@ -291,6 +291,7 @@ impl DeadLetters {
                 }
             })
             .collect();
+        spans.retain(|span| span.end.is_none_or(|end| span.start < end));
         let marks: BTreeMap<i32, Marks> =
             parts.iter().map(|(partition, part)| (*partition, part.marks.clone())).collect();
         let (mut config, filter) = (self.admin.clone(), filter.clone());
@@ -298,14 +299,23 @@ impl DeadLetters {
         let topic = topic.to_owned();
         let reading = tokio::task::spawn_blocking(move || {
             let mut letters = Vec::new();
-            let read = reader::read_each(config, &spans, Instant::now() + READING, |record| {
-                let is_done = marks.get(&record.partition()).is_some_and(|marks| marks.has(record.offset()));
-                let letter = DeadLetter::of(&record, is_done);
-                if filter.has(&letter) {
-                    letters.push(letter);
+            let deadline = Instant::now() + READING;
+            let is_full = |count: usize| filter.limit.is_some_and(|limit| count >= limit);
+            // Which letters are the first must not depend on which broker answers first: a dry run is to tell what comes.
+            let at_once = if filter.limit.is_some() { 1 } else { spans.len().max(1) };
+            let read = spans.chunks(at_once).try_for_each(|spans| {
+                if is_full(letters.len()) {
+                    return Ok(());
                 }
-                let is_full = filter.limit.is_some_and(|limit| letters.len() >= limit);
-                if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                reader::read_each(config.clone(), spans, deadline, |record| {
+                    let is_done =
+                        marks.get(&record.partition()).is_some_and(|marks| marks.has(record.offset()));
+                    let letter = DeadLetter::of(&record, is_done);
+                    if filter.has(&letter) {
+                        letters.push(letter);
+                    }
+                    if is_full(letters.len()) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
             });
             letters.sort_by_key(|letter| (letter.partition, letter.offset));
             match read {

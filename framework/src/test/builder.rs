@@ -242,6 +242,7 @@ impl TestAppBuilder {
             environment: self.environment.clone(),
             directory: Some(self.directory.clone()),
             documents: self.documents.clone(),
+            defaults: Vec::new(),
             own_sections: inventory::iter::<RegisteredSection>().map(|found| found.0.to_owned()).collect(),
         }
     }

@@ -7,13 +7,13 @@ use kafka_boot_client::{
     Admin, ClientConfig, ClientError, Consumer, ConsumerEvent, ErrorCode, ErrorKind, PartitionOffset,
     Protocol, RawRecord, TopicPartition,
 };
-use serde::Deserialize;
 
+use super::fetched::{Fetched, STATISTICS_MS};
 use super::filter::Filter;
 use super::format::Format;
-use super::index;
 use super::span::{Span, Start, spans};
-use crate::commands::{OPERATION, REQUEST};
+use super::{index, last};
+use crate::commands::{OPERATION, REQUEST, positions};
 use crate::error::CliError;
 use crate::output::Output;
 use crate::progress::Progress;
@@ -26,19 +26,29 @@ const POLL: Duration = Duration::from_millis(100);
 const BUFFER_BYTES: usize = 256 * 1024;
 /// How often a group's offsets are committed.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often the client tells how far it has fetched, in milliseconds.
-const STATISTICS_MS: &str = "100";
+/// How often new partitions of the topic are looked for, outside a group.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a group has to do with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    None,
+    /// Its offsets are looked up and committed, without joining it.
+    Offsets,
+    /// It hands the partitions out as well.
+    Member,
+}
 
 /// What to read, and how.
 pub(super) struct Follow<'a> {
     pub(super) topic: &'a str,
+    /// Those that are there at the start, of those that are wanted.
     pub(super) partitions: Vec<TopicPartition>,
+    /// Which ones are wanted is open: new ones as well.
+    pub(super) grows: bool,
     pub(super) start: Start,
     pub(super) until_end: bool,
-    /// Offsets are looked up and committed.
-    pub(super) in_group: bool,
-    /// The group hands the partitions out.
-    pub(super) subscribes: bool,
+    pub(super) group: Group,
     pub(super) max: Option<u64>,
     pub(super) filter: Filter,
     pub(super) format: Format,
@@ -53,6 +63,8 @@ impl Follow<'_> {
         let consumer = Consumer::new(&config)?;
         let mut reading = Reading {
             consumer,
+            config,
+            looked_at: Instant::now(),
             states: Vec::new(),
             has_assignment: false,
             buffer: Vec::with_capacity(2 * BUFFER_BYTES),
@@ -90,6 +102,10 @@ const NOT_ASSIGNED: State =
 struct Reading<'a> {
     follow: Follow<'a>,
     consumer: Consumer,
+    /// What the consumer was made with.
+    config: ClientConfig,
+    /// When the topic was looked up.
+    looked_at: Instant,
     /// By number.
     states: Vec<State>,
     /// Whether partitions were assigned at all, be it none.
@@ -107,11 +123,11 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     async fn read(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
-        if self.follow.subscribes {
+        if self.follow.group == Group::Member {
             self.consumer.subscribe(&[self.follow.topic])?;
         } else {
             let partitions = self.follow.partitions.clone();
-            self.assign(&partitions, output).await?;
+            self.assign(&partitions, false, output).await?;
         }
         let mut records = Vec::with_capacity(POLL_RECORDS);
         while !self.is_done() {
@@ -126,7 +142,7 @@ impl Reading<'_> {
                 self.write_out(output)?;
             }
             let states = &self.states;
-            self.progress.show(|| read_so_far(states), self.count, output)?;
+            self.progress.show(|| read_so_far(states), self.count, output);
             if polled == 0 && (output.is_reader_gone)() {
                 return Err(CliError::Output(std::io::ErrorKind::BrokenPipe.into()));
             }
@@ -136,8 +152,33 @@ impl Reading<'_> {
             if self.committed_at.elapsed() >= COMMIT_INTERVAL {
                 self.commit_by_the_way(output)?;
             }
+            if self.follow.grows && self.looked_at.elapsed() >= LOOK_INTERVAL {
+                self.look_for_partitions(output).await?;
+            }
         }
         Ok(())
+    }
+
+    /// Reads partitions that were added meanwhile as well. In a group it is the group that notices.
+    async fn look_for_partitions(&mut self, output: &mut Output<'_>) -> Result<(), CliError> {
+        let found = positions::partitions(self.follow.topic, self.follow.admin).await;
+        self.looked_at = Instant::now();
+        let mut partitions = match found {
+            Ok(partitions) => partitions,
+            Err(CliError::Client(error)) => return self.trouble(error, output),
+            Err(error) => return Err(error),
+        };
+        let is_read = |number| self.states.get(index(number)).is_some_and(|state| state.is_assigned);
+        partitions.retain(|partition| !is_read(partition.partition));
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        match self.assign(&partitions, true, output).await {
+            // Its leader may not be elected yet, or not know of it. The next look comes soon.
+            Err(CliError::Client(error)) => self.trouble(error, output),
+            Err(CliError::Failed { .. }) => Ok(()),
+            outcome => outcome,
+        }
     }
 
     fn is_done(&self) -> bool {
@@ -190,7 +231,7 @@ impl Reading<'_> {
         output: &mut Output<'_>,
     ) -> Result<(), CliError> {
         match event {
-            ConsumerEvent::Assign { partitions } => self.assign(&partitions, output).await,
+            ConsumerEvent::Assign { partitions } => self.assign(&partitions, false, output).await,
             ConsumerEvent::Revoke { partitions, lost } => {
                 if !lost {
                     self.write_out(output)?;
@@ -217,40 +258,58 @@ impl Reading<'_> {
         }
     }
 
+    /// Begins to read `partitions`: instead of all others, or beside them if that `adds`.
     async fn assign(
         &mut self,
         partitions: &[TopicPartition],
+        adds: bool,
         output: &mut Output<'_>,
     ) -> Result<(), CliError> {
-        let mut spans = spans(partitions, self.follow.start, self.follow.admin, output.errors).await?;
-        if self.follow.in_group && !spans.is_empty() {
-            let committed = self.consumer.committed(partitions, REQUEST)?;
-            let stands: HashMap<_, _> =
-                committed.into_iter().map(|offset| (offset.partition, offset.offset)).collect();
-            for span in &mut spans {
-                if let Some(offset) = stands.get(&span.partition).filter(|offset| **offset >= 0) {
-                    span.start = *offset;
-                }
-            }
+        let follow = &self.follow;
+        // All that is in a partition that was added meanwhile came meanwhile, too.
+        let (old, new): (Vec<_>, Vec<_>) =
+            partitions.iter().cloned().partition(|partition| follow.partitions.contains(partition));
+        let mut spans = spans(&old, follow.start, follow.admin, output).await?;
+        spans.extend(self::spans(&new, Start::Beginning, follow.admin, output).await?);
+        let mut stands = HashMap::new();
+        if follow.group != Group::None && !spans.is_empty() {
+            let committed = self.consumer.committed(partitions, REQUEST)?.into_iter();
+            let committed = committed.filter(|offset| offset.offset >= 0);
+            stands.extend(committed.map(|offset| (offset.partition, offset.offset)));
         }
-        for span in &spans {
-            self.open(span);
+        if let Start::Last(count) = follow.start {
+            let nowhere = spans.iter_mut().filter(|span| {
+                !stands.contains_key(&span.partition) && follow.partitions.contains(&span.partition)
+            });
+            last::start_before(count, nowhere, &self.config, output)?;
+        }
+        for span in &mut spans {
+            let stands_at = stands.get(&span.partition).copied();
+            span.start = stands_at.unwrap_or(span.start);
+            self.open(span, stands_at.is_some());
         }
         if self.follow.until_end {
             let open = self.states.iter().filter(|state| state.is_assigned);
             self.progress.set_total(open.map(|state| (state.end - state.start).max(0).unsigned_abs()).sum());
         }
         self.has_assignment = true;
+        let is_new = spans.iter().any(|span| !stands.contains_key(&span.partition));
         let offsets: Vec<_> =
             spans.into_iter().map(|span| PartitionOffset::new(span.partition, span.start)).collect();
         match self.consumer.rebalance_protocol() {
             Protocol::Cooperative => self.consumer.incremental_assign(&offsets)?,
+            _ if adds => self.consumer.incremental_assign(&offsets)?,
             _ => self.consumer.assign(&offsets)?,
+        }
+        if is_new {
+            // Where the group begins is where it stands from now on, with or without a record: whoever comes next would
+            // begin somewhere else.
+            self.commit_by_the_way(output)?;
         }
         Ok(())
     }
 
-    fn open(&mut self, span: &Span) {
+    fn open(&mut self, span: &Span, is_committed: bool) {
         let at = index(span.partition.partition);
         if at >= self.states.len() {
             self.states.resize(at + 1, NOT_ASSIGNED);
@@ -266,18 +325,17 @@ impl Reading<'_> {
             is_open: span.start < end,
             end,
             next: span.start,
-            committed: span.start,
+            committed: if is_committed { span.start } else { NOT_ASSIGNED.committed },
             start: span.start,
         };
     }
 
     /// The ends of transactions take up offsets, too: a partition may be at its end without a record that says so.
     fn end_what_is_passed(&mut self, json: &str) {
-        let Ok(fetched) = serde_json::from_str::<Fetched>(json) else { return };
-        let Some(topic) = fetched.topics.get(self.follow.topic) else { return };
+        let Some(fetched) = Fetched::read(json) else { return };
         for (number, state) in self.states.iter_mut().enumerate().filter(|(_, state)| state.is_open) {
-            let figures = topic.partitions.get(&number.to_string());
-            if figures.is_some_and(|figures| figures.are_at(state.end)) {
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
+            if fetched.is_at(self.follow.topic, number, state.end) {
                 state.is_open = false;
                 state.next = state.next.max(state.end);
             }
@@ -285,28 +343,19 @@ impl Reading<'_> {
     }
 
     fn trouble(&mut self, error: ClientError, output: &mut Output<'_>) -> Result<(), CliError> {
-        match error.kind() {
-            // Who is in no group needs no right to one.
-            ErrorKind::Authorization
-                if !self.follow.in_group && error.code() == Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) =>
-            {
-                Ok(())
-            }
-            ErrorKind::Authorization
-            | ErrorKind::Authentication
-            | ErrorKind::UnknownTopic
-            | ErrorKind::Fatal => Err(error.into()),
-            _ if self.told => Ok(()),
-            _ => {
-                self.told = true;
-                Ok(writeln!(output.errors, "warning: {error}; going on")?)
-            }
+        if ends_reading(&error, self.follow.group != Group::None) {
+            return Err(error.into());
         }
+        if !self.told && !is_of_group(&error, self.follow.group != Group::None) {
+            self.told = true;
+            output.note(&format!("warning: {error}; going on"));
+        }
+        Ok(())
     }
 
     /// What may be committed and is not yet.
     fn uncommitted(&self) -> Vec<PartitionOffset> {
-        if !self.follow.in_group {
+        if self.follow.group == Group::None {
             return Vec::new();
         }
         let changed = self
@@ -357,75 +406,32 @@ impl Reading<'_> {
         let committed = if is_written { self.commit() } else { Ok(()) };
         // Nothing depends on it: who does not leave in time is left out by the group.
         drop(self.consumer.close(OPERATION, |_, _| {}));
-        self.progress.clear(output)?;
+        self.progress.clear(output);
         ended?;
         written?;
         if self.follow.max.is_some() || self.follow.until_end || !output.json {
-            writeln!(output.errors, "Processed a total of {} messages", self.count)?;
+            output.note(&format!("Processed a total of {} messages", self.count));
         }
         Ok(committed?)
     }
+}
+
+/// Whether an error is of the kind that does not pass.
+pub(super) fn ends_reading(error: &ClientError, in_group: bool) -> bool {
+    match error.kind() {
+        ErrorKind::Authorization => !is_of_group(error, in_group),
+        ErrorKind::Authentication | ErrorKind::UnknownTopic | ErrorKind::Fatal => true,
+        _ => false,
+    }
+}
+
+/// Who is in no group needs no right to one.
+fn is_of_group(error: &ClientError, in_group: bool) -> bool {
+    !in_group && error.code() == Some(ErrorCode::GROUP_AUTHORIZATION_FAILED)
 }
 
 /// How many offsets have been passed since reading began.
 fn read_so_far(states: &[State]) -> u64 {
     let assigned = states.iter().filter(|state| state.is_assigned);
     assigned.map(|state| (state.next - state.start).max(0).unsigned_abs()).sum()
-}
-
-/// The part of the client's statistics that tells how far it has fetched.
-#[derive(Deserialize)]
-struct Fetched {
-    #[serde(default)]
-    topics: HashMap<String, FetchedTopic>,
-}
-
-#[derive(Deserialize)]
-struct FetchedTopic {
-    #[serde(default)]
-    partitions: HashMap<String, FetchedPartition>,
-}
-
-#[derive(Deserialize)]
-struct FetchedPartition {
-    #[serde(default)]
-    fetchq_cnt: i64,
-    #[serde(default)]
-    next_offset: i64,
-    /// Where the partition ends; negative before the first fetch.
-    #[serde(default = "unknown")]
-    hi_offset: i64,
-    /// Where committed records end. Before the first fetch it is 0, which says nothing.
-    #[serde(default)]
-    ls_offset: i64,
-}
-
-fn unknown() -> i64 {
-    -1
-}
-
-impl FetchedPartition {
-    /// Whether all before `end` is fetched and handed out, as far as it can be read: not behind a transaction that is open.
-    fn are_at(&self, end: i64) -> bool {
-        let is_read_through = self.hi_offset >= 0 && self.next_offset >= end.min(self.ls_offset);
-        self.fetchq_cnt == 0 && is_read_through
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_partition_is_at_its_end_when_all_that_can_be_read_is_handed_out() {
-        let at = |fetchq_cnt, next_offset, hi_offset, ls_offset| {
-            FetchedPartition { fetchq_cnt, next_offset, hi_offset, ls_offset }.are_at(10)
-        };
-        assert!(at(0, 10, 10, 10));
-        assert!(!at(1, 10, 10, 10));
-        assert!(!at(0, 9, 10, 10));
-        assert!(at(0, 7, 10, 7), "a transaction is open from 7 on");
-        assert!(!at(0, 0, -1001, 0), "nothing was fetched yet");
-        assert!(at(0, 12, 12, 12));
-    }
 }

@@ -1,13 +1,16 @@
 //! `consume`: reads the records of a topic, from anywhere, and goes on until it is told to end.
 //!
-//! 1. A group's offset is committed only for records that were written out before.
+//! 1. A group's offset is committed only for records that were written out before, and once before the first of them, where
+//!    the group stands nowhere.
 //! 2. A record costs no allocation: it is written from the memory it was received in, into one buffer.
 //! 3. Outside a group nothing is ever committed.
 
+mod fetched;
 mod filter;
 mod follow;
 mod format;
 mod hex;
+mod last;
 mod span;
 mod template;
 
@@ -15,7 +18,7 @@ use clap::{Args, ValueEnum};
 use kafka_boot_client::Admin;
 
 use self::filter::{Filter, HeaderFilter};
-use self::follow::Follow;
+use self::follow::{Follow, Group};
 use self::format::Format;
 use self::span::Start;
 use self::template::Template;
@@ -160,10 +163,14 @@ pub(super) async fn execute(
     let follow = Follow {
         topic: &command.topic,
         partitions,
+        grows: command.partition.is_empty() && command.group.is_none() && !command.until_end,
         start: command.start(),
         until_end: command.until_end,
-        in_group: command.group.is_some(),
-        subscribes: command.group.is_some() && command.partition.is_empty(),
+        group: match &command.group {
+            None => Group::None,
+            Some(_) if command.partition.is_empty() => Group::Member,
+            Some(_) => Group::Offsets,
+        },
         max: command.max,
         filter,
         format: command.format(output),

@@ -1,11 +1,10 @@
 //! Where reading begins and ends, partition by partition. Asks the cluster, and decides.
 
-use std::io::Write;
-
 use kafka_boot_client::{Admin, OffsetSpec, TopicPartition};
 
 use crate::commands::positions::{Offsets, offsets};
 use crate::error::CliError;
+use crate::output::Output;
 
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub(super) enum Start {
     Beginning,
     End,
     Offset(i64),
-    /// So many before the end.
+    /// So many records before the end.
     Last(i64),
     /// Milliseconds since the Unix epoch.
     Time(i64),
@@ -24,6 +23,8 @@ pub(super) enum Start {
 pub(super) struct Span {
     pub(super) partition: TopicPartition,
     pub(super) start: i64,
+    /// The first offset that is there.
+    pub(super) first: i64,
     /// Where the partition ends now.
     pub(super) end: i64,
 }
@@ -33,8 +34,11 @@ pub(super) async fn spans(
     partitions: &[TopicPartition],
     start: Start,
     admin: &Admin,
-    errors: &mut dyn Write,
+    output: &mut Output<'_>,
 ) -> Result<Vec<Span>, CliError> {
+    if partitions.is_empty() {
+        return Ok(Vec::new());
+    }
     let first = offsets(partitions, OffsetSpec::Earliest, admin).await?;
     let end = offsets(partitions, OffsetSpec::Latest, admin).await?;
     let at_time = match start {
@@ -50,21 +54,20 @@ pub(super) async fn spans(
         };
         let start = match start {
             Start::Beginning => first,
-            Start::End => end,
-            Start::Last(count) => end.saturating_sub(count).max(first),
+            // Where the last ones begin is found by reading.
+            Start::End | Start::Last(_) => end,
             // Where no record is that young, the next one to come is.
             Start::Time(_) => at_time.get(partition).copied().unwrap_or(end),
             Start::Offset(offset) if offset > end || offset < first => {
                 let bound = offset.clamp(first, end);
-                writeln!(
-                    errors,
+                output.note(&format!(
                     "{partition} has offsets from {first} to {end}: reading from {bound} instead of {offset}"
-                )?;
+                ));
                 bound
             }
             Start::Offset(offset) => offset,
         };
-        spans.push(Span { partition: partition.clone(), start, end });
+        spans.push(Span { partition: partition.clone(), start, first, end });
     }
     Ok(spans)
 }

@@ -6,17 +6,21 @@ mod select;
 
 use std::time::SystemTime;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
-use kafka_boot::{DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, Replay, escaped};
-use serde_json::{Value, json};
+use kafka_boot::{DeadLetter, DeadLetterError, DeadLetterFilter, DeadLetters, Replay, ReplayReport, escaped};
+use kafka_boot_client::Admin;
+use serde_json::{Map, Value, json};
 
 use self::select::Selection;
+use super::positions;
 use crate::error::CliError;
 use crate::output::{Output, Table};
 
 /// How many letters a table shows, unless more are asked for.
-const LISTED: usize = 100;
+const LISTED: u32 = 100;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -26,9 +30,9 @@ pub(crate) enum Command {
         topic: String,
         #[command(flatten)]
         selection: Selection,
-        /// How many at most
-        #[arg(long, default_value_t = LISTED)]
-        limit: usize,
+        /// How many at most, the first by partition and offset
+        #[arg(long, value_name = "N", default_value_t = LISTED, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
     },
     /// Shows all of a letter
     Show {
@@ -44,6 +48,9 @@ pub(crate) enum Command {
         topic: String,
         #[command(flatten)]
         selection: Selection,
+        /// How many at most, the first by partition and offset [default: all]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
         /// Send them to this topic instead
         #[arg(long, value_name = "TOPIC")]
         to: Option<String>,
@@ -69,6 +76,9 @@ pub(crate) enum Command {
         topic: String,
         #[command(flatten)]
         selection: Selection,
+        /// How many at most, the first by partition and offset [default: all]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        limit: Option<u32>,
         /// Mark them, rather than tell which would be marked
         #[arg(long)]
         execute: bool,
@@ -78,12 +88,22 @@ pub(crate) enum Command {
 pub(crate) async fn execute(
     command: &Command,
     letters: &DeadLetters,
+    admin: &Admin,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     match command {
         Command::List { topic, selection, limit } => {
-            let found = letters.list(topic, &selection.filter().limit(*limit)).await?;
-            tell(&found, output)
+            check(topic, selection, admin).await?;
+            let limit = *limit as usize;
+            // One more tells whether there are more.
+            let mut found = letters.list(topic, &selection.filter().limit(limit.saturating_add(1))).await?;
+            let has_more = found.len() > limit;
+            found.truncate(limit);
+            tell(&found, output)?;
+            if has_more {
+                output.note(&format!("There are more: these are the first {limit}. `--limit` shows others."));
+            }
+            Ok(())
         }
         Command::Show { topic, place: (partition, offset) } => {
             let one = DeadLetterFilter::one(*partition, *offset).with_done();
@@ -93,7 +113,7 @@ pub(crate) async fn execute(
                     .with_help(format!("`kafka-boot dlt list {topic}` shows where there are some"))),
             }
         }
-        Command::Replay { topic, selection, to, rate, value, set_header, delete_header, execute } => {
+        Command::Replay { topic, selection, limit, to, rate, value, set_header, delete_header, execute } => {
             let mut replay = Replay::new().rate(rate.unwrap_or(0));
             if let Some(to) = to {
                 replay = replay.to(to);
@@ -111,38 +131,78 @@ pub(crate) async fn execute(
                 }
                 record
             });
-            if !execute {
-                tell(&letters.list(topic, &selection.filter()).await?, output)?;
-                return note(output, "Nothing was sent: `--execute` sends these.");
+            check(topic, selection, admin).await?;
+            let filter = limited(selection, *limit);
+            if *execute {
+                return told(&letters.replay(topic, &filter, replay).await?, output);
             }
-            let report = letters.replay(topic, &selection.filter(), replay).await?;
-            for letter in &report.without_origin {
-                let place = format!("{}:{}", letter.partition, letter.offset);
-                note(
-                    output,
-                    &format!("{place} does not say where it comes from: name a topic with `--to`."),
-                )?;
+            let found = letters.list(topic, &filter).await?;
+            tell(&found, output)?;
+            output.note("Nothing was sent: `--execute` sends these.");
+            let lost = found.iter().filter(|letter| to.is_none() && letter.origin.is_none()).count();
+            if lost > 0 {
+                let lost = count(lost);
+                output
+                    .note(&format!("{lost} would stay: where from, is not said. Name a topic with `--to`."));
             }
-            output.done("replayed", &report.done.to_string(), &format!("Replayed {}.", count(report.done)))
+            Ok(())
         }
-        Command::Discard { topic, selection, execute } => {
+        Command::Discard { topic, selection, limit, execute } => {
+            check(topic, selection, admin).await?;
+            let filter = limited(selection, *limit);
             if !execute {
-                tell(&letters.list(topic, &selection.filter()).await?, output)?;
-                return note(output, "Nothing was marked: `--execute` marks these as done.");
+                tell(&letters.list(topic, &filter).await?, output)?;
+                output.note("Nothing was marked: `--execute` marks these as done.");
+                return Ok(());
             }
-            let report = letters.discard(topic, &selection.filter()).await?;
+            let report = letters.discard(topic, &filter).await?;
             output.done("discarded", &report.done.to_string(), &format!("Discarded {}.", count(report.done)))
         }
     }
 }
 
-fn count(letters: usize) -> String {
-    if letters == 1 { "1 letter".to_owned() } else { format!("{letters} letters") }
+fn limited(selection: &Selection, limit: Option<u32>) -> DeadLetterFilter {
+    let filter = selection.filter();
+    limit.map_or(filter.clone(), |limit| filter.limit(limit as usize))
 }
 
-/// Tells people something that is no result.
-fn note(output: &mut Output<'_>, text: &str) -> Result<(), CliError> {
-    Ok(writeln!(output.errors, "{text}")?)
+/// Names a partition that is not there, rather than to find no letters in it.
+async fn check(topic: &str, selection: &Selection, admin: &Admin) -> Result<(), CliError> {
+    let Some(partition) = selection.partition else { return Ok(()) };
+    let there = positions::partitions(topic, admin).await?;
+    if there.iter().any(|known| known.partition == partition) {
+        return Ok(());
+    }
+    Err(positions::no_partition(topic, partition, there.len()))
+}
+
+/// Tells what was replayed. Letters that were meant and stay are no success.
+fn told(report: &ReplayReport, output: &mut Output<'_>) -> Result<(), CliError> {
+    let places: Vec<_> =
+        report.without_origin.iter().map(|letter| (letter.partition, letter.offset)).collect();
+    let told = if output.json {
+        let place = |(partition, offset): &(i32, i64)| json!({ "partition": partition, "offset": offset });
+        output.json(&json!({
+            "result": "replayed",
+            "name": report.done.to_string(),
+            "withoutOrigin": places.iter().map(place).collect::<Value>(),
+        }))
+    } else {
+        output.line(&format!("Replayed {}.", count(report.done)))
+    };
+    for (partition, offset) in &places {
+        output.note(&format!("{partition}:{offset} does not say where it comes from."));
+    }
+    if places.is_empty() {
+        return told;
+    }
+    let (left, all) = (places.len(), places.len() + report.done);
+    Err(CliError::failed(format!("not replayed: {left} of {}", count(all)))
+        .with_help("name a topic to send them to with `--to`"))
+}
+
+fn count(letters: usize) -> String {
+    if letters == 1 { "1 letter".to_owned() } else { format!("{letters} letters") }
 }
 
 fn tell(letters: &[DeadLetter], output: &mut Output<'_>) -> Result<(), CliError> {
@@ -198,31 +258,45 @@ fn show(letter: &DeadLetter, output: &mut Output<'_>) -> Result<(), CliError> {
 }
 
 fn as_json(letter: &DeadLetter) -> Value {
-    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8_lossy(bytes).into_owned());
-    let headers: Vec<Value> =
-        letter.headers.iter().map(|(name, value)| json!({ "name": name, "value": text(value) })).collect();
-    json!({
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "time": time(letter.time),
-        "done": letter.is_done,
-        "key": text(letter.key.as_deref()),
-        "value": text(letter.value.as_deref()),
-        "headers": headers,
-        "origin": letter.origin.as_ref().map(|origin| json!({
+    let headers = letter.headers.iter().map(|(name, value)| {
+        let mut header = Map::from_iter([("name".to_owned(), Value::from(name))]);
+        insert(&mut header, "value", value);
+        Value::Object(header)
+    });
+    let mut object = Map::from_iter([
+        ("topic".to_owned(), json!(letter.topic)),
+        ("partition".to_owned(), json!(letter.partition)),
+        ("offset".to_owned(), json!(letter.offset)),
+        ("time".to_owned(), json!(time(letter.time))),
+        ("done".to_owned(), json!(letter.is_done)),
+        ("headers".to_owned(), headers.collect()),
+    ]);
+    insert(&mut object, "key", letter.key.as_deref());
+    insert(&mut object, "value", letter.value.as_deref());
+    let origin = letter.origin.as_ref().map(|origin| {
+        json!({
             "topic": origin.topic,
             "partition": origin.partition,
             "offset": origin.offset,
             "time": time(origin.time),
             "group": origin.group,
-        })),
-        "error": letter.failure.as_ref().map(|failure| json!({
-            "type": failure.type_name,
-            "message": failure.message,
-            "trace": failure.trace,
-        })),
-    })
+        })
+    });
+    let failure = letter.failure.as_ref().map(
+        |failure| json!({ "type": failure.type_name, "message": failure.message, "trace": failure.trace }),
+    );
+    object.extend([("origin".to_owned(), json!(origin)), ("error".to_owned(), json!(failure))]);
+    Value::Object(object)
+}
+
+/// Bytes as text, or as base64 under a name of its own where they are none, as `consume` writes them.
+fn insert(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]>) {
+    let (name, value) = match bytes.map(|bytes| (bytes, std::str::from_utf8(bytes))) {
+        None => (name.to_owned(), Value::Null),
+        Some((_, Ok(text))) => (name.to_owned(), Value::from(text)),
+        Some((bytes, Err(_))) => (format!("{name}Base64"), Value::from(STANDARD.encode(bytes))),
+    };
+    object.insert(name, value);
 }
 
 fn time(time: SystemTime) -> String {

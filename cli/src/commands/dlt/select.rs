@@ -10,8 +10,8 @@ use kafka_boot::DeadLetterFilter;
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
     /// Only letters of this partition
-    #[arg(long)]
-    partition: Option<i32>,
+    #[arg(long, value_name = "N", allow_hyphen_values = true, value_parser = clap::value_parser!(i32).range(0..))]
+    pub(super) partition: Option<i32>,
     /// Only letters from one offset to another, both included, as `10-20`; or the one at `10`
     #[arg(long, value_parser = offsets, value_name = "FROM-TO")]
     offsets: Option<(i64, i64)>,

@@ -11,9 +11,9 @@ use kafka_boot_client::{
 use serde_json::json;
 
 use super::{REQUEST, members};
-use crate::commands::answered;
 use crate::commands::positions::{Offsets, offsets};
-use crate::error::CliError;
+use crate::commands::{answered, unique};
+use crate::error::{CliError, Failures};
 use crate::output::{Output, Table};
 
 #[derive(Debug, Args)]
@@ -56,45 +56,51 @@ pub(super) async fn execute(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let mut missing = Vec::new();
-    let names = if describe.all_groups {
+    let names: Vec<String> = if describe.all_groups {
         let listings = admin.list_groups(REQUEST).await?;
         missing = listings.errors;
         listings.groups.into_iter().map(|group| group.group_id).collect()
     } else {
-        describe.groups.clone()
+        unique(&describe.groups).into_iter().map(str::to_owned).collect()
     };
     let described = described(&names, describe.all_groups, admin).await?;
     for group in described.iter().filter(|group| !describe.state && group.members.is_empty()) {
-        writeln!(output.errors, "Consumer group '{}' has no active members.", group.group_id)?;
+        output.note(&format!("Consumer group '{}' has no active members.", group.group_id));
     }
-    if describe.state {
-        members::show_state(&described, output)?;
+    let shown = if describe.state {
+        members::show_state(&described, output)
     } else if describe.members {
-        members::show_members(&described, output)?;
+        members::show_members(&described, output)
     } else {
-        show_offsets(&described, admin, output).await?;
-    }
+        show_offsets(&described, admin, output).await
+    };
     // What could not be listed is told behind what is there.
-    missing.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
+    let missing = Failures::from_iter(missing);
+    match shown {
+        Err(error) if !matches!(error, CliError::Output(_)) => Err(error),
+        shown => missing.or(shown),
+    }
 }
 
 /// The groups of these names; one that has gone since it was listed is left out.
 async fn described(names: &[String], listed: bool, admin: &Admin) -> Result<Vec<GroupDescription>, CliError> {
-    let mut described = Vec::new();
+    let (mut described, mut failures) = (Vec::new(), Failures::default());
     if names.is_empty() {
         return Ok(described);
     }
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     for (name, result) in answered(|| admin.describe_groups(&names, REQUEST)).await? {
-        let group = result?;
-        if group.state != GroupState::Dead {
-            described.push(group);
-        } else if !listed {
-            return Err(CliError::failed(format!("Consumer group '{name}' does not exist."))
-                .with_help("`kafka-boot groups list` shows those that are there"));
+        match result {
+            Err(error) => failures.add(error),
+            Ok(group) if group.state != GroupState::Dead => described.push(group),
+            Ok(_) if listed => {}
+            Ok(_) => failures.add(
+                CliError::failed(format!("Consumer group '{name}' does not exist."))
+                    .with_help("`kafka-boot groups list` shows those that are there"),
+            ),
         }
     }
-    Ok(described)
+    failures.or(Ok(())).map(|()| described)
 }
 
 async fn show_offsets(
@@ -193,7 +199,7 @@ fn show(rows: &[Row<'_>], output: &mut Output<'_>) -> Result<(), CliError> {
         let ranges: Vec<_> = row.done.iter().map(|(first, last)| format!("{first}-{last}")).collect();
         let (topic, partition) = (&row.topic, row.partition);
         let notice = format!("{}: handled ahead on {topic}:{partition}: {}", row.group, ranges.join(", "));
-        writeln!(output.errors, "{notice}")?;
+        output.note(&notice);
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use kafka_boot_client::{Admin, TopicPartition};
 use serde_json::json;
 
 use super::positions::no_partition;
-use super::{OPERATION, REQUEST};
-use crate::error::CliError;
+use super::{OPERATION, REQUEST, unique};
+use crate::error::{CliError, Failures};
 use crate::output::Output;
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +49,14 @@ pub(crate) struct Selection {
     partitions: Option<Vec<i32>>,
 }
 
+impl Selection {
+    /// The partitions that are named.
+    fn named(&self) -> Vec<TopicPartition> {
+        let numbers = self.partitions.iter().flatten();
+        numbers.map(|number| TopicPartition::new(self.topic.as_str(), *number)).collect()
+    }
+}
+
 fn selection(text: &str) -> Result<Selection, String> {
     let expected = || "expected a topic, or some of its partitions as `orders:0,1`".to_owned();
     let (topic, partitions) = match text.split_once(':') {
@@ -77,34 +85,31 @@ pub(crate) async fn execute(
 
 async fn list(state: bool, admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
     let listings = admin.list_groups(REQUEST).await?;
+    // What is missing is told behind what is there.
+    let missing = Failures::from_iter(listings.errors);
     if state {
-        members::show_listings(&listings.groups, output)?;
-        return listings.errors.into_iter().next().map_or(Ok(()), |error| Err(error.into()));
+        return missing.or(members::show_listings(&listings.groups, output));
     }
     let names: Vec<_> = listings.groups.into_iter().map(|group| group.group_id).collect();
-    if output.json {
-        output.json(&json!(names))?;
+    missing.or(if output.json {
+        output.json(&json!(names))
     } else {
-        for name in names {
-            output.line(&name)?;
-        }
-    }
-    // What is missing is told behind what is there.
-    listings.errors.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
+        names.iter().try_for_each(|name| output.line(name))
+    })
 }
 
 async fn delete(groups: &[String], admin: &Admin, output: &mut Output<'_>) -> Result<(), CliError> {
-    let names: Vec<_> = groups.iter().map(String::as_str).collect();
+    let names = unique(groups);
     output.confirm(&format!("Delete {} with all offsets?", names.join(", ")))?;
-    let mut failure = None;
+    let (mut failures, mut told) = (Failures::default(), Ok(()));
     for (name, result) in admin.delete_groups(&names, OPERATION).await? {
         match result {
-            Ok(()) => output.done("deleted", &name, &format!("Deleted group {name}."))?,
+            Ok(()) => told = told.and(output.done("deleted", &name, &format!("Deleted group {name}."))),
             // The others are told of all the same.
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error) => failures.add(error),
         }
     }
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failures.or(told)
 }
 
 async fn delete_offsets(
@@ -113,36 +118,57 @@ async fn delete_offsets(
     admin: &Admin,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
-    let partitions = resolve(topics, admin).await?;
+    // Partitions that are named need not be there any more: it is the group's offsets that go.
+    let (named, whole): (Vec<_>, Vec<_>) =
+        topics.iter().cloned().partition(|selection| selection.partitions.is_some());
+    let mut partitions = resolve(&whole, admin).await?;
+    partitions.extend(named.iter().flat_map(Selection::named));
+    partitions.sort_unstable();
+    partitions.dedup();
     output.confirm(&format!("Forget where {group} stands (partitions: {})?", partitions.len()))?;
-    let mut failure = None;
+    let (mut failures, mut told) = (Failures::default(), Ok(()));
     for (forgotten, result) in admin.delete_group_offsets(group, &partitions, OPERATION).await? {
         let name = format!("{}:{}", forgotten.partition.topic, forgotten.partition.partition);
         match result {
-            Ok(()) => output.done("deleted", &name, &format!("Forgot the offset of {name}."))?,
-            Err(error) => failure = failure.or(Some(error)),
+            Ok(()) => {
+                told = told.and(output.done("deleted", &name, &format!("Forgot the offset of {name}.")));
+            }
+            Err(error) => failures.add(error),
         }
     }
-    failure.map_or(Ok(()), |error| Err(error.into()))
+    failures.or(told)
 }
 
-/// The partitions that `topics` mean, each of which has to be there.
+/// The partitions that `topics` mean, each of which has to be there, in order and once.
 async fn resolve(topics: &[Selection], admin: &Admin) -> Result<Vec<TopicPartition>, CliError> {
-    let names: Vec<_> = topics.iter().map(|selection| selection.topic.as_str()).collect();
-    let described = admin.describe_topics(&names, REQUEST).await?;
     let mut found = Vec::new();
-    for selection in topics {
-        let name = selection.topic.as_str();
-        let Some((_, result)) = described.iter().find(|(topic, _)| topic == name) else { continue };
-        let there = &result.as_ref().map_err(Clone::clone)?.partitions;
-        let all = || there.iter().map(|partition| partition.id).collect();
-        for partition in selection.partitions.clone().unwrap_or_else(all) {
-            if !there.iter().any(|known| known.id == partition) {
-                return Err(no_partition(name, partition, there.len()));
+    let names: Vec<_> = topics.iter().map(|selection| selection.topic.clone()).collect();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let mut failures = Failures::default();
+    for (name, result) in admin.describe_topics(&unique(&names), REQUEST).await? {
+        let there = match result {
+            Ok(topic) => topic.partitions,
+            Err(error) => {
+                failures.add(error);
+                continue;
             }
-            found.push(TopicPartition::new(name, partition));
+        };
+        for selection in topics.iter().filter(|selection| selection.topic == name) {
+            let all = || there.iter().map(|partition| TopicPartition::new(name.as_str(), partition.id));
+            for partition in
+                selection.partitions.as_ref().map_or_else(|| all().collect(), |_| selection.named())
+            {
+                if there.iter().any(|known| known.id == partition.partition) {
+                    found.push(partition);
+                } else {
+                    failures.add(no_partition(&name, partition.partition, there.len()));
+                }
+            }
         }
     }
+    failures.or(Ok(()))?;
     found.sort_unstable();
     found.dedup();
     Ok(found)

@@ -13,7 +13,7 @@ use super::{OPERATION, REQUEST, Selection, describe, offset_file, resolve, selec
 use crate::commands::answered;
 use crate::commands::positions::Offsets;
 use crate::commands::time::{self, Since};
-use crate::error::CliError;
+use crate::error::{CliError, Failures};
 use crate::output::{Output, Table};
 
 #[derive(Debug, Args)]
@@ -111,22 +111,24 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
             (partition, to)
         })
         .collect();
-    let mut wanted = Vec::new();
+    let (mut wanted, mut failures) = (Vec::new(), Failures::default());
     for (partition, planned) in answered(|| admin.plan_group_offsets(group, &resets, REQUEST)).await? {
-        let planned = match planned {
-            Err(error) if *error.kind() == ErrorKind::NoOffset => {
-                return Err(CliError::failed(format!("{group} has no offset for {partition} to shift"))
-                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"));
+        match planned {
+            Ok(planned) => {
+                tell_of_bound(&partition, &planned, output);
+                wanted.push(PartitionOffset::new(partition, planned.to));
             }
-            planned => planned?,
-        };
-        tell_of_bound(&partition, &planned, output)?;
-        wanted.push(PartitionOffset::new(partition, planned.to));
-    }
-    if reset.execute {
-        for (_, result) in answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await? {
-            result?;
+            Err(error) if *error.kind() == ErrorKind::NoOffset => failures.add(
+                CliError::failed(format!("{group} has no offset for {partition} to shift"))
+                    .with_help("use `--to-earliest`, `--to-latest` or `--to-offset`"),
+            ),
+            Err(error) => failures.add(error),
         }
+    }
+    failures.or(Ok(()))?;
+    if reset.execute {
+        let altered = answered(|| admin.alter_group_offsets(group, &wanted, OPERATION)).await?;
+        altered.into_iter().filter_map(|(_, result)| result.err()).collect::<Failures>().or(Ok(()))?;
     }
     if reset.export {
         return Ok(output.sink.write_all(offset_file::write(&wanted).as_bytes())?);
@@ -135,19 +137,13 @@ pub(super) async fn execute(reset: &Reset, admin: &Admin, output: &mut Output<'_
 }
 
 /// Tells of an offset that is not the one that was asked for.
-fn tell_of_bound(
-    partition: &TopicPartition,
-    planned: &PlannedOffset,
-    output: &mut Output<'_>,
-) -> Result<(), CliError> {
-    let Some(asked) = planned.asked else { return Ok(()) };
+fn tell_of_bound(partition: &TopicPartition, planned: &PlannedOffset, output: &mut Output<'_>) {
+    let Some(asked) = planned.asked else { return };
     let side = if asked > planned.to { "higher than latest" } else { "lower than earliest" };
-    writeln!(
-        output.errors,
+    output.note(&format!(
         "New offset ({asked}) is {side} offset for topic partition {partition}. Value will be set to {}",
         planned.to
-    )?;
-    Ok(())
+    ));
 }
 
 async fn check_inactive(group: &str, admin: &Admin) -> Result<(), CliError> {
@@ -192,7 +188,7 @@ fn show(
     }
     output.table(&table)?;
     if !executed {
-        writeln!(output.errors, "Nothing was changed: `--execute` sets these offsets.")?;
+        output.note("Nothing was changed: `--execute` sets these offsets.");
     }
     Ok(())
 }

@@ -118,6 +118,13 @@ fn tell(
     dependency: &Dependency,
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
+    if let Dependency::Checkout(checkout) = dependency {
+        output.note(&format!(
+            "Cargo.toml, Dockerfile and docker-compose.yml name the checkout {}, which is only on this machine: the CI workflow cannot \
+             build it. `--git` makes a service that depends on kafka-boot's repository.",
+            checkout.display()
+        ));
+    }
     if output.json {
         let source = match dependency {
             Dependency::Checkout(checkout) => json!({ "path": checkout.display().to_string() }),

@@ -46,7 +46,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
 
 /// A file's text with its gaps filled.
 pub(super) fn fill(text: &str, name: &Name, dependency: &Dependency) -> String {
-    let (line, copy, build_context, compose_context) = match dependency {
+    let (line, copy, build_context, compose_context, ci_note) = match dependency {
         Dependency::Checkout(checkout) => {
             let framework = toml_string(&checkout.join("framework").display().to_string());
             let checkout = checkout.display().to_string();
@@ -55,15 +55,18 @@ pub(super) fn fill(text: &str, name: &Name, dependency: &Dependency) -> String {
                     "# A checkout on this machine; for others, `{{ git = \"{}\" }}` in its place.\nkafka-boot = {{ path = {framework} }}",
                     super::REPOSITORY
                 ),
-                format!("COPY --from=kafka-boot . {checkout}\n"),
-                format!("--build-context kafka-boot={checkout} "),
+                // As a list, which keeps spaces.
+                format!("COPY --from=kafka-boot [\".\", {}]\n", toml_string(&checkout)),
+                format!("--build-context {} ", toml_string(&format!("kafka-boot={checkout}"))),
                 format!("      additional_contexts:\n        kafka-boot: {}\n", toml_string(&checkout)),
+                "# Cargo.toml names a checkout of kafka-boot that is on one machine: name its repository there before this runs.\n"
+                    .to_owned(),
             )
         }
         Dependency::Git { url, rev } => {
             let rev = rev.as_ref().map(|rev| format!(", rev = {}", toml_string(rev))).unwrap_or_default();
             let line = format!("kafka-boot = {{ git = {}{rev} }}", toml_string(url));
-            (line, String::new(), String::new(), String::new())
+            (line, String::new(), String::new(), String::new(), String::new())
         }
     };
     text.replace("{{name}}", name.package())
@@ -72,9 +75,10 @@ pub(super) fn fill(text: &str, name: &Name, dependency: &Dependency) -> String {
         .replace("{{copy_checkout}}", &copy)
         .replace("{{build_context}}", &build_context)
         .replace("{{additional_contexts}}", &compose_context)
+        .replace("{{ci_note}}", &ci_note)
 }
 
-/// A basic string of TOML, which one of YAML is, too.
+/// A basic string of TOML, which one of YAML and one of JSON is, too, and what a shell takes for one word.
 fn toml_string(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
@@ -84,6 +88,21 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn a_path_may_have_spaces() {
+        let name = Name::of(Path::new("shop")).expect("it is one");
+        let text = |wanted: &str| {
+            let (_, text) = FILES.iter().find(|(path, _)| *path == wanted).expect(wanted);
+            fill(text, &name, &Dependency::Checkout("/my src/k".into()))
+        };
+        let docker = text("Dockerfile");
+        assert!(docker.contains("\nCOPY --from=kafka-boot [\".\", \"/my src/k\"]\n"), "{docker}");
+        assert!(docker.contains("docker build --build-context \"kafka-boot=/my src/k\" .`"), "{docker}");
+        let compose = text("docker-compose.yml");
+        assert!(compose.contains("        kafka-boot: \"/my src/k\"\n"), "{compose}");
+        assert!(text(".github/workflows/ci.yml").contains("a checkout of kafka-boot that is on one machine"));
+    }
 
     #[test]
     fn no_gap_is_left_open() {

@@ -55,20 +55,22 @@ impl Lines {
     pub(super) fn read(input: Box<dyn Read + Send>) -> Result<Self, CliError> {
         let (sender, receiver) = mpsc::channel(BLOCKS);
         // Not joined: it may wait for input that never comes, and ends with the process.
-        thread::Builder::new().name("lines".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("lines".to_owned());
+        let spawned = thread.spawn(move || {
             let mut reader = Reader { input, buffer: BytesMut::new(), line: 1, end_bytes: 0, ended: false };
             while let Some(block) = reader.next() {
                 if sender.blocking_send(block).is_err() {
                     return;
                 }
             }
-        })?;
+        });
+        spawned.map_err(|error| CliError::failed(format!("cannot read ahead: {error}")))?;
         Ok(Self(receiver))
     }
 
     /// The next block; `None` at the end of the input.
     pub(super) async fn next(&mut self) -> Result<Option<Block>, CliError> {
-        Ok(self.0.recv().await.transpose()?)
+        self.0.recv().await.transpose().map_err(CliError::Input)
     }
 }
 
@@ -93,7 +95,11 @@ impl Reader {
             self.buffer.resize(begun + BLOCK_BYTES, 0);
             let count = match self.input.read(&mut self.buffer[begun..]) {
                 Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                // A signal came in between: nothing is at its end.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    self.buffer.truncate(begun);
+                    continue;
+                }
                 Err(error) => {
                     self.ended = true;
                     return Some(Err(error));
@@ -133,6 +139,27 @@ mod tests {
             self.0.drain(..count);
             Ok(count)
         }
+    }
+
+    /// Is interrupted before each read.
+    struct Interrupted(Trickle, bool);
+
+    impl Read for Interrupted {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 { Err(io::ErrorKind::Interrupted.into()) } else { self.0.read(into) }
+        }
+    }
+
+    #[test]
+    fn a_signal_is_no_end() {
+        let input = Box::new(Interrupted(Trickle(b"one\ntwo\n".to_vec(), 2), false));
+        let mut reader = Reader { input, buffer: BytesMut::new(), line: 1, end_bytes: 0, ended: false };
+        let mut found = Vec::new();
+        while let Some(block) = reader.next() {
+            found.extend(block.expect("nothing fails").lines().map(|line| line.to_vec()));
+        }
+        assert_eq!(found, [b"one".to_vec(), b"two".to_vec()]);
     }
 
     fn lines(input: &[u8], step: usize) -> Vec<(u64, Vec<u8>)> {

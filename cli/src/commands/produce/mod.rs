@@ -113,7 +113,7 @@ pub(super) async fn execute(
     let shape = shape(command, count);
     output.interrupt.listen();
     if command.file.is_none() && output.terminals.input {
-        writeln!(output.errors, "Each line becomes a record; Ctrl-D ends.")?;
+        output.note("Each line becomes a record; Ctrl-D ends.");
     }
     let progress = Progress::new(size, output.terminals.input, output);
     let mut sending = Sending {
@@ -125,9 +125,8 @@ pub(super) async fn execute(
     };
     let ended = sending.send(Lines::read(input)?, output).await;
     // Whatever ended it: what was accepted is awaited.
-    let told = sending.outcomes.finish(output).await;
-    sending.progress.clear(output)?;
-    told?;
+    sending.outcomes.finish(output).await;
+    sending.progress.clear(output);
     report(command, &sending.outcomes, ended, output)
 }
 
@@ -209,8 +208,8 @@ impl Sending<'_> {
             if let Ended::Interrupted = self.send_block(&block, output).await? {
                 return Ok(Ended::Interrupted);
             }
-            self.outcomes.take_ready(output)?;
-            self.progress.show(|| block.end_bytes, self.outcomes.written(), output)?;
+            self.outcomes.take_ready(output);
+            self.progress.show(|| block.end_bytes, self.outcomes.written(), output);
         }
     }
 
@@ -223,15 +222,15 @@ impl Sending<'_> {
                     () = pace.wait() => {}
                     () = output.interrupt.interrupted() => return Ok(Ended::Interrupted),
                 }
-                self.outcomes.take_ready(output)?;
+                self.outcomes.take_ready(output);
             }
             let record = self.shape.record(&line).map_err(|fault| {
                 CliError::failed(format!("line {number}: {}", fault.message)).with_help(fault.help)
             })?;
             match self.producer.enqueue(record).await {
-                Ok(delivery) => self.outcomes.wait_for(number, delivery, output).await?,
+                Ok(delivery) => self.outcomes.wait_for(number, delivery, output).await,
                 Err(error) => {
-                    self.outcomes.failed(number, &error, output)?;
+                    self.outcomes.failed(number, &error, output);
                     if let Some(fatal) = self.producer.fatal_error() {
                         return Err(fatal.into());
                     }
@@ -249,18 +248,19 @@ fn report(
     output: &mut Output<'_>,
 ) -> Result<(), CliError> {
     let (written, failed) = (outcomes.written(), outcomes.not_written());
-    if output.json {
-        output.json(&json!({ "topic": command.topic, "written": written, "failed": failed }))?;
+    let told = if output.json {
+        output.json(&json!({ "topic": command.topic, "written": written, "failed": failed }))
     } else {
         let records = if written == 1 { "record" } else { "records" };
-        output.line(&format!("Wrote {written} {records} to {}.", command.topic))?;
-    }
+        output.line(&format!("Wrote {written} {records} to {}.", command.topic))
+    };
+    // Whether somebody reads the result or not: what was not written is no success.
     if failed > 0 && ended.is_ok() {
         return Err(CliError::failed(format!("{failed} of {} records were not written", written + failed))
             .with_help("the lines are named above"));
     }
     match ended? {
-        Ended::AtTheEnd => Ok(()),
+        Ended::AtTheEnd => told,
         Ended::Interrupted => Err(CliError::Interrupted),
     }
 }

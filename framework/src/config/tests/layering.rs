@@ -39,6 +39,22 @@ fn each_source_wins_over_the_one_before() {
 }
 
 #[test]
+fn defaults_are_under_every_file_and_documents_over_them() {
+    let mut setup = Setup::with("kafka: { client-id: file, consumer: { group-id: file } }\n");
+    let defaults = "kafka: { client-id: default, consumer: { group-id: default, concurrency: 3 } }\n";
+    setup.options.defaults.push(("defaults".to_owned(), defaults.to_owned()));
+    let documents = "kafka: { consumer: { group-id: document } }\n";
+    setup.options.documents.push(("documents".to_owned(), documents.to_owned()));
+    let settings = setup.load();
+    assert_eq!(settings.kafka().client_id.as_deref(), Some("file"));
+    assert_eq!(settings.kafka().consumer.group_id.as_deref(), Some("document"));
+    assert_eq!(settings.kafka().consumer.concurrency, 3);
+    assert_eq!(settings.sources(), ["defaults", "application.yml", "documents"]);
+    let settings = setup.variable("KAFKA_CONSUMER_CONCURRENCY", "2").load();
+    assert_eq!(settings.kafka().consumer.concurrency, 2);
+}
+
+#[test]
 fn a_service_is_described_in_a_few_lines() {
     let yaml = "
 application: { name: scheduled-producer }
