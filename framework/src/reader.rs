@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_boot_client::{
-    ClientConfig, ClientError, Consumer, ConsumerEvent, PartitionOffset, RawRecord, TopicPartition,
+    ClientConfig, ClientError, Consumer, ConsumerEvent, ErrorKind, PartitionOffset, RawRecord, TopicPartition,
 };
 use serde::Deserialize;
 
@@ -140,6 +140,9 @@ impl Reader {
                 }
             }
             for event in events.drain(..) {
+                if let Some(refusal) = refusal(&event) {
+                    return Err(ReadError::Client(refusal.clone()));
+                }
                 // Whatever was fetched comes before the statistics only when nothing waits in between.
                 if let ConsumerEvent::Statistics(json) = event
                     && is_idle
@@ -151,6 +154,18 @@ impl Reader {
             }
         }
         Ok(())
+    }
+}
+
+/// Why nothing will be read however long one waits, if an event says that: there is no such topic, or no permission.
+pub(crate) fn refusal(event: &ConsumerEvent) -> Option<&ClientError> {
+    match event {
+        ConsumerEvent::Error(error)
+            if matches!(error.kind(), ErrorKind::Authorization | ErrorKind::UnknownTopic) =>
+        {
+            Some(error)
+        }
+        _ => None,
     }
 }
 

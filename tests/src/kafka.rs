@@ -18,11 +18,13 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use crate::process::Signal;
+use crate::proxy::Proxy;
 use crate::seed::notice;
 use crate::{Error, ErrorKind, Result};
 
 mod broker;
 mod install;
+mod placement;
 mod run_directory;
 mod tools;
 
@@ -85,12 +87,15 @@ pub struct KafkaOptions {
     pub heap_mebibytes: u32,
     /// Broker settings (`server.properties`) on top of, and instead of, those of the harness; Apache Kafka only.
     pub properties: Vec<(String, String)>,
+    /// The port of a proxy in front of the broker: clients that come to it through that stay with it. One broker of Apache
+    /// Kafka only.
+    pub proxy_port: Option<u16>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
         let software = Software::from_environment();
-        Self { software, brokers: 1, heap_mebibytes: 512, properties: Vec::new() }
+        Self { software, brokers: 1, heap_mebibytes: 512, properties: Vec::new(), proxy_port: None }
     }
 }
 
@@ -106,6 +111,21 @@ impl KafkaOptions {
     #[must_use]
     pub fn brokers(mut self, brokers: usize) -> Self {
         self.brokers = brokers;
+        self
+    }
+
+    /// Sets the limit of each broker's Java heap, in mebibytes.
+    #[must_use]
+    pub fn heap_mebibytes(mut self, mebibytes: u32) -> Self {
+        self.heap_mebibytes = mebibytes;
+        self
+    }
+
+    /// Puts a proxy in front of the broker, for clients that connect to it: see [`Kafka::lead`].
+    #[must_use]
+    pub fn behind(mut self, proxy: &Proxy) -> Self {
+        self.software = Software::Apache;
+        self.proxy_port = Some(proxy.port());
         self
     }
 
@@ -240,6 +260,13 @@ impl Kafka {
     /// What clients set as `bootstrap.servers`.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
+    }
+
+    /// Lets a proxy lead to the broker that was started [`behind`](KafkaOptions::behind) it.
+    pub fn lead(&self, proxy: &Proxy) -> Result<()> {
+        let broker = self.broker(0)?;
+        proxy.lead_to(broker.proxied_address());
+        Ok(())
     }
 
     /// How many brokers this harness runs; 0 for a cluster from outside.

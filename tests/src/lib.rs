@@ -14,6 +14,8 @@
 //! | [`observer`] | committed offsets and watermarks, sampled from outside |
 //! | [`oracle`] | pure functions from those histories to violations of the invariants I1–I9 |
 //! | [`scenario`] | the service under test in one or several processes, what is done to them, and the verdict |
+//! | [`fault_table`] | the row that each test of a fault prints |
+//! | [`proxy`] | a TCP proxy with faults, between a service and a broker |
 //! | [`simulation`] | the engine against a simulated cluster, seed after seed |
 //! | [`volume`] | how much a test does for a change, and for a release |
 //! | [`wait`], [`seed`], [`error`] | waiting on conditions, reproducible randomness, failures of the harness itself |
@@ -24,6 +26,7 @@
 
 pub mod consume;
 pub mod error;
+pub mod fault_table;
 pub mod java;
 pub mod kafka;
 pub mod ledger;
@@ -31,6 +34,7 @@ pub mod observer;
 pub mod oracle;
 pub mod process;
 pub mod produce;
+pub mod proxy;
 pub mod scenario;
 pub mod seed;
 pub mod service;

@@ -13,7 +13,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::kafka::quiet_client;
 use crate::ledger::now_ns;
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The time from one look to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -66,6 +66,8 @@ struct Samples {
     all: Vec<Sample>,
     /// Where the last complete look begins in `all`.
     last_look: usize,
+    /// Why the look after that failed.
+    failure: Option<String>,
 }
 
 impl Sample {
@@ -84,12 +86,16 @@ impl Sample {
 impl Observer {
     /// Starts watching `group` on partitions `0..partitions` of `topic`.
     pub fn start(bootstrap_servers: &str, group: &str, topic: &str, partitions: i32) -> Result<Self> {
-        let client = client(bootstrap_servers, group)?;
+        let connect = {
+            let (servers, group) = (bootstrap_servers.to_owned(), group.to_owned());
+            move || client(&servers, &group)
+        };
+        let first = connect()?;
         let shared = Arc::new(Shared::default());
         let (topic, watched) = (topic.to_owned(), Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("observer".to_owned())
-            .spawn(move || watched.watch(&client, &topic, partitions))
+            .spawn(move || watched.watch(first, connect, &topic, partitions))
             .map_err(|error| Error::io("cannot start the observer's thread", error))?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -98,6 +104,11 @@ impl Observer {
     pub fn latest(&self) -> Vec<Sample> {
         let samples = self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner);
         samples.all[samples.last_look..].to_vec()
+    }
+
+    /// Why there was no look since then, if there was none.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.samples.lock().unwrap_or_else(PoisonError::into_inner).failure.clone()
     }
 
     /// Whether at the last look everything there was, and at least one record, was committed.
@@ -129,16 +140,29 @@ impl Drop for Observer {
 }
 
 impl Shared {
-    fn watch(&self, client: &BaseConsumer, topic: &str, partitions: i32) {
+    fn watch(
+        &self,
+        mut client: BaseConsumer,
+        connect: impl Fn() -> Result<BaseConsumer>,
+        topic: &str,
+        partitions: i32,
+    ) {
         loop {
             let last = self.stopping.load(Ordering::Acquire);
             let next = Instant::now() + INTERVAL;
             // A look that fails leaves a gap: the truth is unknown then, and the oracle judges samples only.
-            if let Ok(look) = look_with(client, topic, partitions) {
-                let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
-                samples.last_look = samples.all.len();
-                samples.all.extend(look);
+            let look = look_with(&client, topic, partitions);
+            let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+            samples.failure = look.as_ref().err().map(ToString::to_string);
+            match look {
+                Ok(look) => {
+                    samples.last_look = samples.all.len();
+                    samples.all.extend(look);
+                }
+                // A client that fetches nothing keeps asking who led a partition once.
+                Err(_) => client = connect().unwrap_or(client),
             }
+            drop(samples);
             if last {
                 return;
             }
@@ -185,7 +209,16 @@ fn look_with(client: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<
     let mut samples = Vec::with_capacity(committed.count());
     for element in committed.elements() {
         element.error()?;
-        let end = ends.find_partition(topic, element.partition()).map(|end| end.offset());
+        // An end that is not known is no end at 0, which would look as if nothing were left.
+        let end = ends.find_partition(topic, element.partition());
+        end.as_ref().map_or(Ok(()), |end| end.error().map_err(crate::Error::from))?;
+        let end =
+            end.and_then(|end| end.offset().to_raw()).filter(|offset| *offset >= 0).ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Kafka,
+                    format!("the end of {topic}-{} is not known", element.partition()),
+                )
+            })?;
         let committed = element.offset().to_raw().filter(|offset| *offset >= 0);
         // What is no map is worth nothing, to the framework as well.
         let finished =
@@ -196,7 +229,7 @@ fn look_with(client: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<
             partition: element.partition(),
             committed,
             finished,
-            end: end.and_then(Offset::to_raw).filter(|offset| *offset >= 0).unwrap_or_default(),
+            end,
         });
     }
     Ok(samples)

@@ -22,6 +22,7 @@ use crate::oracle::{
 };
 use crate::process::{Process, Program, Signal};
 use crate::produce::{Seeding, Stamp};
+use crate::proxy::Proxy;
 use crate::seed::unique_name;
 use crate::{Error, ErrorKind, Result};
 
@@ -73,6 +74,10 @@ pub struct Scenario<'k> {
     exits: Vec<(CleanExit, Vec<Sample>)>,
     progress: Progress,
     lane: Lane,
+    /// Where processes connect to.
+    servers: String,
+    /// Whether members keep their places when they stop.
+    is_static: bool,
 }
 
 /// One process of the service.
@@ -131,6 +136,8 @@ impl<'k> Scenario<'k> {
             exits: Vec::new(),
             progress,
             lane: Lane::Partition,
+            servers: kafka.bootstrap_servers().to_owned(),
+            is_static: false,
         })
     }
 
@@ -138,6 +145,13 @@ impl<'k> Scenario<'k> {
     #[must_use]
     pub fn setting(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         self.settings.push(format!("--{key}={value}"));
+        self
+    }
+
+    /// Lets processes connect through a proxy, behind which the broker was started. Whoever looks on does not.
+    #[must_use]
+    pub fn through(mut self, proxy: &Proxy) -> Self {
+        self.servers = proxy.address();
         self
     }
 
@@ -149,6 +163,13 @@ impl<'k> Scenario<'k> {
         self.setting("kafka.consumer.session-timeout", format_args!("{seconds}s"))
             .setting("kafka.consumer.heartbeat-interval", "500ms")
             .setting("kafka.consumer.drain-timeout", "1s")
+    }
+
+    /// Lets members have names of their own, by [`Scenario::start_as`], and keep their places when they stop.
+    #[must_use]
+    pub fn static_members(mut self) -> Self {
+        self.is_static = true;
+        self
     }
 
     /// Lets records of different keys be handled at once, `at_work_max` of them, and expects order within a key only.
@@ -188,19 +209,36 @@ impl<'k> Scenario<'k> {
 
     /// Starts one more process of the service, and does not wait for it.
     pub fn launch(&mut self) -> Result<Instance> {
+        self.launch_with(&[])
+    }
+
+    /// Starts one more process, which is the static member of this name, and waits until it has an assignment.
+    pub fn start_as(&mut self, member: &str) -> Result<Instance> {
+        let instance = self.launch_as(member)?;
+        instance.process.wait_for_line(PROCESS_DEADLINE, is_started)?;
+        Ok(instance)
+    }
+
+    /// The same, without waiting.
+    pub fn launch_as(&mut self, member: &str) -> Result<Instance> {
+        self.launch_with(&[format!("--kafka.consumer.group-instance-id={member}")])
+    }
+
+    fn launch_with(&mut self, more: &[String]) -> Result<Instance> {
         self.started += 1;
         let name = format!("instance-{}", self.started);
         let directory = self.directory.path().display();
         let mut program = Program::new(&self.service)
             .directory(Path::new(env!("CARGO_MANIFEST_DIR")).join("service"))
-            .arg(format!("--kafka.bootstrap-servers={}", self.kafka.bootstrap_servers()))
+            .arg(format!("--kafka.bootstrap-servers={}", self.servers))
             .arg(format!("--ledger.path={directory}/ledger"))
             .arg(format!("--ledger.produced={directory}/produced"))
             .arg(format!("--ledger.instance={name}"))
             .arg(format!("--kafka.consumer.client-id={name}"))
             .arg(format!("--ledger.topic={}", self.topic))
             .arg(format!("--ledger.group={}", self.group))
-            .args(&self.settings);
+            .args(&self.settings)
+            .args(more);
         for (variable, value) in &self.environment {
             program = program.env(variable, value);
         }
@@ -249,7 +287,10 @@ impl<'k> Scenario<'k> {
     pub fn drain_but(&self, lag: i64, deadline: Duration) -> Result<()> {
         crate::wait::poll(deadline, &format!("a lag of at most {lag} in every partition"), || {
             let left: i64 = self.observer.latest().iter().map(Sample::lag).sum();
-            if self.is_drained_but(lag) { Ok(()) } else { Err(format!("{left} records are not committed")) }
+            let failure = self.observer.failure().map(|error| format!("; looking again failed: {error}"));
+            let is_drained = failure.is_none() && self.is_drained_but(lag);
+            let reason = format!("{left} records are not committed{}", failure.unwrap_or_default());
+            if is_drained { Ok(()) } else { Err(reason) }
         })
     }
 
@@ -287,7 +328,7 @@ impl<'k> Scenario<'k> {
         // Others may well be in the group: what matters is that this one is gone.
         let client_id = format!("{}-0", instance.name);
         let left_group = crate::wait::poll(LEAVE_DEADLINE, "the member to be gone", || {
-            members(servers, &self.group).is_ok_and(|members| !members.contains(&client_id))
+            self.is_static || members(servers, &self.group).is_ok_and(|members| !members.contains(&client_id))
         });
         let committed = look(servers, &self.group, &self.topic, self.partitions)?;
         let exit = CleanExit {
@@ -333,6 +374,11 @@ impl<'k> Scenario<'k> {
     /// The topic that the records are in.
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// The group of all processes.
+    pub fn group(&self) -> &str {
+        &self.group
     }
 
     /// Ends the observation and reads the ledgers, the dead letters and what is in retry topics.
@@ -386,6 +432,14 @@ impl History {
             violations.extend(clean_exit(exit, &self.entries, committed));
         }
         violations
+    }
+
+    /// How many records are neither done nor dead letters.
+    pub fn lost(&self) -> usize {
+        let dead_lettered: HashSet<u64> = self.dead_letters.iter().copied().collect();
+        let settlement =
+            Settlement { acked: &self.acked, entries: &self.entries, dead_lettered: &dead_lettered };
+        no_loss(&settlement).len()
     }
 
     /// How many times a record was done that had been done before.

@@ -120,6 +120,14 @@ impl Seeds {
         (index < same || seed < self.others.end).then_some(seed)
     }
 
+    fn simulate(&self, seed: u64) -> Simulated {
+        let simulated = simulate(seed, self.is_verbose);
+        if self.is_verbose {
+            notice(&simulated.plan);
+        }
+        simulated
+    }
+
     /// Simulates each of them, on all processors.
     ///
     /// # Panics
@@ -135,10 +143,7 @@ impl Seeds {
             while failed.load(Ordering::Relaxed) < self.failures_max
                 && let Some(seed) = self.at(next.fetch_add(1, Ordering::Relaxed))
             {
-                let simulated = simulate(seed, self.is_verbose);
-                if self.is_verbose {
-                    notice(&simulated.plan);
-                }
+                let simulated = self.simulate(seed);
                 let mut campaign = campaign.lock().expect("no simulation panics while it is counted");
                 failed.fetch_add(campaign.count(&simulated), Ordering::Relaxed);
             }

@@ -7,9 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
-use kafka_boot_tests::oracle::assert_holds;
 use kafka_boot_tests::process::{Line, Process, Program, workspace_binary};
-use kafka_boot_tests::scenario::Scenario;
 use kafka_boot_tests::wait::{eventually, poll};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -80,37 +78,6 @@ fn the_example_survives_the_crash_of_its_broker_and_says_so_calmly() {
     })
     .unwrap();
     assert!(consumed.values().all(|times| *times == 1), "a short outage repeats nothing: {consumed:?}");
-}
-
-/// R2 with one crash: producing, crash, restart, judged by the oracle.
-#[test]
-fn what_was_acknowledged_around_a_crash_is_done() {
-    let Some(kafka) = Kafka::start_or_skip(&KafkaOptions::default()) else { return };
-    let service = env!("CARGO_BIN_EXE_ledger-service");
-    let mut scenario = Scenario::new(&kafka, service, "outage", 12).unwrap();
-    scenario = scenario
-        .setting("scheduling.jobs.produce.enabled", true)
-        .setting("ledger.delay", "1ms")
-        .setting("ledger.delay-every", 3);
-    scenario.seed(50_000).unwrap();
-    let instance = scenario.start().unwrap();
-    scenario.work_on(5_000).unwrap();
-    kafka.kill9(0).unwrap();
-    instance.process.wait_for_line(MINUTE, is_health("DOWN")).unwrap();
-    kafka.restart(0).unwrap();
-    scenario.work_on(5_000).unwrap();
-    // The job goes on producing, so the group is never drained for long; the polite stop drains what is in hand, and a
-    // last instance, which produces nothing, does the rest.
-    scenario.stop(instance).unwrap();
-    let mut scenario = scenario.setting("scheduling.jobs.produce.enabled", false);
-    let last = scenario.start().unwrap();
-    scenario.drain(2 * MINUTE).unwrap();
-    scenario.stop(last).unwrap();
-
-    let history = scenario.finish().unwrap();
-    eprintln!("R2: {} records acknowledged, 1 crash, {} repeated", history.acked.len(), history.repeats());
-    assert!(history.acked.len() > 50_000, "the job has produced");
-    assert_holds(&history.judge(0));
 }
 
 fn is_health(status: &str) -> impl FnMut(&str) -> bool {

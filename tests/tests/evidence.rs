@@ -161,35 +161,6 @@ fn a_second_signal_exits_at_once_and_commits_nothing_that_is_not_done() {
     assert!(history.entries.len() < history.acked.len(), "there was work left to commit wrongly");
 }
 
-/// R10, shortened.
-#[test]
-fn a_handler_slower_than_the_poll_interval_costs_neither_the_membership_nor_a_repeat() {
-    let Some(kafka) = Kafka::shared() else { return };
-    let mut scenario = Scenario::new(kafka, SERVICE, "slow", 4).unwrap().short_session();
-    scenario = scenario
-        .setting("kafka.consumer.max-poll-interval", "10s")
-        .setting("ledger.delay", "35s")
-        .setting("ledger.delay-every", 10_000);
-    scenario.seed(2_000).unwrap();
-    let instance = scenario.start().unwrap();
-    // Only the slow record, and the batch it is in front of, hold anything back.
-    poll(Duration::from_secs(30), "three partitions to be committed", || {
-        let latest = scenario.look().map_err(|error| error.to_string())?;
-        let drained = latest.iter().filter(|sample| sample.lag() == 0).count();
-        if drained >= 3 { Ok(()) } else { Err(format!("{drained} of 4 are")) }
-    })
-    .unwrap();
-    scenario.drain(2 * MINUTE).unwrap();
-    let process = scenario.stop(instance).unwrap();
-
-    let history = scenario.finish().unwrap();
-    assert_holds(&history.judge(0));
-    let slowest = history.entries.iter().map(|entry| entry.end_ns - entry.start_ns).max().unwrap();
-    assert!(Duration::from_nanos(slowest) >= Duration::from_secs(35));
-    let said = |what: &str| process.lines().iter().filter(|line| line.text.contains(what)).count();
-    assert_eq!((said("partitions assigned"), said("partitions lost")), (1, 0), "{:?}", process.lines());
-}
-
 /// The means of the two halves of the last third: what grows without end differs between them, what breathes does not.
 fn means_of_last_third(values: &[u64]) -> (u64, u64) {
     let last = &values[values.len() * 2 / 3..];

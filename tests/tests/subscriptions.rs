@@ -164,6 +164,43 @@ async fn partitions_that_are_assigned_by_hand_are_read_from_where_it_says() {
     }
 }
 
+#[kafka_listener(id = "failing", partitions("${test.prefix}" = "0@end"), group = "${test.prefix}")]
+async fn failing(meta: RecordMeta, seen: Bean<Arc<Seen>>) -> Result<()> {
+    // Once; then it is started again.
+    if seen.0.lock().unwrap().insert(("failed".to_owned(), meta.offset())) && meta.offset() % 2 == 0 {
+        return Err("as the test wants it".into());
+    }
+    seen.0.lock().unwrap().insert((meta.partition().to_string(), meta.offset()));
+    Ok(())
+}
+
+/// "The end" is that of the listener's start, not that of each start of a consumer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_fails_goes_on_where_it_was_though_its_partition_starts_at_the_end() {
+    let Some(kafka) = Kafka::shared() else { return };
+    let topic = unique_name("failing");
+    kafka.create_topic(&topic, 1).unwrap();
+    Seeding::new(&topic, 3).produce(kafka.bootstrap_servers()).unwrap();
+    let seen = Arc::new(Seen::default());
+    let more = [
+        "kafka.error.then=stop",
+        "kafka.error.attempts=1",
+        "kafka.supervision.restarts=100",
+        "kafka.supervision.backoff.initial=100ms",
+    ];
+    let app = start(kafka, App::new().listeners(listeners![failing]), &topic, &seen, &more).await;
+    eventually_async(DEADLINE, "the partition to be assigned", || async {
+        let assigned = app.listeners().get("failing").unwrap().assigned;
+        if assigned.concat().len() == 1 { Ok(()) } else { Err(format!("{assigned:?}")) }
+    })
+    .await;
+    Seeding::new(&topic, 6).produce(kafka.bootstrap_servers()).unwrap();
+    let wanted: BTreeSet<_> =
+        (3..9).flat_map(|offset| [("0".to_owned(), offset), ("failed".to_owned(), offset)]).collect();
+    until_seen(&seen, &wanted).await;
+    assert_eq!(app.stop().await, Ended::Clean);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn partitions_assigned_by_hand_and_a_group_with_members_do_not_go_together() {
     let Some(kafka) = Kafka::shared() else { return };

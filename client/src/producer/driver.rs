@@ -3,13 +3,13 @@
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use rdkafka_sys as rdsys;
 
 use super::Shared;
-use super::record::Delivered;
-use super::slot::Slot;
+use super::slot::{Place, Slot};
 use crate::error::{ClientError, ErrorCode};
 use crate::event::{ClientEvent, EventSink, shield};
 use crate::native::Event;
@@ -24,9 +24,16 @@ const MARGIN: Duration = Duration::from_secs(5);
 /// How long purged records may take to report.
 const PURGE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// After how many outcomes those who wait for them are woken. Woken one by one, a task that awaits its deliveries in turn would
+/// overtake this thread, find the next one open, and have to be woken again.
+const WAKE_EVERY: usize = 128;
+
 pub(super) struct Driver {
     pub(super) shared: Arc<Shared>,
     pub(super) on_event: EventSink,
+    pub(super) on_in_flight: Box<dyn FnMut(usize) + Send>,
+    /// What was told last.
+    pub(super) told_in_flight: usize,
     /// `message.timeout.ms`.
     pub(super) delivery_timeout: Duration,
 }
@@ -59,7 +66,16 @@ impl Driver {
     }
 
     fn serve(&mut self, timeout: Duration) {
-        let Some(event) = self.shared.client.next_event(timeout) else { return };
+        if let Some(event) = self.shared.client.next_event(timeout) {
+            self.take(event);
+        }
+        let in_flight = self.shared.in_flight();
+        if std::mem::replace(&mut self.told_in_flight, in_flight) != in_flight {
+            shield(|| (self.on_in_flight)(in_flight));
+        }
+    }
+
+    fn take(&mut self, event: Event) {
         if event.kind() == rdsys::RD_KAFKA_EVENT_DR {
             self.deliver(event);
         } else if let Some(told) = ClientEvent::of(&self.shared.client, &event) {
@@ -69,7 +85,8 @@ impl Driver {
 
     /// Gives every record of a batch its outcome.
     fn deliver(&self, event: Event) {
-        let (mut records, mut bytes) = (0, 0);
+        let (mut records, mut bytes) = (0_usize, 0);
+        let mut waiting = Vec::new();
         // SAFETY: the event is live; each message is live as long as the event.
         while let Some(message) = unsafe { rdsys::rd_kafka_event_message_next(event.as_ptr()).as_ref() } {
             // SAFETY: the opaque pointer of every message is the reference to its slot that was given at submission, and
@@ -83,14 +100,18 @@ impl Driver {
             // Before the outcome: who awaits the last one then sees an idle producer.
             self.shared.in_flight.finish_one();
             shield(|| {
-                slot.complete(|| {
+                waiting.extend(slot.complete(|| {
                     if code.is_error() {
                         return Err((self.failure(message, code), possibly_written(message)));
                     }
-                    Ok(delivered(message))
-                });
+                    Ok(place(message))
+                }));
             });
+            if records.is_multiple_of(WAKE_EVERY) {
+                wake(&mut waiting);
+            }
         }
+        wake(&mut waiting);
         // librdkafka counts the records as its own until here, so nobody may be let in before.
         drop(event);
         self.shared.records.add_permits(records);
@@ -109,10 +130,16 @@ impl Driver {
     }
 }
 
-fn delivered(message: &rdsys::rd_kafka_message_t) -> Delivered {
+fn wake(waiting: &mut Vec<Waker>) {
+    for waker in waiting.drain(..) {
+        shield(|| waker.wake());
+    }
+}
+
+fn place(message: &rdsys::rd_kafka_message_t) -> Place {
     // SAFETY: the message is live for the call.
     let timestamp = unsafe { Timestamp::of(message) };
-    Delivered { partition: message.partition, offset: message.offset, timestamp }
+    Place { partition: message.partition, offset: message.offset, timestamp }
 }
 
 fn possibly_written(message: &rdsys::rd_kafka_message_t) -> bool {

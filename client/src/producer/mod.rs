@@ -13,7 +13,7 @@ mod transaction;
 
 use std::ffi::c_void;
 use std::fmt;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -176,6 +176,17 @@ impl Producer {
         limits: ProducerLimits,
         on_event: impl FnMut(ClientEvent) + Send + 'static,
     ) -> Result<Self, ClientError> {
+        Self::observed(config, limits, on_event, drop)
+    }
+
+    /// As [`Self::with_events`]; `on_in_flight` is told on the same thread how many records have no outcome yet, whenever
+    /// deliveries were reported and once a second otherwise, if it has changed.
+    pub fn observed(
+        config: &ClientConfig,
+        limits: ProducerLimits,
+        on_event: impl FnMut(ClientEvent) + Send + 'static,
+        on_in_flight: impl FnMut(usize) + Send + 'static,
+    ) -> Result<Self, ClientError> {
         let mut config = config.clone();
         let limits = limits.align(&mut config);
         let client = ClientRef::create(Role::Producer, &config)?;
@@ -192,7 +203,13 @@ impl Producer {
             in_flight: InFlight::default(),
             closing: AtomicBool::new(false),
         });
-        let driver = Driver { shared: Arc::clone(&shared), on_event: Box::new(on_event), delivery_timeout };
+        let driver = Driver {
+            shared: Arc::clone(&shared),
+            on_event: Box::new(on_event),
+            on_in_flight: Box::new(on_in_flight),
+            told_in_flight: 0,
+            delivery_timeout,
+        };
         thread::Builder::new().name("kafka-producer".to_owned()).spawn(move || driver.run()).map_err(
             |error| ClientError::of_kind(ErrorKind::Other, format!("no thread for a producer: {error}")),
         )?;
@@ -381,8 +398,48 @@ impl fmt::Debug for Producer {
 /// Gives librdkafka pointers into `record`, which lives in `slot`, and one reference to the slot.
 fn produce(shared: &Shared, record: &ProducerRecord, slot: &Arc<Slot>) -> Result<(), ClientError> {
     let topic = shared.topics.get(&shared.client, &record.topic)?;
-    let headers = NativeHeaders::new(&record.headers)?;
     let opaque = Arc::into_raw(Arc::clone(slot)).cast_mut().cast::<c_void>();
+    let result = if record.headers.is_empty() && record.timestamp.is_none() {
+        produce_plain(topic, record, opaque)
+    } else {
+        produce_whole(shared, topic, record, opaque)
+    };
+    if result.is_err() {
+        // SAFETY: librdkafka refused the message, so there will be no report to give the reference back.
+        drop(unsafe { Arc::from_raw(opaque.cast::<Slot>().cast_const()) });
+    }
+    result
+}
+
+/// The shorter way, for a record that has neither headers nor a time of its own.
+fn produce_plain(
+    topic: NonNull<rdsys::rd_kafka_topic_t>,
+    record: &ProducerRecord,
+    opaque: *mut c_void,
+) -> Result<(), ClientError> {
+    let (payload, payload_len) = parts(record.payload.as_ref());
+    let (key, key_len) = parts(record.key.as_ref());
+    let partition = record.partition.unwrap_or(ANY_PARTITION);
+    // SAFETY: the topic is live. The key is copied; without flags the payload is only pointed to, and stays in the slot until
+    // the report gives its reference back.
+    let refused = unsafe {
+        rdsys::rd_kafka_produce(topic.as_ptr(), partition, 0, payload, payload_len, key, key_len, opaque) != 0
+    };
+    if refused {
+        // SAFETY: reads the calling thread's last error, which is that of the call above.
+        let code = ErrorCode::from(unsafe { rdsys::rd_kafka_last_error() });
+        return Err(ClientError::from_code("enqueue record", code));
+    }
+    Ok(())
+}
+
+fn produce_whole(
+    shared: &Shared,
+    topic: NonNull<rdsys::rd_kafka_topic_t>,
+    record: &ProducerRecord,
+    opaque: *mut c_void,
+) -> Result<(), ClientError> {
+    let headers = NativeHeaders::new(&record.headers)?;
     let (payload, payload_len) = parts(record.payload.as_ref());
     let (key, key_len) = parts(record.key.as_ref());
     let bytes = |ptr, size| rdsys::rd_kafka_vu_s__bindgen_ty_1 {
@@ -416,10 +473,8 @@ fn produce(shared: &Shared, record: &ProducerRecord, slot: &Arc<Slot>) -> Result
         let error = rdsys::rd_kafka_produceva(shared.client.as_ptr(), arguments.as_ptr(), arguments.len());
         ClientError::check("enqueue record", error)
     };
-    match result {
-        Ok(()) => headers.release(),
-        // SAFETY: librdkafka refused the message, so there will be no report to give the reference back.
-        Err(_) => drop(unsafe { Arc::from_raw(opaque.cast::<Slot>().cast_const()) }),
+    if result.is_ok() {
+        headers.release();
     }
     result
 }

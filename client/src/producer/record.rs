@@ -92,9 +92,11 @@ impl ProducerRecord {
 }
 
 /// Where a record was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Delivered {
+    /// The topic's name, the record's own.
+    pub topic: Arc<str>,
     /// The partition's number.
     pub partition: i32,
     /// The offset in the partition; negative when the broker does not tell, as with `acks=0`.

@@ -10,9 +10,18 @@ use std::task::{Context, Poll, Waker};
 
 use super::record::{Delivered, ProducerRecord, SendError};
 use crate::error::ClientError;
+use crate::record::Timestamp;
 
 /// What became of a record.
 pub(super) type Outcome = Result<Delivered, SendError>;
+
+/// Where a record was written in its topic.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) timestamp: Timestamp,
+}
 
 /// Called with the outcome instead of a future.
 pub(super) type Callback = Box<dyn FnOnce(Outcome) + Send>;
@@ -28,12 +37,9 @@ enum State {
         record: ProducerRecord,
         listener: Listener,
     },
-    /// The record, if the outcome does not hold it, is kept for whoever takes the outcome: memory is cheapest to free where it
-    /// was allocated, and that is seldom the reporting thread.
-    Done {
-        outcome: Outcome,
-        spent: Option<ProducerRecord>,
-    },
+    /// The record is kept for whoever takes the outcome: memory is cheapest to free where it was allocated, and that is
+    /// seldom the reporting thread.
+    Done(Result<(ProducerRecord, Place), SendError>),
     Taken,
 }
 
@@ -55,34 +61,40 @@ impl Slot {
     pub(super) fn with_record<T>(&self, read: impl FnOnce(&ProducerRecord) -> T) -> T {
         match &*self.lock() {
             State::InFlight { record, .. } => read(record),
-            State::Done { .. } | State::Taken => {
+            State::Done(_) | State::Taken => {
                 unreachable!("a record is submitted before it has an outcome")
             }
         }
     }
 
-    /// Hands the outcome to whoever waits for it: where the record was written, or why not and whether it may be in the
-    /// topic all the same.
-    pub(super) fn complete(&self, judge: impl FnOnce() -> Result<Delivered, (ClientError, bool)>) {
+    /// Hands over the outcome: where the record was written, or why not and whether it may be in the topic all the same.
+    /// Returns whom to wake.
+    pub(super) fn complete(
+        &self,
+        judge: impl FnOnce() -> Result<Place, (ClientError, bool)>,
+    ) -> Option<Waker> {
         let mut state = self.lock();
         let State::InFlight { record, listener } = std::mem::replace(&mut *state, State::Taken) else {
-            return;
+            return None;
         };
-        let (outcome, spent) = match judge() {
-            Ok(delivered) => (Ok(delivered), Some(record)),
-            Err((error, possibly)) => (Err(SendError::new(error, record).possibly_written(possibly)), None),
+        let outcome = match judge() {
+            Ok(place) => Ok((record, place)),
+            Err((error, possibly)) => Err(SendError::new(error, record).possibly_written(possibly)),
         };
         match listener {
             Listener::Callback(callback) => {
                 drop(state);
-                callback(outcome);
+                callback(outcome.map(delivered));
+                None
             }
             Listener::Task(waker) => {
-                *state = State::Done { outcome, spent };
-                drop(state);
-                waker.wake();
+                *state = State::Done(outcome);
+                Some(waker)
             }
-            Listener::Nobody => *state = State::Done { outcome, spent },
+            Listener::Nobody => {
+                *state = State::Done(outcome);
+                None
+            }
         }
     }
 
@@ -90,13 +102,19 @@ impl Slot {
     pub(super) fn reclaim(&self) -> Option<ProducerRecord> {
         match std::mem::replace(&mut *self.lock(), State::Taken) {
             State::InFlight { record, .. } => Some(record),
-            State::Done { .. } | State::Taken => None,
+            State::Done(_) | State::Taken => None,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Frees the record but for what the outcome has of it.
+fn delivered((record, place): (ProducerRecord, Place)) -> Delivered {
+    let Place { partition, offset, timestamp } = place;
+    Delivered { topic: record.topic, partition, offset, timestamp }
 }
 
 /// Resolves to what became of a record. Dropping it does not take the record back.
@@ -119,13 +137,12 @@ impl Future for Delivery {
         match &mut *state {
             State::InFlight { listener: Listener::Task(waker), .. } => waker.clone_from(context.waker()),
             State::InFlight { listener, .. } => *listener = Listener::Task(context.waker().clone()),
-            State::Done { .. } | State::Taken => {
-                let State::Done { outcome, spent } = std::mem::replace(&mut *state, State::Taken) else {
+            State::Done(_) | State::Taken => {
+                let State::Done(outcome) = std::mem::replace(&mut *state, State::Taken) else {
                     panic!("a delivery was polled after it was ready");
                 };
                 drop(state);
-                drop(spent);
-                return Poll::Ready(outcome);
+                return Poll::Ready(outcome.map(delivered));
             }
         }
         Poll::Pending

@@ -1,17 +1,12 @@
 //! Listeners of dead letters: what they take from the listener whose letters they read, and that their topics are there.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use tracing::warn;
-
-use crate::app::outboxes::Outboxes;
+use crate::app::outboxes::{Missing, Outboxes};
 use crate::app::plan::PlannedListener;
 use crate::config::model::ListenerSettings;
 use crate::error::{StartError, StartErrorKind};
 use crate::handler::ListenerDescriptor;
-
-/// How long making topics may hold up the start.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The keys that a listener takes from the one whose dead letters it reads; none for any other. Planned groups end with
 /// `group_suffix`.
@@ -62,12 +57,12 @@ fn topics(settings: &ListenerSettings) -> Option<Vec<String>> {
     Some(topics).filter(|topics| !topics.is_empty())
 }
 
-/// Makes the topics that listeners of dead letters read, like those of the records. What cannot be made now is made with
-/// the first letter.
-pub(super) async fn declare(
+/// The topics that listeners of dead letters read, which are to be made where they are missing, each like that of the records.
+pub(super) fn missing(
     listeners: &[PlannedListener],
     outboxes: &mut Outboxes<'_>,
-) -> Result<(), StartError> {
+) -> Result<Vec<Missing>, StartError> {
+    let mut missing = Vec::new();
     for reader in listeners {
         let Some(main) = reader.descriptor.dead_letters_of else { continue };
         let Some(main) = listeners.iter().find(|planned| planned.descriptor.id == main) else { continue };
@@ -78,18 +73,12 @@ pub(super) async fn declare(
         let outbox = outboxes.outbox(main.settings.cluster.as_deref())?;
         for topic in &main.settings.topics {
             let routed = properties.routes.keys().map(|route| properties.routed_topic_of(topic, route));
-            for target in std::iter::once(properties.topic_of(topic)).chain(routed) {
-                let name = target.as_str().into();
-                let made = outbox.partitions(&name, Some(topic));
-                match tokio::time::timeout(PATIENCE, made).await {
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => {
-                        warn!(topic = target, %error, "the topic of dead letters is not there yet");
-                    }
-                    Err(_) => warn!(topic = target, "the topic of dead letters is not there yet"),
-                }
-            }
+            missing.extend(std::iter::once(properties.topic_of(topic)).chain(routed).map(|target| Missing {
+                outbox: Arc::clone(&outbox),
+                name: target.into(),
+                model: topic.clone(),
+            }));
         }
     }
-    Ok(())
+    Ok(missing)
 }

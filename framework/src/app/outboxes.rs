@@ -2,12 +2,41 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tracing::warn;
 
 use crate::app::clients::Clients;
 use crate::beans::{Admin, Beans};
 use crate::config::model::ListenerSettings;
 use crate::error::StartError;
 use crate::policy::{DeadLetterPublisher, ErrorType, Outbox, Recover, RetryTopics};
+
+/// How long making topics may hold up the start.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A topic that is to be made where it is missing.
+pub(super) struct Missing {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) name: Arc<str>,
+    /// The topic that it is to be like.
+    pub(super) model: String,
+}
+
+/// Makes topics, all at once. One that cannot be made now is made when the first record is to go there.
+pub(super) async fn make(missing: Vec<Missing>) {
+    join_all(missing.iter().map(async |Missing { outbox, name, model }| {
+        match tokio::time::timeout(PATIENCE, outbox.partitions(name, Some(model))).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => warn!(topic = %name, %error, "a topic of failed records is not there yet"),
+            Err(_) => {
+                warn!(topic = %name, "a topic of failed records is not there yet: no answer within 10 s");
+            }
+        }
+    }))
+    .await;
+}
 
 /// Makes each outbox once.
 pub(super) struct Outboxes<'a> {

@@ -1,18 +1,13 @@
 //! The listeners of retry topics: one for each topic of each listener that has some, with the same handler.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use tracing::warn;
-
-use crate::app::outboxes::Outboxes;
+use crate::app::outboxes::{Missing, Outboxes};
 use crate::app::plan::PlannedListener;
 use crate::config::TimeSpan;
 use crate::config::model::{AutoOffsetReset, ListenerSettings};
 use crate::error::{StartError, StartErrorKind};
 use crate::policy::{RetryTopics, Stage};
-
-/// How long making topics may hold up the start.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Adds the listeners of retry topics. Planned groups end with `group_suffix`.
 pub(super) fn add_listeners(
@@ -32,6 +27,14 @@ pub(super) fn add_listeners(
                 );
                 return Err(StartError::new(StartErrorKind::Handler, message));
             }
+            if let Some((topic, other)) = shared_topic(&settings, &added) {
+                let message = format!(
+                    "listeners `{}` ({}) and `{}` have one retry topic, `{topic}`: each would handle again what only the other failed to. \
+                     Give one of them another `suffix` in its `retry-topics`, or read the topic with one of them",
+                    main.settings.id, main.descriptor.at, other
+                );
+                return Err(StartError::new(StartErrorKind::Configuration, message));
+            }
             let retry_topics = Some(topics.at(index));
             added.push(PlannedListener { descriptor: main.descriptor, settings, retry_topics });
         }
@@ -39,6 +42,14 @@ pub(super) fn add_listeners(
     planned.append(&mut added);
     planned.sort_by(|one, other| one.settings.id.cmp(&other.settings.id));
     Ok(())
+}
+
+/// A topic that is also that of a listener that was added before, and whose that is.
+fn shared_topic(settings: &ListenerSettings, added: &[PlannedListener]) -> Option<(String, &'static str)> {
+    added.iter().filter(|other| other.settings.cluster == settings.cluster).find_map(|other| {
+        let topic = other.settings.topics.iter().find(|topic| settings.topics.contains(topic))?;
+        Some((topic.clone(), other.descriptor.id))
+    })
 }
 
 /// A listener's settings, as those of the listener of one of its retry topics.
@@ -68,27 +79,23 @@ fn settings(main: &ListenerSettings, stage: &Stage, group_suffix: &str) -> Liste
     settings
 }
 
-/// Makes the retry topics that are missing, like the topics of the records. A topic that cannot be made now is made when the
-/// first record is to go there.
-pub(super) async fn declare(
+/// The retry topics that are to be made where they are missing, each like the topic of the records.
+pub(super) fn missing(
     listeners: &[PlannedListener],
     outboxes: &mut Outboxes<'_>,
-) -> Result<(), StartError> {
+) -> Result<Vec<Missing>, StartError> {
+    let mut missing = Vec::new();
     for PlannedListener { settings, retry_topics, .. } in listeners {
         let Some(stages) = retry_topics.as_ref().filter(|topics| topics.is_delayed()) else { continue };
         if !settings.error.retry_topics.create_topics {
             continue;
         }
         let outbox = outboxes.outbox(settings.cluster.as_deref())?;
-        for topic in &settings.topics {
-            let name = topic.as_str().into();
-            let made = outbox.partitions(&name, Some(RetryTopics::main_topic(stages, topic)));
-            match tokio::time::timeout(PATIENCE, made).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => warn!(topic, %error, "a retry topic is not there yet"),
-                Err(_) => warn!(topic, "a retry topic is not there yet"),
-            }
-        }
+        missing.extend(settings.topics.iter().map(|topic| Missing {
+            outbox: Arc::clone(&outbox),
+            name: topic.as_str().into(),
+            model: RetryTopics::main_topic(stages, topic).to_owned(),
+        }));
     }
-    Ok(())
+    Ok(missing)
 }

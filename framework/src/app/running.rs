@@ -125,11 +125,18 @@ impl RunningApp {
         let containers = self.listeners.containers();
         let stops = containers.iter().map(|container| container.stop());
         let listeners = futures_util::future::join_all(stops);
-        let mut late = tokio::time::timeout_at(deadline.into(), listeners).await.is_err();
+        let stopped = tokio::time::timeout_at(deadline.into(), listeners).await;
+        let mut late = stopped.is_err();
+        let left_behind: usize = stopped.unwrap_or_default().into_iter().sum();
         if late {
             error!(
                 ?budget,
                 "listeners did not stop within the shutdown's budget; what is in hand is not committed"
+            );
+        } else if left_behind > 0 {
+            error!(
+                partitions = left_behind,
+                "handlers did not return within `drain-timeout`; their records are not committed, and will be handled again"
             );
         }
 
@@ -149,8 +156,14 @@ impl RunningApp {
         if let Err(error) = self.health_task.await {
             warn!(%error, "the health watch ended badly");
         }
-        info!(took = ?started.elapsed(), clean = !late, "stopped");
-        if late { Ended::Failed("the shutdown took longer than its budget".to_owned()) } else { Ended::Clean }
+        info!(took = ?started.elapsed(), clean = !late && left_behind == 0, "stopped");
+        match (late, left_behind) {
+            (true, _) => Ended::Failed("the shutdown took longer than its budget".to_owned()),
+            (false, 0) => Ended::Clean,
+            (false, partitions) => Ended::Failed(format!(
+                "handlers of {partitions} partitions did not return within `drain-timeout`; their records will be handled again"
+            )),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tracing::{Dispatch, info, warn};
 
 use crate::app::clients::{self, Clients};
 use crate::app::embedded::Embedded;
-use crate::app::outboxes::Outboxes;
+use crate::app::outboxes::{self, Outboxes};
 use crate::app::plan::{self, PlannedListener};
 use crate::app::report;
 use crate::app::running::RunningApp;
@@ -68,7 +68,7 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
         template.set_listener(&beans);
     }
 
-    let told_to_stop = tokio::select! {
+    let told_to_stop_before = tokio::select! {
         declared = topics::declare(&settings, &beans) => declared.map(|()| false)?,
         () = told_to_stop(app.signals.as_deref()) => true,
     };
@@ -81,8 +81,13 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
     }
     let (escalate, failures) = mpsc::channel(FAILURES_MAX);
     let mut outboxes = Outboxes::new(&clients, &beans);
-    dead_letters::declare(&plan.listeners, &mut outboxes).await?;
-    retry_topics::declare(&plan.listeners, &mut outboxes).await?;
+    let mut missing = dead_letters::missing(&plan.listeners, &mut outboxes)?;
+    missing.append(&mut retry_topics::missing(&plan.listeners, &mut outboxes)?);
+    let told_to_stop = told_to_stop_before
+        || tokio::select! {
+            () = outboxes::make(missing) => false,
+            () = told_to_stop(app.signals.as_deref()) => true,
+        };
     let makers =
         Makers { listeners: &listeners, beans: &beans, clients: &clients, log: app.seams.log.as_ref() };
     let containers = make_containers(plan.listeners, &makers, &mut outboxes, &escalate)?;

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::beans::KafkaTemplate;
 use crate::error::BoxError;
 use crate::handler::{CORRELATION_ID, REPLY_TOPIC};
-use crate::reader::owned;
+use crate::reader::{owned, refusal};
 use crate::record::{FromPayload, PayloadError, Record};
 
 /// How long one poll for replies waits.
@@ -325,7 +325,10 @@ impl Reader {
                     self.shared.take(reply);
                 }
             }
-            // The client heals itself; what it cannot heal is an error of the poll.
+            // The client heals itself; what it cannot heal is an error of the poll, or a refusal.
+            if let Some(refusal) = events.iter().find_map(refusal) {
+                return Err(refusal.clone().into());
+            }
             events.clear();
             if looked.elapsed() >= PARTITIONS_AGE {
                 looked = Instant::now();

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,20 +21,16 @@ use crate::record::PayloadError;
 /// How many topic names a template remembers, to share them between records.
 const TOPIC_NAMES_MAX: usize = 1024;
 
-/// How many records are sent between two looks at how many are in flight.
-const SAMPLE_EVERY: usize = 256;
-
 /// Where a record was written: topic, partition, offset and timestamp.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SendResult {
-    topic: Arc<str>,
     delivered: Delivered,
 }
 
 impl SendResult {
     /// The topic.
     pub fn topic(&self) -> &str {
-        &self.topic
+        &self.delivered.topic
     }
 
     /// The partition, from 0.
@@ -56,7 +51,7 @@ impl SendResult {
 
 impl fmt::Display for SendResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}@", self.topic, self.delivered.partition)?;
+        write!(f, "{}-{}@", self.delivered.topic, self.delivered.partition)?;
         match self.offset() {
             Some(offset) => write!(f, "{offset}"),
             None => f.write_str("unknown"),
@@ -127,16 +122,14 @@ pub struct KafkaTemplate {
     producer: Producer,
     cluster: String,
     topics: RwLock<HashMap<String, Arc<str>>>,
-    listener: OnceLock<Arc<Box<dyn ProducerListener>>>,
+    listener: OnceLock<SharedListener>,
     metrics: Arc<TemplateMetrics>,
-    sends: AtomicUsize,
     transactions: Option<Transactions>,
 }
 
 struct TemplateMetrics {
     sent: Counter,
     failed: Counter,
-    in_flight: Gauge,
 }
 
 impl fmt::Debug for KafkaTemplate {
@@ -158,9 +151,9 @@ impl KafkaTemplate {
         let metrics = TemplateMetrics {
             sent: label(names::TEMPLATE_RECORDS_SENT),
             failed: label(names::TEMPLATE_RECORDS_FAILED),
-            in_flight: gauge!(names::TEMPLATE_IN_FLIGHT, names::LABEL_CLUSTER => options.cluster.clone()),
         };
-        let producer = Producer::new(config, limits)?;
+        let gauge = gauge!(names::TEMPLATE_IN_FLIGHT, names::LABEL_CLUSTER => options.cluster.clone());
+        let producer = Producer::observed(config, limits, drop, adding_to(gauge))?;
         Ok(Self {
             transactions: None,
             producer,
@@ -168,7 +161,6 @@ impl KafkaTemplate {
             topics: RwLock::default(),
             listener: OnceLock::new(),
             metrics: Arc::new(metrics),
-            sends: AtomicUsize::new(0),
         })
     }
 
@@ -188,9 +180,16 @@ impl KafkaTemplate {
     /// Takes the `ProducerListener` bean, if there is one.
     pub(crate) fn set_listener(&self, beans: &Beans) {
         if let Ok(listener) = beans.named::<Box<dyn ProducerListener>>("") {
-            let first = self.listener.set(listener).is_ok();
-            debug_assert!(first, "template: the listener is set once, at start");
+            if let Some(transactions) = &self.transactions {
+                transactions.set_listener(Arc::clone(&listener));
+            }
+            self.be_heard_by(listener);
         }
+    }
+
+    pub(super) fn be_heard_by(&self, listener: SharedListener) {
+        let first = self.listener.set(listener).is_ok();
+        debug_assert!(first, "template: the listener is set once, at start");
     }
 
     /// Sends a value without a key; such values are spread over the partitions. Returns when the broker has it.
@@ -308,15 +307,13 @@ impl KafkaTemplate {
     /// # Errors
     /// With the record, if it cannot be sent at all.
     pub async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
-        let topic = Arc::clone(&record.topic);
         let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
         let delivery = match self.producer.enqueue(record).await {
             Ok(delivery) => delivery,
             Err(error) => return Err(self.refused(error)),
         };
         self.metrics.sent.increment(1);
-        self.sample_in_flight();
-        Ok(PendingSend { delivery, topic, observed, metrics: Arc::clone(&self.metrics) })
+        Ok(PendingSend { delivery, observed, metrics: Arc::clone(&self.metrics) })
     }
 
     /// Waits for room, hands the record over and calls `callback` with the outcome, on the producer's own thread, where
@@ -344,11 +341,10 @@ impl KafkaTemplate {
         record: ProducerRecord,
         callback: impl FnOnce(Result<SendResult, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let topic = Arc::clone(&record.topic);
         let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
         let metrics = Arc::clone(&self.metrics);
         let on_outcome = move |outcome: Result<Delivered, SendError>| {
-            callback(conclude(outcome, topic, observed.as_ref(), &metrics));
+            callback(conclude(outcome, observed.as_ref(), &metrics));
         };
         self.metrics.sent.increment(1);
         self.producer.enqueue_with(record, on_outcome).await.map_err(|error| self.refused(error))
@@ -375,15 +371,6 @@ impl KafkaTemplate {
         self.producer.partitions_of(topic, timeout).await
     }
 
-    /// Tells what is in flight with every [`SAMPLE_EVERY`]th record: the count is shared with the thread that reports
-    /// outcomes, and looking at it with each record would cost both.
-    fn sample_in_flight(&self) {
-        if self.sends.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE_EVERY) {
-            #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
-            self.metrics.in_flight.set(self.producer.in_flight() as f64);
-        }
-    }
-
     fn refused(&self, error: SendError) -> SendError {
         self.metrics.failed.increment(1);
         if let Some(listener) = self.listener.get() {
@@ -406,26 +393,38 @@ impl KafkaTemplate {
     }
 }
 
+/// Keeps one producer's share of a gauge that many may have a share of.
+fn adding_to(gauge: Gauge) -> impl FnMut(usize) + Send + 'static {
+    let mut share = 0;
+    move |in_flight: usize| {
+        #[expect(clippy::cast_precision_loss, reason = "a count of records in flight is small")]
+        gauge.increment(in_flight as f64 - share as f64);
+        share = in_flight;
+    }
+}
+
 /// A value as JSON.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, PayloadError> {
     serde_json::to_vec(value)
         .map_err(|error| PayloadError::new("the value cannot be written as JSON").with_source(error))
 }
 
-type Observed = (Arc<Box<dyn ProducerListener>>, ProducerRecord);
+/// A bean, as everybody has it.
+pub(super) type SharedListener = Arc<Box<dyn ProducerListener>>;
+
+type Observed = (SharedListener, ProducerRecord);
 
 /// A record under way: resolves to where it was written.
 #[must_use = "a send that nobody awaits hides a lost record"]
 pub struct PendingSend {
     delivery: Delivery,
-    topic: Arc<str>,
     observed: Option<Observed>,
     metrics: Arc<TemplateMetrics>,
 }
 
 impl fmt::Debug for PendingSend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingSend").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("PendingSend").field("delivery", &self.delivery).finish_non_exhaustive()
     }
 }
 
@@ -439,20 +438,19 @@ impl Future for PendingSend {
         let this = &mut *self;
         std::pin::Pin::new(&mut this.delivery)
             .poll(context)
-            .map(|outcome| conclude(outcome, Arc::clone(&this.topic), this.observed.as_ref(), &this.metrics))
+            .map(|outcome| conclude(outcome, this.observed.as_ref(), &this.metrics))
     }
 }
 
 /// Counts an outcome and tells the listener of it.
 fn conclude(
     outcome: Result<Delivered, SendError>,
-    topic: Arc<str>,
     observed: Option<&Observed>,
     metrics: &TemplateMetrics,
 ) -> Result<SendResult, SendError> {
     match outcome {
         Ok(delivered) => {
-            let result = SendResult { topic, delivered };
+            let result = SendResult { delivered };
             if let Some((listener, record)) = observed {
                 listener.on_success(record, &result);
             }

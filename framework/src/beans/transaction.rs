@@ -8,7 +8,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tracing::{debug, warn};
 
-use super::template::{KafkaTemplate, PendingSend, SendResult, TemplateOptions, json};
+use super::template::{KafkaTemplate, PendingSend, SendResult, SharedListener, TemplateOptions, json};
 use crate::error::HandlerError;
 
 /// How many transactions one template has at once; more wait.
@@ -81,7 +81,6 @@ impl std::error::Error for TransactionError {
 ///
 /// ```
 /// use kafka_boot::prelude::*;
-/// use kafka_boot::Transaction;
 ///
 /// #[kafka_listener(topic = "orders", group = "billing", commit = "transaction")]
 /// async fn bill(order: Record<String>, tx: Transaction) -> Result<()> {
@@ -233,6 +232,7 @@ pub(crate) struct Transactions {
     /// The numbers that are free, with their producers once they have one; the lowest last.
     free: Mutex<Vec<Place>>,
     permits: Semaphore,
+    listener: OnceLock<SharedListener>,
 }
 
 struct Place {
@@ -240,19 +240,17 @@ struct Place {
     template: Option<Arc<KafkaTemplate>>,
 }
 
-/// A place in use. Its producer is kept only if its transaction ended well.
+/// A place in use, which is given back whatever happens. Its producer is kept only if its transaction ended well.
 struct Lease<'a> {
     transactions: &'a Transactions,
     number: usize,
-    template: Arc<KafkaTemplate>,
-    is_kept: bool,
+    kept: Option<Arc<KafkaTemplate>>,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Drop for Lease<'_> {
     fn drop(&mut self) {
-        let template = self.is_kept.then(|| Arc::clone(&self.template));
-        self.transactions.put_back(Place { number: self.number, template });
+        self.transactions.put_back(Place { number: self.number, template: self.kept.take() });
     }
 }
 
@@ -270,7 +268,14 @@ impl Transactions {
             prefix,
             free: Mutex::new(free),
             permits: Semaphore::new(AT_ONCE),
+            listener: OnceLock::new(),
         })
+    }
+
+    /// Hears of what is sent in transactions, too.
+    pub(super) fn set_listener(&self, listener: SharedListener) {
+        let first = self.listener.set(listener).is_ok();
+        debug_assert!(first, "transactions: the listener is set once, at start");
     }
 
     fn put_back(&self, place: Place) {
@@ -279,29 +284,27 @@ impl Transactions {
         free.sort_unstable_by_key(|place| std::cmp::Reverse(place.number));
     }
 
-    async fn lease(&self) -> Result<Lease<'_>, ClientError> {
+    /// A place, and the producer whose it is.
+    async fn lease(&self) -> Result<(Lease<'_>, Arc<KafkaTemplate>), ClientError> {
         let Ok(permit) = self.permits.acquire().await else { unreachable!("the semaphore is never closed") };
         let place = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let Some(Place { number, template }) = place else { unreachable!("there is a place a permit") };
-        let made = match template {
-            Some(template) => Ok(template),
-            None => self.producer(number).await,
+        // Before anything is waited for: who is cancelled there has the place no more.
+        let lease = Lease { transactions: self, number, kept: None, _permit: permit };
+        let template = match template {
+            Some(template) => template,
+            None => self.producer(number).await?,
         };
-        match made {
-            Ok(template) => {
-                Ok(Lease { transactions: self, number, template, is_kept: false, _permit: permit })
-            }
-            Err(error) => {
-                self.put_back(Place { number, template: None });
-                Err(error)
-            }
-        }
+        Ok((lease, template))
     }
 
     async fn producer(&self, number: usize) -> Result<Arc<KafkaTemplate>, ClientError> {
         let mut config = self.config.clone();
         config.set(TRANSACTIONAL_ID, format!("{}-{number}", self.prefix));
         let template = Arc::new(KafkaTemplate::new(&config, self.options.clone())?);
+        if let Some(listener) = self.listener.get() {
+            template.be_heard_by(Arc::clone(listener));
+        }
         tried(|| template.producer().init_transactions(STEP)).await?;
         Ok(template)
     }
@@ -344,8 +347,7 @@ pub(super) async fn run<T, Fut>(
 where
     Fut: Future<Output = crate::Result<T>>,
 {
-    let mut lease = transactions.lease().await.map_err(TransactionError::Failed)?;
-    let template = Arc::clone(&lease.template);
+    let (mut lease, template) = transactions.lease().await.map_err(TransactionError::Failed)?;
     let producer = template.producer();
     producer.begin_transaction().map_err(TransactionError::Failed)?;
     let end = End(AttemptScope::new(Arc::clone(&template)));
@@ -354,7 +356,7 @@ where
     let (outcome, is_to_abort) = match worked {
         Ok(value) => match tried(|| producer.commit_transaction(STEP)).await {
             Ok(()) => {
-                lease.is_kept = true;
+                lease.kept = Some(Arc::clone(&template));
                 return Ok(value);
             }
             Err(error) if error.requires_abort() => (TransactionError::Failed(error), true),
@@ -365,7 +367,7 @@ where
     };
     if is_to_abort {
         match tried(|| producer.abort_transaction(STEP)).await {
-            Ok(()) => lease.is_kept = true,
+            Ok(()) => lease.kept = Some(Arc::clone(&template)),
             // The next producer of this id finishes it, or else its time limit does.
             Err(error) => warn!(%error, "a transaction was left to be aborted by the cluster"),
         }
@@ -379,5 +381,29 @@ struct End(AttemptScope);
 impl Drop for End {
     fn drop(&mut self) {
         self.0.scope.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_whose_taker_is_cancelled_is_free_again() {
+        let settings = [("bootstrap.servers", "127.0.0.1:1"), (TRANSACTIONAL_ID, "t")];
+        let options = TemplateOptions {
+            cluster: "primary".to_owned(),
+            in_flight_records_max: 1,
+            in_flight_bytes_max: 1024,
+        };
+        let mut config = ClientConfig::from_iter(settings);
+        let transactions = Transactions::of(&mut config, &options).expect("the id is there");
+        for _ in 0..=AT_ONCE {
+            let lease = tokio::time::timeout(Duration::from_millis(1), transactions.lease()).await;
+            assert!(lease.is_err(), "no broker is there to begin with");
+        }
+        let numbers: Vec<usize> =
+            transactions.free.lock().unwrap().iter().map(|place| place.number).collect();
+        assert_eq!(numbers, (0..AT_ONCE).rev().collect::<Vec<_>>());
     }
 }

@@ -18,6 +18,10 @@ use super::tracker::{Offer, Slot, Tracker};
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// With `ack-mode: batch`: the least time between two commits. A trickle of records arrives in batches of
+/// one or two, and a commit for each of them would cost the broker more than the records do.
+const BATCH_PAUSE: Duration = Duration::from_millis(5);
+
 /// How and when to commit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CommitPlan {
@@ -54,6 +58,8 @@ pub(crate) struct Committer {
     retry_at: Option<Duration>,
     failures: u32,
     last_call: Option<BTreeSet<Slot>>,
+    /// When the first of the commits was sent that have failed since the last one that did not.
+    failing_since: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -77,6 +83,7 @@ impl Committer {
             retry_at: None,
             failures: 0,
             last_call: None,
+            failing_since: None,
         }
     }
 
@@ -171,7 +178,8 @@ impl Committer {
     /// What to send now, if anything.
     pub(crate) fn next(&mut self, now: Duration, tracker: &Tracker) -> Option<Vec<Offer>> {
         self.time_trigger(now);
-        if self.in_flight.is_some() || self.retry_at.is_some_and(|at| now < at) {
+        let earliest = self.retry_at.into_iter().chain(self.paused_until()).max();
+        if self.in_flight.is_some() || earliest.is_some_and(|at| now < at) {
             return None;
         }
         self.retry_at = None;
@@ -228,6 +236,11 @@ impl Committer {
                 Answer::Stale => report.stale += 1,
             }
         }
+        if report.failed == 0 {
+            self.failing_since = None;
+        } else {
+            self.failing_since.get_or_insert(self.sent_at);
+        }
         // Also what is settled meanwhile would fail: without a pause, every record would cost a request.
         if report.failed + report.stale > 0 {
             let exponent = self.failures.min(8);
@@ -245,9 +258,20 @@ impl Committer {
         self.in_flight.is_some()
     }
 
-    /// When the next commit was sent.
-    pub(crate) fn sent_at(&self) -> Duration {
-        self.sent_at
+    /// Whether nothing that is settled meanwhile makes the next commit come sooner: one is under way, or one that is due
+    /// waits for its time.
+    pub(crate) fn is_waiting(&self, now: Duration) -> bool {
+        self.in_flight.is_some()
+            || self.paused_until().is_some_and(|until| now < until)
+                && self.slots.values().any(|pending| pending.due)
+    }
+
+    /// Since when something is to be committed and no commit succeeds, if that is so: the one under way is not answered, or those
+    /// before it failed.
+    pub(crate) fn unconfirmed_since(&self) -> Option<Duration> {
+        let is_wanted = self.in_flight.is_some() || self.slots.values().any(|pending| pending.due);
+        let since = self.failing_since.or(self.in_flight.as_ref().map(|_| self.sent_at));
+        since.filter(|_| is_wanted)
     }
 
     /// When `next` has something to do at the latest, for reasons of time alone.
@@ -255,7 +279,15 @@ impl Committer {
         let waits_for_time = matches!(self.plan.ack, AckMode::Time | AckMode::CountTime)
             && self.slots.values().any(|pending| pending.ripe);
         let time = waits_for_time.then(|| self.sent_at + self.plan.ack_time);
-        self.retry_at.into_iter().chain(time).min()
+        let waits_for_pause = self.in_flight.is_none() && self.slots.values().any(|pending| pending.due);
+        let pause = self.paused_until().filter(|_| waits_for_pause);
+        self.retry_at.into_iter().chain(time).chain(pause).min()
+    }
+
+    /// Before when no commit is sent, unless something is given up.
+    fn paused_until(&self) -> Option<Duration> {
+        let is_paced = self.plan.ack == AckMode::Batch && self.last_call.is_none();
+        is_paced.then(|| self.sent_at + BATCH_PAUSE)
     }
 
     /// The modes with a time commit what finished batches settled even if no further batch comes.
@@ -347,6 +379,7 @@ mod tests {
             bench.committer.sent_at = bench.now;
             let mut seen = Vec::new();
             let step = |bench: &mut Bench, seen: &mut Vec<Option<i64>>| {
+                bench.now += BATCH_PAUSE;
                 seen.push(bench.next());
                 bench.answer(Answer::Confirmed);
             };
@@ -380,8 +413,61 @@ mod tests {
             assert_eq!(bench.next(), expected);
             bench.answer(Answer::Confirmed);
             bench.boundary();
+            bench.now += BATCH_PAUSE;
             assert_eq!(bench.next(), None, "told once");
         }
+    }
+
+    #[test]
+    fn a_trickle_of_batches_does_not_cost_a_commit_each_until_the_partition_is_given_up() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Batch);
+        let one_batch = |bench: &mut Bench, offset| {
+            bench.deliver(offset..offset + 1);
+            bench.settle(offset);
+            bench.boundary();
+        };
+        one_batch(&mut bench, 0);
+        assert_eq!(
+            (bench.committer.next_deadline(), bench.next()),
+            (Some(BATCH_PAUSE), Some(1)),
+            "the first"
+        );
+        assert_eq!(bench.committer.next_deadline(), None, "the answer wakes");
+        bench.answer(Answer::Confirmed);
+        one_batch(&mut bench, 1);
+        assert_eq!(bench.next(), None, "not so soon");
+        assert!(bench.committer.is_waiting(bench.now));
+        assert_eq!(bench.committer.next_deadline(), Some(bench.now + BATCH_PAUSE));
+        one_batch(&mut bench, 2);
+        bench.now += BATCH_PAUSE;
+        assert_eq!(bench.next(), Some(3), "both");
+        bench.answer(Answer::Confirmed);
+        one_batch(&mut bench, 3);
+        bench.committer.last_call(vec![SLOT]);
+        assert_eq!(bench.next(), Some(4), "at once");
+    }
+
+    #[test]
+    fn a_commit_that_is_refused_again_and_again_is_told_like_one_without_an_answer() {
+        let mut bench = Bench::new(CommitMode::Sync, AckMode::Record);
+        assert_eq!(bench.committer.unconfirmed_since(), None);
+        bench.deliver(0..2);
+        bench.settle(0);
+        let began = bench.now;
+        for _ in 0..5 {
+            assert_eq!(bench.next(), Some(1));
+            assert_eq!(bench.committer.unconfirmed_since(), Some(began), "not answered");
+            bench.answer(Answer::Failed);
+            assert_eq!(bench.committer.unconfirmed_since(), Some(began), "refused");
+            bench.now += RETRY_MAX;
+        }
+        assert_eq!(bench.next(), Some(1));
+        bench.answer(Answer::Confirmed);
+        assert_eq!(bench.committer.unconfirmed_since(), None);
+        bench.settle(1);
+        bench.now += RETRY_MAX;
+        assert_eq!(bench.next(), Some(2));
+        assert_eq!(bench.committer.unconfirmed_since(), Some(bench.now), "anew");
     }
 
     #[test]

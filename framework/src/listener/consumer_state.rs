@@ -1,7 +1,7 @@
 //! What one consumer's poll thread shares with the container: options in, commands in, state out.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::committer::CommitPlan;
 use super::events::{EventSender, ListenerEventKind};
+use super::hand_positions::HandPositions;
 use super::handlers::Handler;
 use super::lanes::LaneShared;
 use super::paused::PausedPartitions;
@@ -41,6 +42,8 @@ pub(crate) struct ConsumerOptions {
     pub(crate) drain_timeout: Duration,
     pub(crate) commit_timeout: Duration,
     pub(crate) close_timeout: Duration,
+    /// How long a broker may owe an answer until it counts as unreachable.
+    pub(crate) silent_after: Duration,
 }
 
 /// What the container asks of a poll thread.
@@ -72,6 +75,8 @@ pub(crate) struct ConsumerShared {
     pub(crate) requests: Arc<RequestBox>,
     /// The partitions that somebody has paused.
     pub(crate) paused: Arc<PausedPartitions>,
+    /// How far those have come that are assigned by hand.
+    pub(crate) positions: Arc<HandPositions>,
     pub(crate) state: ConsumerState,
 }
 
@@ -81,6 +86,19 @@ pub(crate) struct ConsumerState {
     view: Mutex<ConsumerView>,
     control: AtomicU8,
     commit_overdue: AtomicBool,
+    left_behind: AtomicUsize,
+}
+
+impl ConsumerState {
+    /// A handler was still at work when the time of a stop in order was over.
+    pub(crate) fn left_behind(&self) {
+        self.left_behind.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many lanes were.
+    pub(crate) fn lanes_left_behind(&self) -> usize {
+        self.left_behind.load(Ordering::Relaxed)
+    }
 }
 
 /// A consumer's metric handles.
@@ -294,7 +312,7 @@ impl ConsumerShared {
             gauge!(names::LISTENER_PREFETCHED, &labels).set(figures.prefetched as f64);
         }
         let was_disconnected = self.view().disconnected_since.is_some();
-        match (was_disconnected, statistics.is_connected()) {
+        match (was_disconnected, statistics.is_connected(self.options.silent_after)) {
             (true, true) => self.connected(),
             (false, false) if self.view().phase != Phase::Joining => self.disconnected(),
             _ => {}

@@ -7,47 +7,34 @@
 //! are ways of running less well, and so is `circuit-open`. `stopping` → `stopped`. `failed` is final until somebody starts it again.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use kafka_boot_client::{ClientConfig, Consumer, TopicPartition};
-use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
-use tracing::{Dispatch, Instrument, error, info, info_span, warn};
+use tracing::{Instrument, error, info, info_span, warn};
 
-use super::committer::CommitPlan;
-use super::consumer_state::{
-    ConsumerMetrics, ConsumerOptions, ConsumerShared, ConsumerState, Control, Phase, StuckRecord,
-};
-use super::events::{EventSender, ListenerEventKind};
+use super::consumer_state::{ConsumerShared, Control, Phase, StuckRecord};
+use super::events::ListenerEventKind;
 use super::gate::{Gate, OpenCircuit};
-use super::handler_threads::HandlerThreads;
-use super::handlers::Handler;
-use super::lanes::{LaneMetrics, LaneShared};
+use super::hand_positions::HandPositions;
+use super::lanes::LaneShared;
 use super::paused::PausedPartitions;
-use super::permits::Permits;
 use super::poller::{PollExit, Poller};
-use super::recovery::{Recovery, WaitingRecord};
-use super::requests::{Refusal, Reply, Request, RequestBox};
-use super::settlements::Settlements;
+use super::recovery::WaitingRecord;
+use super::requests::{Refusal, Reply, Request};
+use super::spec::{Common, ListenerSpec, threads_max};
 use super::subscription::Subscription;
-use super::transactions::{LaneTransactions, TransactionSpec};
 use super::tuning::Tuning;
-use crate::config::model::{AckMode, AutoOffsetReset, CommitMode, ListenerSettings, Ordering as RecordOrder};
-use crate::handler::{Interception, Location};
-use crate::observe::names;
-use crate::policy::{ErrorPolicy, Recover};
+use crate::config::model::ListenerSettings;
 use crate::supervise::{Restart, RestartBudget};
 
 /// How many commands may wait for a container.
 const COMMANDS_MAX: usize = 16;
 /// How many consumers a listener may have, of which each reports its end once.
 const EXITS_MAX: usize = 1_024;
-/// How long a consumer may take to leave its group and close, beyond draining and committing.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// What a listener is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -88,37 +75,9 @@ impl fmt::Display for ListenerState {
     }
 }
 
-/// Everything a container needs to run its listener.
-pub(crate) struct ListenerSpec {
-    pub(crate) settings: ListenerSettings,
-    pub(crate) at: Location,
-    pub(crate) blocking: bool,
-    pub(crate) handler: Arc<dyn Handler>,
-    pub(crate) policy: ErrorPolicy,
-    /// Where records go that could not be handled.
-    pub(crate) recover: Option<Arc<dyn Recover>>,
-    pub(crate) client: ClientConfig,
-    pub(crate) runtime: Handle,
-    /// Where the poll threads log, if not where everybody does.
-    pub(crate) log: Option<Dispatch>,
-    pub(crate) events: EventSender,
-    pub(crate) interception: Interception,
-    /// What its lanes send with, where they consume in transactions.
-    pub(crate) transactions: Option<TransactionSpec>,
-}
-
-impl fmt::Debug for ListenerSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ListenerSpec")
-            .field("settings", &self.settings)
-            .field("at", &self.at)
-            .finish_non_exhaustive()
-    }
-}
-
 enum Command {
     Start,
-    Stop(oneshot::Sender<()>),
+    Stop(oneshot::Sender<usize>),
     Pause,
     Resume,
     Tune(oneshot::Sender<()>),
@@ -193,6 +152,7 @@ impl Container {
             paused: false,
             gate: Arc::clone(&gate),
             tuning: Tuning::of(&spec.settings.consumer),
+            positions: Arc::default(),
             escalate,
         };
         let span = info_span!("listener", id = %spec.settings.id);
@@ -212,12 +172,13 @@ impl Container {
         self.send(Command::Resume).await;
     }
 
-    /// Drains, commits, leaves the group; returns when that is done.
-    pub(crate) async fn stop(&self) {
+    /// Drains, commits, leaves the group; returns when that is done, and how many partitions had a handler that did not return
+    /// in time.
+    pub(crate) async fn stop(&self) -> usize {
         let (done, wait) = oneshot::channel();
         self.send(Command::Stop(done)).await;
         // An error means that the container's task is gone, which is stopped as well.
-        drop(wait.await);
+        wait.await.unwrap_or_default()
     }
 
     /// What holds now of what can be changed while it runs.
@@ -317,6 +278,8 @@ struct Worker {
     paused: bool,
     gate: Arc<Gate>,
     tuning: Tuning,
+    /// Made anew with each start of the listener.
+    positions: Arc<HandPositions>,
     escalate: mpsc::Sender<String>,
 }
 
@@ -357,6 +320,7 @@ impl Worker {
             Command::Start => {
                 if !self.is_alive() {
                     self.budget.clear();
+                    self.positions = Arc::default();
                     self.enter(ListenerState::Starting);
                     for index in 0..self.tuning.concurrency {
                         self.start_consumer(index);
@@ -364,9 +328,9 @@ impl Worker {
                 }
             }
             Command::Stop(done) => {
-                self.stop_all().await;
+                let left_behind = self.stop_all().await;
                 // Nobody waiting any more is no reason to complain.
-                let _ = done.send(());
+                let _ = done.send(left_behind);
             }
             Command::Pause => self.set_paused(true),
             Command::Resume => self.set_paused(false),
@@ -442,14 +406,13 @@ impl Worker {
             paused: Arc::clone(&self.views.paused),
             gate: Arc::clone(&self.gate),
             tuning: self.tuning,
+            positions: Arc::clone(&self.positions),
         };
         let shared = Arc::new(self.spec.consumer_shared(index, common));
         let mut client = self.spec.client.clone();
         client.set("client.id", client_id(&self.spec.settings, client.get("client.id"), index));
-        if let Some(instance) = self.spec.settings.consumer.group_instance_id.as_deref()
-            && self.tuning.concurrency > 1
-        {
-            client.set("group.instance.id", format!("{instance}-{}", index + 1));
+        if let Some(instance) = self.instance_id(index) {
+            client.set("group.instance.id", instance);
         }
         let subscription = Subscription::of(&self.spec.settings, index, self.tuning.concurrency);
         let exits = self.exits.clone();
@@ -492,86 +455,6 @@ impl Worker {
     }
 }
 
-/// What all consumers of a listener share, beside what it is made of.
-pub(super) struct Common {
-    /// Told whenever something about one of them is to be seen.
-    pub(super) changed: Arc<Notify>,
-    pub(super) paused: Arc<PausedPartitions>,
-    pub(super) gate: Arc<Gate>,
-    pub(super) tuning: Tuning,
-}
-
-impl ListenerSpec {
-    /// What a consumer of the listener starts with.
-    pub(super) fn consumer_shared(&self, index: u16, common: Common) -> ConsumerShared {
-        let settings = &self.settings;
-        let consumer = &settings.consumer;
-        let settlements = Settlements::new();
-        let unordered = settings.ordering != RecordOrder::Partition;
-        let at_work_max = common.tuning.at_work_max(index);
-        let threads = format!("{}-handler", settings.id);
-        let requests = Arc::new(RequestBox::new());
-        let transactions = self.transactions.clone();
-        let transactions =
-            transactions.map(|spec| LaneTransactions::new(spec, settings.group_id(), Arc::clone(&requests)));
-        let lanes = LaneShared {
-            listener: settings.id.clone(),
-            settlements: Arc::clone(&settlements),
-            policy: self.policy.clone(),
-            recovery: Recovery::new(&settings.id, self.recover.clone()),
-            ordering: settings.ordering,
-            ack: consumer.ack_mode,
-            wait_for_commit: consumer.ack_mode == AckMode::Record && consumer.commit == CommitMode::Sync,
-            blocking: self.blocking,
-            gate: common.gate,
-            handler_timeout: Some(consumer.handler_timeout.get()).filter(|limit| !limit.is_zero()),
-            permits: Permits::new(at_work_max),
-            threads: HandlerThreads::new(self.runtime.clone(), threads, threads_max(self, at_work_max)),
-            interception: self.interception.clone(),
-            retrying: AtomicUsize::new(0),
-            metrics: LaneMetrics::of(&settings.id),
-            transactions,
-        };
-        let plan = CommitPlan {
-            commit: consumer.commit,
-            ack: consumer.ack_mode,
-            ack_count: u64::from(consumer.ack_count),
-            ack_time: consumer.ack_time.get(),
-            unordered,
-        };
-        let map_bytes_max = consumer.offset_metadata_max_bytes.as_bytes();
-        let options = ConsumerOptions {
-            plan,
-            start_at_latest: consumer.auto_offset_reset == AutoOffsetReset::Latest,
-            max_poll_records: usize::try_from(consumer.max_poll_records).unwrap_or(usize::MAX),
-            room: common.tuning.room(settings, index),
-            map_bytes_max: usize::try_from(map_bytes_max).unwrap_or(usize::MAX),
-            stuck_after: consumer.stuck_after.get(),
-            idle_event_interval: consumer.idle_event_interval.get(),
-            poll_timeout: consumer.poll_timeout.get(),
-            drain_timeout: consumer.drain_timeout.get(),
-            commit_timeout: consumer.commit_timeout.get(),
-            close_timeout: CLOSE_TIMEOUT,
-        };
-        ConsumerShared {
-            listener: settings.id.clone(),
-            group: settings.group_id().to_owned(),
-            index,
-            options,
-            handler: Arc::clone(&self.handler),
-            lanes: Arc::new(lanes),
-            settlements,
-            runtime: self.runtime.clone(),
-            metrics: ConsumerMetrics::of(&settings.id, index),
-            changed: common.changed,
-            events: self.events.clone(),
-            requests,
-            paused: common.paused,
-            state: ConsumerState::default(),
-        }
-    }
-}
-
 impl Worker {
     /// A poll thread ended: start it again within the budget, else escalate.
     async fn consumer_ended(&mut self, index: u16, exit: PollExit) {
@@ -579,15 +462,20 @@ impl Worker {
         if let PollExit::Stopped = exit {
             return;
         }
-        let reason = exit.to_string();
-        match self.budget.failed(Instant::now()) {
+        let (reason, verdict) = if exit.is_final() {
+            (self.fenced(index), Restart::GiveUp)
+        } else {
+            (exit.to_string(), self.budget.failed(Instant::now()))
+        };
+        match verdict {
             Restart::After(delay) => {
                 warn!(consumer = index, reason, retry_in = ?delay, "consumer failed; it will be started again");
                 self.tell_failure(index, &reason, Some(delay));
                 self.restarts.push((index, Instant::now() + delay));
             }
             Restart::GiveUp => {
-                error!(consumer = index, reason, "consumer failed too often; the listener gives up");
+                let why = if exit.is_final() { "consumer replaced" } else { "consumer failed too often" };
+                error!(consumer = index, reason, "{why}; the listener gives up");
                 self.tell_failure(index, &reason, None);
                 self.stop_all().await;
                 self.enter(ListenerState::Failed(reason.clone()));
@@ -599,6 +487,27 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Why a static member ends that another one has taken the place of.
+    fn fenced(&self, index: u16) -> String {
+        let instance = self.instance_id(index).unwrap_or_default();
+        format!(
+            "another member of group `{}` has started as group-instance-id `{instance}` and taken its place; each process needs an \
+             id of its own",
+            self.spec.settings.group_id()
+        )
+    }
+
+    /// What makes a consumer a static member, if anything does. It keeps its name whatever the concurrency becomes: under another
+    /// one it would be another member, and its partitions would wait for the one of before.
+    fn instance_id(&self, index: u16) -> Option<String> {
+        let consumer = &self.spec.settings.consumer;
+        let instance = consumer.group_instance_id.as_deref()?;
+        Some(match (consumer.concurrency, index) {
+            (1, 0) => instance.to_owned(),
+            _ => format!("{instance}-{}", index + 1),
+        })
     }
 
     fn tell_failure(&self, consumer: u16, reason: &str, retry_in: Option<Duration>) {
@@ -617,12 +526,14 @@ impl Worker {
         }
     }
 
-    /// Stops every consumer and waits until each has drained, committed and left.
-    async fn stop_all(&mut self) {
+    /// Stops every consumer and waits until each has drained, committed and left. Returns how many partitions had a handler
+    /// that did not return in time.
+    async fn stop_all(&mut self) -> usize {
         self.restarts.clear();
+        let mut left_behind = 0;
         if self.threads.iter().all(Option::is_none) {
             self.leave_state();
-            return;
+            return left_behind;
         }
         self.enter(ListenerState::Stopping);
         for thread in self.threads.iter().flatten() {
@@ -630,12 +541,16 @@ impl Worker {
         }
         while self.threads.iter().any(Option::is_some) {
             let Some((index, exit)) = self.exited.recv().await else { break };
+            if let Some(thread) = self.threads.get(usize::from(index)).and_then(Option::as_ref) {
+                left_behind += thread.shared.state.lanes_left_behind();
+            }
             self.join(index).await;
             if !matches!(exit, PollExit::Stopped) {
                 warn!(consumer = index, reason = %exit, "consumer failed while stopping");
             }
         }
         self.leave_state();
+        left_behind
     }
 
     fn leave_state(&mut self) {
@@ -734,32 +649,8 @@ fn poll(shared: Arc<ConsumerShared>, client: &ClientConfig, subscription: Subscr
     }
 }
 
-/// How many threads of handlers a consumer may have: in order, each lane has one at the most.
-fn threads_max(spec: &ListenerSpec, at_work_max: usize) -> usize {
-    if spec.settings.ordering == RecordOrder::Partition { usize::MAX } else { at_work_max }
-}
-
 /// `<prefix>-<n>`, as Spring names its consumers.
 fn client_id(settings: &ListenerSettings, configured: Option<&str>, index: u16) -> String {
     let prefix = settings.consumer.client_id.as_deref().or(configured).unwrap_or(&settings.id);
     format!("{prefix}-{index}")
-}
-
-impl LaneMetrics {
-    pub(super) fn of(listener: &str) -> Self {
-        let counter =
-            |name: &'static str| metrics::counter!(name, names::LABEL_LISTENER => listener.to_owned());
-        Self {
-            handled: counter(names::LISTENER_RECORDS_HANDLED),
-            failed: counter(names::LISTENER_ATTEMPTS_FAILED),
-            timed_out: counter(names::LISTENER_ATTEMPTS_TIMED_OUT),
-            retried: counter(names::LISTENER_ATTEMPTS_RETRIED),
-            skipped: counter(names::LISTENER_RECORDS_SKIPPED),
-            filtered: counter(names::LISTENER_RECORDS_FILTERED),
-            nacked: counter(names::LISTENER_NACKS),
-            commits: counter(names::LISTENER_COMMITS),
-            commit_failures: counter(names::LISTENER_COMMIT_FAILURES),
-            seconds: metrics::histogram!(names::LISTENER_SECONDS, names::LABEL_LISTENER => listener.to_owned()),
-        }
-    }
 }

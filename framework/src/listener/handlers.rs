@@ -22,6 +22,9 @@ use crate::handler::HandlerResult;
 use crate::policy::Fault;
 use crate::record::{BatchView, Chunk, Delivery, Places, RecordView};
 
+/// How many records are handled between two looks at the clock, where nothing has to be waited for.
+const AT_A_TIME: usize = 64;
+
 /// A listener's handler, as the attribute generated it.
 pub trait Handler: Send + Sync {
     /// Runs the handler over everything that the lane is given, until the lane ends.
@@ -122,7 +125,10 @@ where
                     Poll::Ready(self.go_through(lane, chunk, &mut index, waiting.as_mut(), context))
                 });
                 first = match came.await {
-                    Came::AsFarAsItMay => continue,
+                    Came::AsFarAsItMay => {
+                        lane.give_way().await;
+                        continue;
+                    }
                     Came::ToOneThatFailed(fault) => Some(Err(fault)),
                     Came::ToOneThatWaits => Some(lane.rest_of_attempt(waiting.as_mut()).await),
                 };
@@ -131,12 +137,13 @@ where
                 Flow::Next => index += 1,
                 other => return other,
             }
+            lane.give_way().await;
         }
         Flow::Next
     }
 
-    /// Handles records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is that
-    /// of the record at `index`.
+    /// Handles some records for as long as nothing has to be waited for, in one go: the way of nearly all records. A panic is
+    /// that of the record at `index`.
     fn go_through(
         &self,
         lane: &mut Lane,
@@ -146,7 +153,8 @@ where
         context: &mut Context<'_>,
     ) -> Came {
         let gone = catch_unwind(AssertUnwindSafe(|| {
-            while let Some(record) = chunk.records.get(*index) {
+            let end = chunk.records.len().min(*index + AT_A_TIME);
+            while let Some(record) = chunk.records[..end].get(*index) {
                 if !lane.is_direct() || lane.is_stopping() {
                     return Came::AsFarAsItMay;
                 }
@@ -241,6 +249,7 @@ where
                     Flow::Back => {}
                     Flow::End => return,
                 }
+                lane.give_way().await;
             }
         })
     }

@@ -474,8 +474,11 @@ impl KeyLane {
     /// Limits the time of an attempt that waits.
     fn limit(&mut self, entry: Entry, place: usize) {
         if let Some(limit) = self.shared.handler_timeout {
-            let attempt = self.guarded.limits.begin(entry, self.now, limit);
-            self.guarded.at_work.insert(entry, AtWork { attempt, place });
+            let Guarded { limits, at_work, .. } = &mut self.guarded;
+            let others = at_work.len();
+            let attempt =
+                limits.begin(entry, (self.now, limit), others, |entry, id| is_at_work(at_work, entry, id));
+            at_work.insert(entry, AtWork { attempt, place });
         }
     }
 
@@ -615,6 +618,10 @@ impl KeyLane {
         let (chunk, index) = self.record(entry);
         let leaving =
             self.shared.recovery.leave(&self.shared, chunk, std::iter::once(index), fault, attempts);
+        if leaving.is_empty() {
+            // Its time was up between one look at the clock and the next.
+            return self.done(entry, false);
+        }
         let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
         for leaving in leaving {
             hand_overs.take(entry, leaving);

@@ -282,16 +282,20 @@ impl LaneSet {
         }
     }
 
-    pub(crate) fn abandon(&mut self, slot: Slot) {
+    /// Ends a lane that was told to stop and did not in time; `true` if its handler is still at work.
+    pub(crate) fn abandon(&mut self, slot: Slot) -> bool {
         self.stop(slot);
-        let Some(lane) = self.lanes.get_mut(&slot) else { return };
+        let Some(lane) = self.lanes.get_mut(&slot) else { return false };
+        let mut is_at_work = false;
         if let Some(join) = lane.join.take() {
-            if !join.is_finished() {
+            is_at_work = !join.is_finished();
+            if is_at_work {
                 warn!(listener = %self.shared.listener, partition = %lane.partition, "a lane is left behind: its record will be handled again");
                 join.abort();
             }
             self.ending.push(join);
         }
+        is_at_work
     }
 
     /// The lane reported its end; `false` if nobody had told it to end.

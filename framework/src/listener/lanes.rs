@@ -44,6 +44,9 @@ use crate::record::{Chunk, Places};
 /// What a plain `fn` on a thread of its own may run before its progress is reported.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long a lane keeps its worker while its handlers never wait.
+const TURN: Duration = Duration::from_millis(1);
+
 /// How far ahead its next record's time must be for a lane to have its partition paused.
 pub(super) const HOLD_MIN: Duration = Duration::from_millis(500);
 
@@ -128,6 +131,8 @@ pub struct Lane {
     /// How many attempts of this chunk ended without waiting, and since when.
     chunk_started: Instant,
     measured: usize,
+    /// When other tasks of this worker had a turn last.
+    gave_way_at: Instant,
     /// How many records of this chunk the filter left out.
     left_out: u64,
     /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
@@ -158,6 +163,22 @@ impl std::fmt::Debug for Lane {
     }
 }
 
+/// Counts a record that waits for another attempt, also if its lane is ended meanwhile.
+struct Retrying(Arc<LaneShared>);
+
+impl Retrying {
+    fn new(shared: &Arc<LaneShared>) -> Self {
+        shared.retrying.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Retrying {
+    fn drop(&mut self) {
+        self.0.retrying.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Lane {
     pub(crate) fn new(
         shared: Arc<LaneShared>,
@@ -185,6 +206,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
+            gave_way_at: now,
             left_out: 0,
             is_plain,
             end,
@@ -213,13 +235,24 @@ impl Lane {
             Err(mpsc::error::TryRecvError::Empty) => {
                 self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
-                self.wait_for_chunk().await?
+                let rest = self.wait_for_chunk().await?;
+                self.gave_way_at = Instant::now();
+                rest
             }
         };
         self.chunk_started = Instant::now();
         self.measured = 0;
         self.left_out = 0;
         Some(rest)
+    }
+
+    /// Lets other tasks of this worker have a turn if handlers that never wait have kept it for long: timers, probes, jobs and
+    /// other lanes are driven by it as well.
+    pub(super) async fn give_way(&mut self) {
+        if self.gave_way_at.elapsed() >= TURN {
+            tokio::task::yield_now().await;
+            self.gave_way_at = Instant::now();
+        }
     }
 
     fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
@@ -313,13 +346,13 @@ impl Lane {
             if not_before.is_some_and(|due| due > now + HOLD_MIN) {
                 self.control.hold(true, &self.shared.settlements, self.slot);
             }
-            self.shared.retrying.fetch_add(1, Ordering::Relaxed);
+            let waits = Retrying::new(&self.shared);
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(due) => {}
                 () = self.control.changed() => {}
             }
-            self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
+            drop(waits);
             if self.is_stopping() {
                 return Some(Flow::End);
             }
@@ -408,7 +441,9 @@ impl Lane {
     where
         Fut: Future<Output = HandlerResult> + Send + 'static,
     {
-        self.shared.threads.run(handler).boxed()
+        let shared = Arc::clone(&self.shared);
+        // The thread has it from when this is first polled, which may be after a wait for permission.
+        async move { shared.threads.run(handler).await }.boxed()
     }
 
     /// Runs the handler once over so many records; a panic is an error like any other.
@@ -590,10 +625,8 @@ impl Lane {
 
     /// Waits out a backoff; `false` if the lane is told to stop meanwhile.
     pub(super) async fn wait_for_retry(&self, delay: Duration) -> bool {
-        self.shared.retrying.fetch_add(1, Ordering::Relaxed);
-        let goes_on = self.interruptible_sleep(delay).await;
-        self.shared.retrying.fetch_sub(1, Ordering::Relaxed);
-        goes_on
+        let _waits = Retrying::new(&self.shared);
+        self.interruptible_sleep(delay).await
     }
 
     /// Returns when the lane has been told to stop for this long.

@@ -229,6 +229,57 @@ async fn a_delay_ends_with_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_that_is_aborted_waits_for_no_attempt_any_more() {
+    let mut lane = Manual::records();
+    lane.give(0).await;
+    lane.next().await.2.nack(Duration::MAX);
+    while lane.shared.retrying.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+        while let Ok((_, _, ack)) = lane.delivered.try_recv() {
+            ack.acknowledge();
+        }
+    }
+    lane.task.abort();
+    assert!((&mut lane.task).await.unwrap_err().is_cancelled());
+    assert_eq!(lane.shared.retrying.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn handlers_that_never_wait_leave_other_tasks_their_turn() {
+    let shared = shared(AckMode::Batch, 1, Exhausted::Stop);
+    let handler: Arc<dyn Handler> = record_handler(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        Ok(async { Ok(()) })
+    })
+    .into();
+    let (chunks, receiver) = mpsc::channel(8);
+    for number in 0..6 {
+        let records = (number * 10..number * 10 + 10).map(Stored::made_at).collect();
+        chunks.try_send(Arc::new(Chunk { topic: "t".into(), partition: 0, records, bytes: 0 })).unwrap();
+    }
+    drop(chunks);
+    let (turns, counted) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counts = Arc::clone(&turns);
+    let other = tokio::spawn(async move {
+        loop {
+            counts.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let lane = Lane::new(shared, Arc::new(LaneControl::default()), SLOT, "t-0".to_owned(), receiver);
+    let at_the_end = Arc::clone(&counted);
+    tokio::spawn(async move {
+        lane.run(handler).await;
+        at_the_end.store(turns.load(Ordering::Relaxed), Ordering::Relaxed);
+    })
+    .await
+    .unwrap();
+    other.abort();
+    let turns = counted.load(Ordering::Relaxed);
+    assert!(turns >= 5, "{turns} turns in 60 ms of work");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_acknowledged_in_parts_and_its_rest_delivered_again() {
     let mut lane = Manual::batches();
     lane.give(0).await;

@@ -257,6 +257,30 @@ async fn records_go_at_the_rate_that_is_allowed() {
     }
 }
 
+/// On threads of their own, in the time of the world: a call must not be made before it is permitted.
+#[tokio::test]
+async fn plain_functions_go_at_the_rate_that_is_allowed_also_with_a_time_limit() {
+    for kind in PLAIN {
+        let consumer = ConsumerProperties { rate_limit: Some(10.0), ..limited(Duration::from_mins(1)) };
+        let shared = shared(kind, &consumer, 1, Exhausted::Stop);
+        let began = Instant::now();
+        let last: Arc<Mutex<Duration>> = Arc::default();
+        let seen = Arc::clone(&last);
+        let bench = Bench::start(kind, &shared, move |_, _| {
+            let seen = Arc::clone(&seen);
+            async move {
+                *seen.lock().unwrap() = began.elapsed();
+                Ok(())
+            }
+        });
+        bench.until_all_settled().await;
+        let last = *last.lock().unwrap();
+        let earliest = Duration::from_millis(if kind.is_batch { 0 } else { 490 });
+        assert!(last >= earliest, "{kind:?}: the last one began after {last:?}");
+        bench.stop().await;
+    }
+}
+
 fn with_breaker() -> ConsumerProperties {
     let circuit_breaker = CircuitBreakerProperties {
         enabled: true,

@@ -9,8 +9,8 @@
 //! In reading order: [`tracker`] and [`rebalance`] decide, [`offset_map`] keeps what is done out of order, [`committer`]
 //! times, [`room`] bounds and [`watch`] notices what is stuck; [`lanes`] run [`handlers`] in order and [`key_lane`] by key,
 //! with [`key_queues`], [`running`], [`time_limits`] and [`handler_threads`], behind their [`gate`]; [`transactions`] are another
-//! way to run them in order; [`recovery`] is the way out of all; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads and
-//! takes on another [`tuning`], and [`events`] tells of them.
+//! way to run them in order; [`recovery`] is the way out of all; [`settlements`] carries their results, [`poller`] owns the consumer, [`container`] owns the poll threads,
+//! makes them of their [`spec`] and takes on another [`tuning`], and [`events`] tells of them.
 
 mod answers;
 #[cfg(feature = "bench")]
@@ -23,6 +23,7 @@ mod events;
 mod gate;
 mod group_consumer;
 mod hand_overs;
+mod hand_positions;
 mod handler_threads;
 mod handlers;
 mod idle;
@@ -46,6 +47,7 @@ mod running;
 mod settlements;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod spec;
 mod statistics;
 mod subscription;
 mod time_limits;
@@ -56,8 +58,8 @@ mod watch;
 
 pub(crate) use answers::Answer;
 pub use consumer_state::StuckRecord;
+pub(crate) use container::Container;
 pub use container::ListenerState;
-pub(crate) use container::{Container, ListenerSpec};
 pub use control::{ListenerControlError, ListenerControlErrorKind, SeekTo};
 pub use events::{ListenerEvent, ListenerEventKind, ListenerEvents, MissedEvents};
 pub use gate::OpenCircuit;
@@ -67,5 +69,6 @@ pub use offset_map::{OffsetMap, OffsetMapError};
 pub use recovery::WaitingRecord;
 pub use registry::{ListenerInfo, ListenerRegistry, UnknownListener};
 pub(crate) use settlements::Settlements;
+pub(crate) use spec::ListenerSpec;
 pub(crate) use transactions::TransactionSpec;
 pub(crate) use tuning::HANDLER_THREADS_MAX;

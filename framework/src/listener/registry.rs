@@ -55,7 +55,7 @@ pub struct ListenerInfo {
     pub paused: Vec<String>,
     /// For how long no broker has been reachable, if none is.
     pub disconnected_for: Option<Duration>,
-    /// Whether a commit has been unanswered for 10 s.
+    /// Whether something has been waiting for its commit for 10 s: no answer comes, or every one is a refusal.
     pub commit_overdue: bool,
     /// Records that hold up their partitions for longer than `stuck-after`.
     pub stuck: Vec<StuckRecord>,

@@ -1,6 +1,7 @@
 //! The few figures that are read out of librdkafka's statistics: lag, prefetched records, brokers that answer.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -19,6 +20,23 @@ struct Broker {
     state: String,
     #[serde(default)]
     nodeid: i64,
+    /// How many requests are sent and not answered.
+    #[serde(default)]
+    waitresp_cnt: i64,
+    /// Microseconds since something was sent to it, and received from it.
+    #[serde(default)]
+    txidle: i64,
+    #[serde(default)]
+    rxidle: i64,
+}
+
+impl Broker {
+    /// Whether it owes an answer, and has sent nothing at all for that long since it was asked the last time. A frozen machine
+    /// and a network that swallows everything look like this: the connection itself stays open for a minute.
+    fn is_silent(&self, after: Duration) -> bool {
+        let quiet = u64::try_from(self.txidle.min(self.rxidle)).unwrap_or_default();
+        self.waitresp_cnt > 0 && Duration::from_micros(quiet) >= after
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -57,9 +75,11 @@ impl Statistics {
         serde_json::from_str(json).ok()
     }
 
-    /// Whether at least one broker is connected.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
+    /// Whether at least one broker is connected, and owes no answer for that long.
+    pub(crate) fn is_connected(&self, silent_after: Duration) -> bool {
+        let answers =
+            |broker: &Broker| broker.nodeid >= 0 && broker.state == "UP" && !broker.is_silent(silent_after);
+        self.brokers.values().any(answers)
     }
 
     /// The figures of the assigned partitions.
@@ -94,7 +114,7 @@ mod tests {
             }}}
         }"#;
         let statistics = Statistics::parse(json).unwrap();
-        assert!(statistics.is_connected());
+        assert!(statistics.is_connected(Duration::ZERO));
         let figures: Vec<_> = statistics.partitions().collect();
         assert_eq!(figures, [PartitionFigures { topic: "t", partition: 0, lag: Some(6), prefetched: 3 }]);
     }
@@ -103,6 +123,23 @@ mod tests {
     fn a_bootstrap_connection_alone_does_not_count_as_connected() {
         let json =
             r#"{"brokers": {"boot": {"nodeid": -1, "state": "UP"}, "1": {"nodeid": 1, "state": "CONNECT"}}}"#;
-        assert!(!Statistics::parse(json).unwrap().is_connected());
+        assert!(!Statistics::parse(json).unwrap().is_connected(Duration::ZERO));
+    }
+
+    /// Each case: requests that are not answered, seconds since something was sent, and since something was received.
+    #[test]
+    fn a_broker_that_owes_an_answer_for_too_long_does_not_count_as_connected() {
+        let is_connected = |(unanswered, sent, received): (u32, u32, u32)| {
+            let (sent, received) = (sent * 1_000_000, received * 1_000_000);
+            let json = format!(
+                r#"{{"brokers": {{"a:9092/1": {{"nodeid": 1, "state": "UP", "waitresp_cnt": {unanswered}, "txidle": {sent},
+                "rxidle": {received}}}}}}}"#
+            );
+            Statistics::parse(&json).unwrap().is_connected(Duration::from_secs(5))
+        };
+        assert!(!is_connected((1, 5, 6)), "frozen");
+        assert!(is_connected((1, 4, 6)), "asked a moment ago");
+        assert!(is_connected((1, 60, 4)), "a long poll, and other answers meanwhile");
+        assert!(is_connected((0, 60, 60)), "nothing to ask");
     }
 }

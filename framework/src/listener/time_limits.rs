@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::key_queues::Entry;
 
+/// How many that have ended may be kept, beside as many as are at work.
+const ENDED_MAX: usize = 64;
+
 /// Attempts at work, and when their time is up.
 #[derive(Debug, Default)]
 pub(super) struct TimeLimits {
@@ -29,8 +32,18 @@ struct Began {
 pub(super) struct AttemptId(u64);
 
 impl TimeLimits {
-    /// An attempt begins.
-    pub(super) fn begin(&mut self, entry: Entry, now: Instant, limit: Duration) -> AttemptId {
+    /// An attempt begins, beside so many others. Those that have ended are let go.
+    pub(super) fn begin(
+        &mut self,
+        entry: Entry,
+        (now, limit): (Instant, Duration),
+        others: usize,
+        is_at_work: impl Fn(Entry, AttemptId) -> bool,
+    ) -> AttemptId {
+        // Behind one that lasts, others end and would pile up.
+        if self.began.len() > ENDED_MAX + 2 * others {
+            self.began.retain(|began| is_at_work(began.entry, began.attempt));
+        }
         self.count += 1;
         let attempt = AttemptId(self.count);
         self.began.push_back(Began { due: now + limit, entry, attempt });

@@ -141,7 +141,7 @@ fn of_listener(info: &ListenerInfo) -> ListenerHealth {
         _ if let Some(outage) = info.disconnected_for => {
             (HealthStatus::Down, Some(format!("no broker can be reached for {} s", outage.as_secs())))
         }
-        _ if info.commit_overdue => (HealthStatus::Down, Some("a commit is unanswered for 10 s".to_owned())),
+        _ if info.commit_overdue => (HealthStatus::Down, Some("no commit is confirmed for 10 s".to_owned())),
         ListenerState::Running | ListenerState::Retrying if let Some(first) = info.waiting.first() => {
             (HealthStatus::Down, Some(with_others(first, info.waiting.len())))
         }

@@ -51,17 +51,13 @@ pub(crate) fn install() {
 fn keep(info: &PanicHookInfo<'_>) -> bool {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let text = crate::error::panic_text(info.payload());
-    LAST.with_borrow_mut(|last| match last.take() {
-        Some(first) => {
-            // There is nobody to tell if that cannot be written.
-            let _ = writeln!(std::io::stderr(), "panicked at {}: {:?}; and then:", first.place, first.text);
-            false
-        }
-        None => {
-            *last = Some(Panic { place, text, backtrace: Backtrace::capture() });
-            true
-        }
-    })
+    if let Some(first) = LAST.take() {
+        // There is nobody to tell if that cannot be written.
+        let _ = writeln!(std::io::stderr(), "panicked at {}: {:?}; and then:", first.place, first.text);
+        return false;
+    }
+    LAST.set(Some(Panic { place, text, backtrace: Backtrace::capture() }));
+    true
 }
 
 /// Where the panic came from that was just caught on this thread, if that is known.

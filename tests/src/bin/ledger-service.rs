@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kafka_boot::Transaction;
 use kafka_boot::config::TimeSpan;
 use kafka_boot::prelude::*;
 use kafka_boot_tests::ledger::{Attempt, Ledger, Outcome, Produced, ProducerLedger, now_ns};
@@ -44,6 +43,10 @@ struct LedgerProperties {
     poison_key: String,
     /// Whether they panic, in one way or another, rather than return an error.
     poison_panics: bool,
+    /// Every attempt of a record whose number is a multiple of this never returns.
+    hang_every: u64,
+    /// Whether it holds its thread, as a deadlock does, rather than wait for what never comes.
+    hang_blocks: bool,
     /// The number of the first record that the job produces.
     produce_from: u64,
     /// Where the records are copied to.
@@ -92,6 +95,14 @@ async fn attempt(record: &Record<String>, ledger: &Ledger, config: &LedgerProper
     let stamp = Stamp::parse(record.value().as_bytes()).ok_or("the value carries no stamp")?;
     if !config.delay.get().is_zero() && is_chosen(stamp.uid, config.delay_every) {
         tokio::time::sleep(config.delay.get()).await;
+    }
+    if is_chosen(stamp.uid, config.hang_every) {
+        if config.hang_blocks {
+            loop {
+                std::thread::park();
+            }
+        }
+        std::future::pending::<()>().await;
     }
     let outcome = config.outcome(stamp.uid, record.key_str(), record.attempt());
     ledger.record(&Attempt {

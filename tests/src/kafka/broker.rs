@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub(super) struct Node {
     id: usize,
     port: u16,
     controller_port: u16,
+    /// For those who come through a proxy.
+    proxied_port: u16,
 }
 
 /// A broker that may or may not be running.
@@ -50,9 +52,9 @@ impl Node {
     /// that reconnects to a killed broker can connect to itself, and the broker then finds its port taken.
     pub(super) fn choose(count: usize) -> Result<Vec<Self>> {
         let mut random = Random::new(entropy());
-        let mut held = Vec::with_capacity(2 * count);
+        let mut held = Vec::with_capacity(3 * count);
         for _ in 0..10_000 {
-            if held.len() == 2 * count {
+            if held.len() == 3 * count {
                 break;
             }
             let candidate = 10_000 + u16::try_from(random.below(20_000)).unwrap_or_default();
@@ -61,14 +63,21 @@ impl Node {
                 TcpListener::bind(("127.0.0.1", candidate)).ok().map(|listener| (candidate, listener)),
             );
         }
-        if held.len() < 2 * count {
+        if held.len() < 3 * count {
             return Err(Error::new(
                 ErrorKind::Unavailable,
                 "there are no free ports between 10000 and 30000",
             ));
         }
-        let nodes = held.chunks_exact(2).zip(1..);
-        Ok(nodes.map(|(pair, id)| Self { id, port: pair[0].0, controller_port: pair[1].0 }).collect())
+        let nodes = held.chunks_exact(3).zip(1..);
+        Ok(nodes
+            .map(|(pair, id)| Self {
+                id,
+                port: pair[0].0,
+                controller_port: pair[1].0,
+                proxied_port: pair[2].0,
+            })
+            .collect())
     }
 }
 
@@ -100,6 +109,11 @@ impl Broker {
         let program = workspace_binary("kafka-boot-tests", "embedded-broker")?;
         let start = Start::Embedded { program, data: directory.join("data-1") };
         Ok(Self { node, start, log: log_file(directory, node), child: None })
+    }
+
+    /// Where a proxy is to lead to.
+    pub(super) fn proxied_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.node.proxied_port))
     }
 
     pub(super) fn address(&self) -> String {
@@ -211,16 +225,22 @@ fn server_properties(nodes: &[Node], node: Node, data: &Path, options: &KafkaOpt
         nodes.iter().map(|voter| format!("{}@127.0.0.1:{}", voter.id, voter.controller_port)).collect();
     let replicas = nodes.len().to_string();
     let in_sync = if nodes.len() == 3 { "2" } else { "1" };
-    let listener = format!("PLAINTEXT://127.0.0.1:{}", node.port);
+    let mut listeners = format!("PLAINTEXT://127.0.0.1:{}", node.port);
+    let mut advertised = listeners.clone();
+    if let Some(port) = options.proxy_port {
+        let _ = write!(listeners, ",PROXIED://127.0.0.1:{}", node.proxied_port);
+        let _ = write!(advertised, ",PROXIED://127.0.0.1:{port}");
+    }
+    let protocols = "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT";
 
     let settings: &[(&str, &str)] = &[
         ("process.roles", "broker,controller"),
         ("node.id", &node.id.to_string()),
         ("controller.quorum.voters", &voters.join(",")),
-        ("listeners", &format!("{listener},CONTROLLER://127.0.0.1:{}", node.controller_port)),
-        ("advertised.listeners", &listener),
+        ("listeners", &format!("{listeners},CONTROLLER://127.0.0.1:{}", node.controller_port)),
+        ("advertised.listeners", &advertised),
         ("controller.listener.names", "CONTROLLER"),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("listener.security.protocol.map", protocols),
         ("inter.broker.listener.name", "PLAINTEXT"),
         ("log.dirs", &data.to_string_lossy()),
         // A typo in a topic's name is an error, not a new topic.

@@ -54,6 +54,9 @@ impl<C: GroupConsumer> Poller<C> {
         let Some(by_hand) = &mut self.by_hand else { return };
         match starts {
             Ok(starts) => {
+                for (partition, offset) in &starts {
+                    self.shared.positions.moved(partition, *offset);
+                }
                 *by_hand = ByHand { starts, ..ByHand::default() };
                 let partitions = partitions.into_iter().map(|(partition, _)| partition).collect();
                 self.rebalance.assigned(partitions, now, &mut self.actions);
@@ -74,6 +77,7 @@ impl<C: GroupConsumer> Poller<C> {
         for (partition, start) in partitions {
             let offset = match start {
                 StartAt::Committed => continue,
+                _ if let Some(offset) = self.shared.positions.of(partition) => offset,
                 StartAt::Offset(offset) => *offset,
                 StartAt::Beginning => self.consumer.watermarks(partition, LOOK_UP_TIMEOUT)?.0,
                 // "The end" is that of now: resolved with the first fetch, it would skip what comes meanwhile.

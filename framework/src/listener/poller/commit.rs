@@ -15,13 +15,17 @@ impl<C: GroupConsumer> Poller<C> {
         let now = self.now();
         let Some(offers) = self.committer.next(now, &self.tracker) else { return };
         let list: Vec<PartitionOffset> = offers.iter().filter_map(|offer| self.to_commit(offer)).collect();
-        let is_waited_for = offers.iter().any(|offer| self.pinning.contains(&offer.slot));
-        if self.shared.options.plan.commit == CommitMode::Auto && !is_waited_for {
+        // A timer commits only what is ahead of the last commit, and a position may have been moved back.
+        let is_waited_for =
+            offers.iter().any(|offer| self.pinning.contains(&offer.slot) || self.is_confirming(offer.slot));
+        if self.shared.options.plan.commit == CommitMode::Auto {
             // librdkafka's timer commits what is stored; what cannot be stored is no longer assigned.
-            self.shared.metrics.commits.increment(1);
             let stored = self.consumer.store_offsets(&list);
-            self.commit_answered(&stored);
-            return;
+            if !is_waited_for || stored.is_err() {
+                self.shared.metrics.commits.increment(1);
+                self.commit_answered(&stored);
+                return;
+            }
         }
         let list = if self.commits_in_transactions() {
             // All else was committed before it was settled. Once more, it could overtake what was committed since.
@@ -101,6 +105,11 @@ impl<C: GroupConsumer> Poller<C> {
         for offer in &report.confirmed {
             self.lanes.committed(*offer);
             self.pinned(offer.slot);
+            if self.by_hand.is_some()
+                && let Some(partition) = self.partitions.get(&offer.slot)
+            {
+                self.shared.positions.moved(partition, offer.offset);
+            }
         }
         if report.stale > 0 {
             let offsets = report.stale;
@@ -129,7 +138,8 @@ impl<C: GroupConsumer> Poller<C> {
 fn classify(error: &ClientError) -> Answer {
     match error.kind() {
         ErrorKind::NoOffset => Answer::Confirmed,
-        ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid => Answer::Stale,
+        // A client that has failed for good commits nothing any more.
+        ErrorKind::UnknownMember | ErrorKind::Fenced | ErrorKind::Invalid | ErrorKind::Fatal => Answer::Stale,
         // Among these an illegal generation: with a cooperative protocol it may change while a commit is under way, and the
         // partition is still this member's. A membership that is over is told by the client, which ends the slot and with
         // it the retries. And an offset map that is too long: sent again, the commit comes without it.
@@ -141,6 +151,19 @@ fn classify(error: &ClientError) -> Answer {
 mod tests {
     use super::*;
 
+    #[test]
+    fn only_a_member_that_another_one_has_replaced_is_not_started_again() {
+        for (code, is_final) in [
+            (ErrorCode::FENCED_INSTANCE_ID, true),
+            (ErrorCode::FENCED_MEMBER_EPOCH, false),
+            (ErrorCode::MAX_POLL_EXCEEDED, false),
+            (ErrorCode::GROUP_AUTHORIZATION_FAILED, false),
+        ] {
+            let exit = PollExit::Client(ClientError::from_code("consume", code));
+            assert_eq!(exit.is_final(), is_final, "{code}");
+        }
+    }
+
     /// Only what says that the membership is over, or that there was nothing to do, ends a commit.
     #[test]
     fn a_commit_that_is_not_there_is_sent_again_however_final_its_refusal_sounds() {
@@ -149,6 +172,7 @@ mod tests {
             (ErrorCode::UNKNOWN_MEMBER_ID, Answer::Stale),
             (ErrorCode::FENCED_INSTANCE_ID, Answer::Stale),
             (ErrorCode::STATE, Answer::Stale),
+            (ErrorCode::FATAL, Answer::Stale),
             (ErrorCode::ILLEGAL_GENERATION, Answer::Failed),
             (ErrorCode::STALE_MEMBER_EPOCH, Answer::Failed),
             (ErrorCode::REBALANCE_IN_PROGRESS, Answer::Failed),

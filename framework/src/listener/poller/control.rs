@@ -209,6 +209,11 @@ impl<C: GroupConsumer> Poller<C> {
         None
     }
 
+    /// Whether somebody waits for where a slot begins to be committed.
+    pub(super) fn is_confirming(&self, slot: Slot) -> bool {
+        self.confirming.iter().any(|confirming| confirming.slot == slot)
+    }
+
     /// Gives a partition a new slot, whose first offset is to be committed.
     fn go_on_at(&mut self, Seeking { partition, slot, offset, reply, .. }: Seeking) {
         let was_pinning = self.pinning.contains(&slot);

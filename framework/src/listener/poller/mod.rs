@@ -22,7 +22,9 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use kafka_boot_client::{ClientError, CommitId, ConsumerEvent, ErrorKind, Protocol, TopicPartition};
+use kafka_boot_client::{
+    ClientError, CommitId, ConsumerEvent, ErrorCode, ErrorKind, Protocol, TopicPartition,
+};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -58,6 +60,14 @@ pub(crate) enum PollExit {
     Client(ClientError),
     /// Something in the engine itself broke.
     Broken(String),
+}
+
+impl PollExit {
+    /// Whether to start again would be wrong: it would take the place back from the member that has it now, which would take
+    /// it back in turn.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::Client(error) if error.code() == Some(ErrorCode::FENCED_INSTANCE_ID))
+    }
 }
 
 impl std::fmt::Display for PollExit {
@@ -335,9 +345,9 @@ impl<C: GroupConsumer> Poller<C> {
         }
         self.carry_out();
         self.advance_seeks();
-        let overdue = self.committer.is_in_flight() && now > self.committer.sent_at() + COMMIT_WARN_AFTER;
+        let overdue = self.committer.unconfirmed_since().is_some_and(|since| now > since + COMMIT_WARN_AFTER);
         if overdue && !self.warned_of_commit {
-            warn!(listener = %self.shared.listener, group = %self.shared.group, "a commit is unanswered for 10 s");
+            warn!(listener = %self.shared.listener, group = %self.shared.group, "no commit is confirmed for 10 s");
         }
         self.warned_of_commit = overdue;
         self.shared.set_commit_overdue(overdue);
@@ -387,7 +397,10 @@ impl<C: GroupConsumer> Poller<C> {
             Action::Abandon { slots } => {
                 self.routes.clear();
                 for slot in slots {
-                    self.lanes.abandon(slot);
+                    let is_at_work = self.lanes.abandon(slot);
+                    if is_at_work && matches!(self.exit, Some(PollExit::Stopped)) {
+                        self.shared.state.left_behind();
+                    }
                 }
             }
             Action::Commit { slots } => {
@@ -487,10 +500,11 @@ impl<C: GroupConsumer> Poller<C> {
         }
     }
 
-    /// What is to end the wait for records. While a commit is under way no other can be sent, so what is settled meanwhile is
-    /// worth no wake-up, unless it makes room for a partition that is paused: the answer ends the wait soon enough.
+    /// What is to end the wait for records. While a commit is under way or waits for its time no other can be sent, so what
+    /// is settled meanwhile is worth no wake-up, unless it makes room for a partition that is paused: the answer or that
+    /// time ends the wait soon enough.
     pub(crate) fn waits(&self) -> PollWaits {
-        if self.committer.is_in_flight() && !self.lanes.is_any_paused() {
+        if self.committer.is_waiting(self.now()) && !self.lanes.is_any_paused() {
             PollWaits::ForAllButSettled
         } else {
             PollWaits::ForAll
@@ -578,7 +592,7 @@ impl<C: GroupConsumer> Poller<C> {
             self.tell_given_up(given_up);
         }
         if let Err(error) = self.consumer.close(deadline) {
-            warn!(listener = %self.shared.listener, %error, "the consumer was not closed in time");
+            warn!(listener = %self.shared.listener, %error, "closing the consumer failed");
         }
         self.shared.set_revoked(Vec::new());
         self.exit.unwrap_or(PollExit::Stopped)

@@ -322,6 +322,10 @@ impl Call {
         }
         world.ledger.ended(now, self.epoch, before, self.attempt, AttemptOutcome::Done);
         world.ledger.ended(now, self.epoch, failed, self.attempt, outcome);
+        if skips && index > 0 && world.plan.waits_for_commit() {
+            // Its turn comes when those before it are committed, and that may be never.
+            world.ledger.need_not_be_committed(self.epoch, failed);
+        }
         world.ledger.ended(now, self.epoch, behind, self.attempt, AttemptOutcome::Dropped);
     }
 

@@ -454,6 +454,15 @@ impl Ledger {
         }
     }
 
+    /// These may count as done, and need not.
+    pub(super) fn need_not_be_committed(&mut self, epoch: Epoch, offsets: &[i64]) {
+        for handed in &mut self.epoch(epoch).handed {
+            if offsets.contains(&handed.offset) {
+                handed.settled_at = None;
+            }
+        }
+    }
+
     /// The topic of dead letters has a record: it is done, whoever asked for that.
     pub(super) fn lettered(&mut self, now: Duration, epoch: Epoch, offset: i64) {
         let ordering = self.ordering;

@@ -776,8 +776,8 @@ impl World {
         let until = self.now() + time;
         let member = self.member(id);
         member.stalled_until = until;
-        if time >= COMMIT_TIMEOUT {
-            // A commit that was to be answered in that time cannot be waited for.
+        if time >= COMMIT_TIMEOUT / 4 {
+            // A commit that was to be answered in that time, or soon after, cannot be waited for.
             member.troubled_until = member.troubled_until.max(until + COMMIT_TIMEOUT);
         }
     }

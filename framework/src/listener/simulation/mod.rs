@@ -4,6 +4,7 @@
 //!
 //! - `plan` throws settings and faults, `cluster`, `group` and `member` are Kafka, `consumer` is what the poll
 //!   thread holds of it, `handlers` are the user's code, `faults` is everybody's bad luck.
+//! - `incident` narrows a plan down to one situation.
 //! - `ledger` checks each step; `history` is for those who judge the whole.
 //!
 //! What is not simulated: handlers on threads of their own (`fn` rather than `async fn`), and librdkafka itself.
@@ -20,6 +21,7 @@ mod faults;
 mod group;
 mod handlers;
 mod history;
+mod incident;
 mod ledger;
 mod letters;
 mod member;
@@ -35,13 +37,14 @@ use self::cluster::{Cluster, Event};
 use self::dice::Dice;
 use self::faults::Misfortune;
 pub use self::history::{AttemptOutcome, Note, Simulated, SimulatedOrder};
+pub use self::incident::Incident;
 use self::letters::Letters;
 use self::plan::Plan;
 use self::seat::Seat;
-use super::container::{Common, ListenerSpec};
 use super::events::EventBus;
 use super::gate::Gate;
 use super::paused::PausedPartitions;
+use super::spec::{Common, ListenerSpec};
 use super::tuning::Tuning;
 use crate::config::model::{Exhausted, Ordering};
 use crate::handler::{Interception, Location};
@@ -70,6 +73,7 @@ impl Making {
             paused: Arc::clone(&self.paused),
             gate: Gate::new(&settings.id, &settings.consumer, self.spec.events.clone()),
             tuning: Tuning::of(&settings.consumer),
+            positions: Arc::default(),
         }
     }
 }
@@ -79,7 +83,20 @@ impl Making {
 /// # Panics
 /// When there is not enough memory for a runtime.
 pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
-    let plan = Plan::new(seed);
+    simulate_plan(&Plan::new(seed), is_verbose)
+}
+
+/// Simulates what a number decides, within what an incident is about.
+///
+/// # Panics
+/// As [`simulate`].
+pub fn simulate_incident(seed: u64, incident: Incident, is_verbose: bool) -> Simulated {
+    let mut plan = Plan::new(seed);
+    incident.narrow(&mut plan);
+    simulate_plan(&plan, is_verbose)
+}
+
+fn simulate_plan(plan: &Plan, is_verbose: bool) -> Simulated {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     // Without the drivers for input and output nothing can be missing.
     let runtime = runtime.expect("a runtime needs nothing but memory");
@@ -93,7 +110,7 @@ pub fn simulate(seed: u64, is_verbose: bool) -> Simulated {
     fixed_jitter::set(None);
     let mut world = cluster.world();
     Simulated {
-        seed,
+        seed: plan.seed,
         plan: format!("{plan:?}"),
         failure: world.ledger.failure.take(),
         notes: std::mem::take(&mut world.ledger.notes),

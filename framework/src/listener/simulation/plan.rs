@@ -75,6 +75,28 @@ pub(super) struct Faults {
 }
 
 impl Faults {
+    pub(super) const NONE: Self = Self {
+        crash: false,
+        stop: false,
+        rebalance: false,
+        expire: false,
+        cut: false,
+        outage: false,
+        commit: false,
+        look_up: false,
+        pause: false,
+        seek: false,
+        stall: false,
+        slow: false,
+        fail: false,
+        panic: false,
+        letter: false,
+        nack: false,
+        late_ack: false,
+        dropped_ack: false,
+        gaps: false,
+    };
+
     fn some(dice: &mut Dice) -> Self {
         Self {
             crash: dice.chance(50),

@@ -27,6 +27,8 @@ pub(super) struct Seat {
     consumer: Option<Working>,
     /// When the next one starts.
     starts_at: Option<Instant>,
+    /// Nobody is to start by himself.
+    is_stopped: bool,
 }
 
 /// A consumer at work.
@@ -39,7 +41,7 @@ struct Working {
 impl Seat {
     pub(super) fn new(making: Arc<Making>) -> Self {
         let delay = making.cluster.world().dice.millis(0, 2000);
-        Self { making, consumer: None, starts_at: Some(Instant::now() + delay) }
+        Self { making, consumer: None, starts_at: Some(Instant::now() + delay), is_stopped: false }
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -93,7 +95,7 @@ impl Seat {
         if is_broken {
             world.ledger.fail(|| format!("I9: consumer {id} broke: {text}"));
         }
-        if !matches!(exit, Ok(PollExit::Stopped)) {
+        if !matches!(exit, Ok(PollExit::Stopped)) && !self.is_stopped {
             let delay = world.dice.millis(100, 2000);
             drop(world);
             self.wants_to_run_after(delay);
@@ -106,6 +108,7 @@ impl Seat {
     }
 
     pub(super) fn wants_to_run_after(&mut self, delay: Duration) {
+        self.is_stopped = false;
         if self.starts_at.is_none() {
             self.starts_at = Some(Instant::now() + delay);
         }
@@ -113,7 +116,7 @@ impl Seat {
 
     /// Tells the consumer to stop in order; none starts by itself.
     pub(super) fn stop(&mut self) {
-        self.starts_at = None;
+        (self.starts_at, self.is_stopped) = (None, true);
         if let Some(consumer) = &self.consumer {
             consumer.shared.control(Control::Stop);
         }
