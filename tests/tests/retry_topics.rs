@@ -362,10 +362,16 @@ async fn a_record_keeps_its_time_and_its_count_over_a_restart() {
 #[kafka_listener(id = "by-pattern", pattern = "${test.topic}", group = "g", retry_topics(attempts = 2))]
 async fn by_pattern(_record: Record<String>) {}
 
+#[kafka_listener(id = "shipping", topic = "${test.topic}", group = "shipping", retry_topics(attempts = 2))]
+async fn shipping(_record: Record<String>) {}
+
+#[kafka_listener(id = "billing", topic = "${test.topic}", group = "billing", retry_topics(attempts = 2))]
+async fn billing(_record: Record<String>) {}
+
 #[tokio::test]
 async fn retry_topics_that_cannot_be_refuse_to_start() {
     let Some(kafka) = Kafka::shared() else { return };
-    let table: [(&'static [&'static kafka_boot::__private::ListenerDescriptor], &[&str], &str); 4] = [
+    let table: [(&'static [&'static kafka_boot::__private::ListenerDescriptor], &[&str], &str); 5] = [
         (listeners![by_pattern], &[], "a listener with `topic-pattern` cannot have retry topics"),
         (
             listeners![in_order],
@@ -376,6 +382,11 @@ async fn retry_topics_that_cannot_be_refuse_to_start() {
             listeners![in_order],
             &["kafka.listeners.in-order.error.retry-topics.attempts=1"],
             "without `attempts` above 1 there are no retry topics",
+        ),
+        (
+            listeners![billing, shipping],
+            &[],
+            "and `billing` have one retry topic, `orders-retry`: each would handle again what only the other failed to",
         ),
         (
             listeners![batches],

@@ -42,7 +42,8 @@ const BATCH: usize = 200;
 /// The dead letters of one cluster: a bean, and what the command line tool is made of.
 ///
 /// Letters stay in their topic. What was replayed or discarded is marked, as the committed offsets of the group
-/// `kafka-boot.dead-letters`, so that a second run leaves it out.
+/// `kafka-boot.dead-letters`, so that a second run leaves it out. A broker forgets them `offsets.retention.minutes` (7 days) after the
+/// last replay or discard.
 ///
 /// ```no_run
 /// use kafka_boot::prelude::*;
@@ -161,6 +162,9 @@ impl DeadLetters {
             report.done = leaving.len();
             return Ok(report);
         }
+        // Brokers forget the offsets of a group without members some time after they were committed last. And whoever may not mark
+        // anything should know before anything is sent.
+        self.save(topic, &parts).await?;
         let mut pace = replay.rate.map(|rate| tokio::time::interval(Duration::from_secs(1) / rate.get()));
         let batch = if pace.is_some() { 1 } else { BATCH };
         let mut unmarked = 0;

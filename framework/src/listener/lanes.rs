@@ -132,7 +132,7 @@ pub struct Lane {
     chunk_started: Instant,
     measured: usize,
     /// When other tasks of this worker had a turn last.
-    gave_way_at: Instant,
+    gave_way_at: tokio::time::Instant,
     /// How many records of this chunk the filter left out.
     left_out: u64,
     /// Nothing about the listener asks for more than the handler's result, as far as that never changes.
@@ -206,7 +206,7 @@ impl Lane {
             reported_at: now,
             chunk_started: now,
             measured: 0,
-            gave_way_at: now,
+            gave_way_at: tokio::time::Instant::now(),
             left_out: 0,
             is_plain,
             end,
@@ -236,7 +236,7 @@ impl Lane {
                 self.report_progress(false);
                 self.shared.settlements.boundary(self.slot, 0, true);
                 let rest = self.wait_for_chunk().await?;
-                self.gave_way_at = Instant::now();
+                self.gave_way_at = tokio::time::Instant::now();
                 rest
             }
         };
@@ -251,7 +251,7 @@ impl Lane {
     pub(super) async fn give_way(&mut self) {
         if self.gave_way_at.elapsed() >= TURN {
             tokio::task::yield_now().await;
-            self.gave_way_at = Instant::now();
+            self.gave_way_at = tokio::time::Instant::now();
         }
     }
 

@@ -77,3 +77,15 @@ pub const LABEL_PARTITION: &str = "partition";
 pub const LABEL_CLUSTER: &str = "cluster";
 /// The job's id.
 pub const LABEL_JOB: &str = "job";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_guide_has_every_metric() {
+        const GUIDE: &str = include_str!("../../../docs/operations.md");
+        let names = include_str!("names.rs").split('"').filter(|text| text.starts_with("kafka_boot_"));
+        for name in names.filter(|name| *name != "kafka_boot_") {
+            assert!(GUIDE.contains(&format!("| `{name}` |")), "docs/operations.md lacks `{name}`");
+        }
+    }
+}

@@ -331,3 +331,17 @@ impl Listener {
         self.function.arguments.iter().any(|argument| argument.is_any(&[name]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_guide_has_every_key() {
+        const GUIDE: &str = include_str!("../../../docs/listeners.md");
+        for key in KEYS.iter().chain(RETRY).chain(RETRY_TOPICS).chain(DEAD_LETTER) {
+            let row = format!("| `{}` |", key.example);
+            assert!(GUIDE.contains(&row), "docs/listeners.md lacks `{}`, expected a row with {row}", key.name);
+        }
+    }
+}
