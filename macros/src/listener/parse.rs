@@ -341,7 +341,11 @@ mod tests {
         const GUIDE: &str = include_str!("../../../docs/listeners.md");
         for key in KEYS.iter().chain(RETRY).chain(RETRY_TOPICS).chain(DEAD_LETTER) {
             let row = format!("| `{}` |", key.example);
-            assert!(GUIDE.contains(&row), "docs/listeners.md lacks `{}`, expected a row with {row}", key.name);
+            assert!(
+                GUIDE.contains(&row),
+                "docs/listeners.md lacks `{}`, expected a row with {row}",
+                key.name
+            );
         }
     }
 }
