@@ -174,6 +174,9 @@ impl fmt::Debug for RawRecord {
 }
 
 /// The headers of a record, in order. A name may occur more than once.
+///
+/// A name is what librdkafka tells of it: it ends at its first NUL. Kafka wants names in UTF-8; one that is not is told as
+/// empty. Values are told byte for byte.
 #[derive(Debug, Clone)]
 pub struct Headers<'a> {
     native: *const rdsys::rd_kafka_headers_t,
@@ -249,6 +252,27 @@ unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a name cannot tell is lost with it, and nothing else: neither its value nor the headers around it.
+    #[test]
+    fn a_headers_name_ends_at_its_first_nul_and_is_empty_where_it_is_not_utf_8() {
+        let names: [&[u8]; 5] = [b"plain", b"cut\0short", b"\xff\xfe", "Gr\u{fc}\u{df}e".as_bytes(), b""];
+        // SAFETY: the headers are live until they are destroyed below; names and values are copied.
+        unsafe {
+            let native = rdsys::rd_kafka_headers_new(names.len());
+            for name in names {
+                let (start, length) = (name.as_ptr().cast(), name.len().cast_signed());
+                rdsys::rd_kafka_header_add(native, start, length, b"a\0b".as_ptr().cast(), 3);
+            }
+            let end = rdsys::rd_kafka_header_cnt(native);
+            let headers = Headers { native, next: 0, end, _record: PhantomData };
+            let read: Vec<_> = headers.collect();
+            let value = Some(&b"a\0b"[..]);
+            let expected = ["plain", "cut", "", "Gr\u{fc}\u{df}e", ""].map(|name| (name, value));
+            assert_eq!(read, expected);
+            rdsys::rd_kafka_headers_destroy(native);
+        }
+    }
 
     #[test]
     fn a_record_is_two_pointers_wide_and_free_to_move() {

@@ -5,6 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 
 use crate::handler::{BatchError, OnFailure, Retryable};
+use crate::observe::panics;
 
 /// Any error as a trait object: what user code may return.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -110,7 +111,12 @@ impl HandlerError {
 
     /// Makes the error that stands for a caught panic.
     pub(crate) fn from_panic(payload: &(dyn std::any::Any + Send)) -> Self {
-        Self::of(format!("the handler panicked: {}", panic_text(payload)).into(), PANIC_TYPE)
+        let text = panic_text(payload);
+        let text = match panics::take_place() {
+            Some(place) => format!("the handler panicked: {text} (at {place})"),
+            None => format!("the handler panicked: {text}"),
+        };
+        Self::of(text.into(), PANIC_TYPE)
     }
 
     fn of(source: BoxError, type_name: &'static str) -> Self {

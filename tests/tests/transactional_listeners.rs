@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kafka_boot::prelude::*;
-use kafka_boot::{Ended, RunningApp, Transaction, listeners};
+use kafka_boot::{Ended, RunningApp, listeners};
 use kafka_boot_tests::consume::{Consumed, read_topic};
 use kafka_boot_tests::kafka::{Kafka, KafkaOptions};
 use kafka_boot_tests::observer::look;

@@ -39,6 +39,7 @@ pub(super) async fn start(mut app: App) -> Result<RunningApp, StartError> {
     let settings = Settings::load(app.options.clone())?;
     if app.logging {
         observe::init(settings.logging());
+        observe::panics::install();
     }
     let plan = plan::plan(&app, &settings)?;
     clients::check(&settings)?;

@@ -81,7 +81,6 @@ impl std::error::Error for TransactionError {
 ///
 /// ```
 /// use kafka_boot::prelude::*;
-/// use kafka_boot::Transaction;
 ///
 /// #[kafka_listener(topic = "orders", group = "billing", commit = "transaction")]
 /// async fn bill(order: Record<String>, tx: Transaction) -> Result<()> {

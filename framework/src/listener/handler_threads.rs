@@ -21,6 +21,7 @@ use tracing::{error, warn};
 
 use crate::error::HandlerError;
 use crate::handler::HandlerResult;
+use crate::observe::panics;
 
 /// How long a thread waits for more work before it ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -136,8 +137,10 @@ impl HandlerThreads {
             {
                 return;
             }
-            let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(handler)))
-                .unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())));
+            let outcome = panics::caught_blocking(|| {
+                catch_unwind(AssertUnwindSafe(|| runtime.block_on(handler)))
+                    .unwrap_or_else(|panic| Err(HandlerError::from_panic(panic.as_ref())))
+            });
             if progress.enter(|_| Phase::Returned) == Phase::LeftBehind {
                 warn!("a handler that was left behind has returned");
             }

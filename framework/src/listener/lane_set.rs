@@ -17,6 +17,7 @@ use super::lanes::{Lane, LaneShared};
 use super::room::{self, Load, Room};
 use super::tracker::{Freed, Offer, Slot, Tracker};
 use crate::config::model::Ordering;
+use crate::observe::panics;
 use crate::record::Chunk;
 
 /// How many chunks a lane's queue holds; what is beyond is parked with the poll thread.
@@ -114,10 +115,10 @@ impl LaneSet {
         let (shared, handler) = (Arc::clone(&self.shared), Arc::clone(&self.handler));
         let join = if self.shared.ordering == Ordering::Partition {
             let lane = Lane::new(shared, Arc::clone(&control), slot, name, receiver);
-            self.spawn(lane.run(handler), partition)
+            self.spawn(panics::caught(lane.run(handler)), partition)
         } else {
             let lane = KeyLane::new(shared, Arc::clone(&control), slot, name, receiver);
-            Some(LaneJoin::Task(self.runtime.spawn(lane.run(handler))))
+            Some(LaneJoin::Task(self.runtime.spawn(panics::caught(lane.run(handler)))))
         };
         let handle = LaneHandle {
             chunks: sender,

@@ -2,5 +2,6 @@
 
 mod logging;
 pub mod names;
+pub(crate) mod panics;
 
 pub(crate) use logging::{capturing, init};

@@ -12,9 +12,9 @@ use metrics::{Counter, Histogram, counter, histogram};
 use tracing::{debug, error};
 
 use crate::config::model::JobSettings;
-use crate::error::{HandlerError, panic_text};
+use crate::error::HandlerError;
 use crate::handler::{HandlerResult, Location};
-use crate::observe::names;
+use crate::observe::{names, panics};
 
 /// A scheduled function, as the attribute generated it.
 pub trait Job: Send + Sync {
@@ -145,23 +145,20 @@ impl Runner {
     }
 
     async fn attempt(&self) -> HandlerResult {
-        let future = match std::panic::catch_unwind(AssertUnwindSafe(|| self.job.run())) {
-            Ok(future) => AssertUnwindSafe(future).catch_unwind(),
-            Err(payload) => return Err(HandlerError::from_panic(payload.as_ref())),
-        };
-        let outcome = if self.blocking {
+        let begun = panics::caught_blocking(|| {
+            std::panic::catch_unwind(AssertUnwindSafe(|| self.job.run()))
+                .map_err(|payload| HandlerError::from_panic(payload.as_ref()))
+        });
+        let future = panics::caught(ended(begun?));
+        if self.blocking {
             let runtime = tokio::runtime::Handle::current();
             match tokio::task::spawn_blocking(move || runtime.block_on(future)).await {
                 Ok(outcome) => outcome,
-                Err(error) => return Err(HandlerError::from(error)),
+                Err(error) => Err(HandlerError::from(error)),
             }
         } else {
             future.await
-        };
-        outcome.unwrap_or_else(|payload| {
-            debug!(job = %self.settings.id, panic = %panic_text(payload.as_ref()), "run panicked");
-            Err(HandlerError::from_panic(payload.as_ref()))
-        })
+        }
     }
 
     fn history(&self) -> std::sync::MutexGuard<'_, History> {
@@ -180,4 +177,10 @@ impl Runner {
             last_error: history.last_error.clone(),
         }
     }
+}
+
+/// Runs a job's function to its end; a panic is an error like any other.
+async fn ended(run: BoxFuture<'static, HandlerResult>) -> HandlerResult {
+    let outcome = AssertUnwindSafe(run).catch_unwind().await;
+    outcome.unwrap_or_else(|payload| Err(HandlerError::from_panic(payload.as_ref())))
 }

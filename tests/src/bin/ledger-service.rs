@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kafka_boot::Transaction;
 use kafka_boot::config::TimeSpan;
 use kafka_boot::prelude::*;
 use kafka_boot_tests::ledger::{Attempt, Ledger, Outcome, Produced, ProducerLedger, now_ns};

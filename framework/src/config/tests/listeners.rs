@@ -8,7 +8,7 @@ fn attribute(key: &'static str, value: AttributeValue) -> AttributeSetting {
     AttributeSetting { key, value, file: "src/main.rs", line: 12 }
 }
 
-fn consume() -> Vec<AttributeSetting> {
+pub(super) fn consume() -> Vec<AttributeSetting> {
     vec![
         attribute("topic", AttributeValue::Str("orders")),
         attribute("group", AttributeValue::Str("billing")),

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod clients;
+mod guide;
 mod layering;
 mod listeners;
 mod reference;

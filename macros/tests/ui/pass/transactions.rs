@@ -2,7 +2,6 @@
 #![deny(warnings)]
 
 use kafka_boot::prelude::*;
-use kafka_boot::Transaction;
 
 #[kafka_listener(topic = "orders", group = "billing", commit = "transaction")]
 async fn one(order: Record<String>, tx: Transaction) -> Result<()> {
