@@ -126,7 +126,9 @@ where
                 });
                 first = match came.await {
                     Came::AsFarAsItMay => {
-                        lane.give_way().await;
+                        if lane.give_way().await {
+                            return Flow::Back;
+                        }
                         continue;
                     }
                     Came::ToOneThatFailed(fault) => Some(Err(fault)),
@@ -137,7 +139,9 @@ where
                 Flow::Next => index += 1,
                 other => return other,
             }
-            lane.give_way().await;
+            if lane.give_way().await {
+                return Flow::Back;
+            }
         }
         Flow::Next
     }

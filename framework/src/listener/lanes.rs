@@ -247,12 +247,15 @@ impl Lane {
     }
 
     /// Lets other tasks of this worker have a turn if handlers that never wait have kept it for long: timers, probes, jobs and
-    /// other lanes are driven by it as well.
-    pub(super) async fn give_way(&mut self) {
-        if self.gave_way_at.elapsed() >= TURN {
-            tokio::task::yield_now().await;
-            self.gave_way_at = tokio::time::Instant::now();
+    /// other lanes are driven by it as well. Says whether one of them has called the lane back to a record, which is then the
+    /// next one.
+    pub(super) async fn give_way(&mut self) -> bool {
+        if self.gave_way_at.elapsed() < TURN {
+            return false;
         }
+        tokio::task::yield_now().await;
+        self.gave_way_at = tokio::time::Instant::now();
+        self.redelivery.is_some() && self.hear()
     }
 
     fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
