@@ -123,7 +123,9 @@ where
                 });
                 first = match came.await {
                     Came::AsFarAsItMay => {
-                        lane.turn.give_way().await;
+                        if lane.give_way().await {
+                            return Flow::Back;
+                        }
                         continue;
                     }
                     Came::ToOneThatFailed(fault) => Some(Err(fault)),
@@ -134,7 +136,9 @@ where
                 Flow::Next => index += 1,
                 other => return other,
             }
-            lane.turn.give_way().await;
+            if lane.give_way().await {
+                return Flow::Back;
+            }
         }
         Flow::Next
     }

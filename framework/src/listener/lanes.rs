@@ -243,6 +243,12 @@ impl Lane {
         Some(rest)
     }
 
+    /// Lets others have their turn at the worker, if this one is over. Says whether one of them has called the lane back to a
+    /// record, which is then the next one.
+    pub(super) async fn give_way(&mut self) -> bool {
+        self.turn.give_way().await && self.redelivery.is_some() && self.hear()
+    }
+
     fn take_chunk(&mut self) -> Result<Rest, mpsc::error::TryRecvError> {
         if let Some(rest) = self.redelivery.as_mut().and_then(Redelivery::next) {
             return Ok(rest);

@@ -42,12 +42,14 @@ impl Turn {
         self.at_a_time = (worth as usize).clamp(AT_A_TIME_MIN, AT_A_TIME_MAX);
     }
 
-    /// Lets others have theirs, if this one is over.
-    pub(super) async fn give_way(&mut self) {
-        if self.began.elapsed() >= TURN {
-            tokio::task::yield_now().await;
-            self.begin();
+    /// Lets others have theirs, if this one is over, and says whether it was.
+    pub(super) async fn give_way(&mut self) -> bool {
+        if self.began.elapsed() < TURN {
+            return false;
         }
+        tokio::task::yield_now().await;
+        self.begin();
+        true
     }
 }
 
