@@ -13,6 +13,8 @@
 //!    started.
 //! 5. What has ended is reported; what has not is never settled, and neither is what waits behind it.
 
+mod leaving;
+
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
@@ -43,7 +45,7 @@ use super::tracker::Slot;
 use crate::config::model::{AckMode, Ordering as RecordOrder};
 use crate::error::{ExtractError, HandlerError};
 use crate::handler::{AckTarget, Completion, HandlerResult};
-use crate::policy::{Decision, Fault, RecoverError};
+use crate::policy::Fault;
 use crate::record::{Chunk, Places, RecordView, Stored};
 
 /// How many handlers a lane polls, and how many it starts, before it lets other tasks run. Below Tokio's budget of a
@@ -573,97 +575,6 @@ impl KeyLane {
             }
             Err(fault) => self.failed(entry, attempt.number, fault),
         }
-    }
-
-    fn failed(&mut self, entry: Entry, attempt: u32, fault: Fault) {
-        self.shared.metrics.failed.increment(1);
-        #[cfg(feature = "seeded-bugs")]
-        if crate::seeded::is(crate::seeded::Bug::ErrorIsDone) {
-            return self.done(entry, false);
-        }
-        let (chunk, index) = self.record(entry);
-        let offset = chunk.records[index].offset();
-        let (listener, partition) = (&self.shared.listener, &self.partition);
-        if let Some(count) = self.shared.threads_left_behind() {
-            return self.fail(LaneFailure::left_behind(offset, attempt, count, fault));
-        }
-        if let Fault::Outage(error) = &fault {
-            info!(%listener, %partition, offset, attempt, %error, "attempt failed while the circuit is open: it does not count");
-            self.shared.metrics.retried.increment(1);
-            // It goes first as soon as the circuit lets it.
-            return self.queues.again(entry);
-        }
-        match self.shared.policy.decide(&fault, attempt, &chunk.records[index]) {
-            Decision::Retry(delay) => {
-                warn!(%listener, %partition, offset, attempt, error = %fault, retry_in = ?delay, "attempt failed");
-                self.shared.metrics.retried.increment(1);
-                self.attempts[entry.index()].number = attempt.saturating_add(1);
-                self.hold(entry, self.now + delay);
-            }
-            Decision::Skip => {
-                error!(%listener, %partition, offset, attempts = attempt, error = %fault, "record skipped: its attempts are used up");
-                self.shared.metrics.skipped.increment(1);
-                self.done(entry, false);
-            }
-            Decision::Leave(_) if self.shared.recovery.is_there() => self.leave(entry, &fault, attempt),
-            Decision::Stop | Decision::Leave(_) => {
-                error!(%listener, %partition, offset, attempts = attempt, error = %fault, "listener stops: a record's attempts are used up");
-                self.fail(LaneFailure { offset, attempts: attempt, error: fault.into_error() });
-            }
-        }
-    }
-
-    /// Begins to give a record away.
-    fn leave(&mut self, entry: Entry, fault: &Fault, attempts: u32) {
-        let (chunk, index) = self.record(entry);
-        let leaving =
-            self.shared.recovery.leave(&self.shared, chunk, std::iter::once(index), fault, attempts);
-        if leaving.is_empty() {
-            // Its time was up between one look at the clock and the next.
-            return self.done(entry, false);
-        }
-        let hand_overs = self.hand_overs.get_or_insert_with(|| Box::new(HandOvers::new()));
-        for leaving in leaving {
-            hand_overs.take(entry, leaving);
-        }
-        self.send(entry);
-    }
-
-    /// Tries to write a record where it is to go.
-    fn send(&mut self, entry: Entry) {
-        let Some(hand_overs) = &mut self.hand_overs else { return };
-        if let Some(answer) = hand_overs.send(entry, &self.shared.recovery) {
-            self.answered(entry, answer);
-        }
-    }
-
-    fn take_answers(&mut self) {
-        let Some(hand_overs) = &mut self.hand_overs else { return };
-        for (entry, answer) in hand_overs.answers(TURN_MAX) {
-            self.answered(entry, answer);
-        }
-    }
-
-    fn answered(&mut self, entry: Entry, answer: Result<String, RecoverError>) {
-        let Some(hand_overs) = &mut self.hand_overs else { return };
-        let (listener, recovery) = (&self.shared.listener, &self.shared.recovery);
-        match answer {
-            Ok(to) => {
-                if let Some(leaving) = hand_overs.gone(entry) {
-                    recovery.taken(listener, &leaving, &to);
-                }
-                self.done(entry, false);
-            }
-            Err(refusal) => {
-                let Some(leaving) = hand_overs.leaving(entry) else { return };
-                let delay = recovery.refused(listener, leaving, &refusal);
-                self.hold(entry, self.now + delay);
-            }
-        }
-    }
-
-    fn is_any_answered(&self) -> bool {
-        self.hand_overs.as_ref().is_some_and(|hand_overs| hand_overs.is_any_woken())
     }
 
     /// Ends the lane after what is at work. The failed record stays where it is, and its key's other records behind it.
