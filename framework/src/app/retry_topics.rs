@@ -44,9 +44,14 @@ pub(super) fn add_listeners(
     Ok(())
 }
 
-/// A topic that is also that of a listener that was added before, and whose that is.
+/// A topic that is also that of a listener that was added before, and whose that is. Of two that share one, a service may start
+/// either.
 fn shared_topic(settings: &ListenerSettings, added: &[PlannedListener]) -> Option<(String, &'static str)> {
-    added.iter().filter(|other| other.settings.cluster == settings.cluster).find_map(|other| {
+    let is_beside = |other: &&PlannedListener| {
+        let other = &other.settings;
+        other.cluster == settings.cluster && other.consumer.auto_startup && settings.consumer.auto_startup
+    };
+    added.iter().filter(is_beside).find_map(|other| {
         let topic = other.settings.topics.iter().find(|topic| settings.topics.contains(topic))?;
         Some((topic.clone(), other.descriptor.id))
     })
