@@ -18,8 +18,11 @@ use crate::{Error, ErrorKind, Result};
 /// The time from one look to the next.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long one request may take. A broker that is down costs samples, not the observer.
+/// How long one request of an observer may take. A broker that is down costs samples, not the observer.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long one request may take where there is no other: a broker that has just come back is slow.
+const SINGLE_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What one partition looked like at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +154,7 @@ impl Shared {
             let last = self.stopping.load(Ordering::Acquire);
             let next = Instant::now() + INTERVAL;
             // A look that fails leaves a gap: the truth is unknown then, and the oracle judges samples only.
-            let look = look_with(&client, topic, partitions);
+            let look = look_with(&client, topic, partitions, REQUEST_DEADLINE);
             let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
             samples.failure = look.as_ref().err().map(ToString::to_string);
             match look {
@@ -173,7 +176,7 @@ impl Shared {
 
 /// One look at a group, for tests that need no series.
 pub fn look(bootstrap_servers: &str, group: &str, topic: &str, partitions: i32) -> Result<Vec<Sample>> {
-    look_with(&client(bootstrap_servers, group)?, topic, partitions)
+    look_with(&client(bootstrap_servers, group)?, topic, partitions, SINGLE_DEADLINE)
 }
 
 /// The members of a group by their client ids, in no order; a group that nobody knows has none.
@@ -183,7 +186,7 @@ pub fn look(bootstrap_servers: &str, group: &str, topic: &str, partitions: i32) 
 /// assert_eq!(members, ["billing-0"]);
 /// ```
 pub fn members(bootstrap_servers: &str, group: &str) -> Result<Vec<String>> {
-    let listed = client(bootstrap_servers, group)?.fetch_group_list(Some(group), REQUEST_DEADLINE)?;
+    let listed = client(bootstrap_servers, group)?.fetch_group_list(Some(group), SINGLE_DEADLINE)?;
     let members = listed.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
     Ok(members.map(|member| member.client_id().to_owned()).collect())
 }
@@ -194,7 +197,7 @@ fn client(bootstrap_servers: &str, group: &str) -> Result<BaseConsumer> {
     Ok(config.create()?)
 }
 
-fn look_with(client: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<Sample>> {
+fn look_with(client: &BaseConsumer, topic: &str, partitions: i32, deadline: Duration) -> Result<Vec<Sample>> {
     let asked = |offset: Offset| -> Result<TopicPartitionList> {
         let mut list = TopicPartitionList::new();
         for partition in 0..partitions {
@@ -202,10 +205,10 @@ fn look_with(client: &BaseConsumer, topic: &str, partitions: i32) -> Result<Vec<
         }
         Ok(list)
     };
-    let committed = client.committed_offsets(asked(Offset::Invalid)?, REQUEST_DEADLINE)?;
+    let committed = client.committed_offsets(asked(Offset::Invalid)?, deadline)?;
     let at_ns = now_ns();
     // One request a broker for all partitions; the offset "end" is a timestamp to this call.
-    let ends = client.offsets_for_times(asked(Offset::End)?, REQUEST_DEADLINE)?;
+    let ends = client.offsets_for_times(asked(Offset::End)?, deadline)?;
     let mut samples = Vec::with_capacity(committed.count());
     for element in committed.elements() {
         element.error()?;

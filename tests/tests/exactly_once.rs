@@ -194,9 +194,14 @@ impl<'k> Load<'k> {
         eventually(MINUTE, "the service to be at the next records", || {
             self.scenario.attempts().unwrap() >= target
         });
-        let open: i64 = self.scenario.look().unwrap().iter().map(Sample::lag).sum();
+        let mut open: Option<i64> = None;
+        eventually(MINUTE, "the broker to tell how far the service is", || {
+            // A broker that has just been killed may be slow to answer.
+            open = self.scenario.look().ok().map(|samples| samples.iter().map(Sample::lag).sum());
+            open.is_some()
+        });
         self.faults += 1;
-        self.while_busy += u32::from(open > 0);
+        self.while_busy += u32::from(open.is_some_and(|open| open > 0));
         let outcome = fault(&mut self.scenario);
         let seeded = coming.join().unwrap().unwrap();
         assert!(seeded.failed.is_empty(), "{:?}", seeded.failed);
