@@ -223,8 +223,11 @@ impl Producer {
     /// # Errors
     /// With the record: it is too large, its topic or partition cannot be, or the producer has failed for good.
     pub async fn enqueue(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
-        let (record, charged_bytes) = self.admit(record).await?;
-        self.submit(record, charged_bytes, None).map(Delivery::new)
+        // A record is large to move, so it stays where it is until it is submitted.
+        match self.admit(&record).await {
+            Ok(charged_bytes) => self.submit(record, charged_bytes, None).map(Delivery::new),
+            Err(error) => Err(SendError::new(error, record)),
+        }
     }
 
     /// As [`Self::enqueue`], but calls `on_outcome` on the producer's thread, where it must return soon.
@@ -233,13 +236,18 @@ impl Producer {
         record: ProducerRecord,
         on_outcome: impl FnOnce(Result<Delivered, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let (record, charged_bytes) = self.admit(record).await?;
-        self.submit(record, charged_bytes, Some(Box::new(on_outcome))).map(drop)
+        match self.admit(&record).await {
+            Ok(charged_bytes) => self.submit(record, charged_bytes, Some(Box::new(on_outcome))).map(drop),
+            Err(error) => Err(SendError::new(error, record)),
+        }
     }
 
     /// As [`Self::enqueue`], but fails with [`ErrorKind::QueueFull`] instead of waiting for room.
     pub fn try_enqueue(&self, record: ProducerRecord) -> Result<Delivery, SendError> {
-        let (record, charged_bytes) = self.measure(record)?;
+        let charged_bytes = match self.measure(&record) {
+            Ok(charged_bytes) => charged_bytes,
+            Err(error) => return Err(SendError::new(error, record)),
+        };
         if !self.try_reserve(charged_bytes) {
             let limits = self.handle.shared.limits;
             let message = format!(
@@ -320,23 +328,23 @@ impl Producer {
     }
 
     /// What the record counts, unless it is too large for ever.
-    fn measure(&self, record: ProducerRecord) -> Result<(ProducerRecord, u32), SendError> {
+    fn measure(&self, record: &ProducerRecord) -> Result<u32, ClientError> {
         let size = record.size_bytes();
         let max = self.handle.shared.limits.max_in_flight_bytes;
         match u32::try_from(size) {
-            Ok(charged) if size <= max => Ok((record, charged)),
+            Ok(charged) if size <= max => Ok(charged),
             _ => {
                 let message = format!("the record has {size} bytes, more than the producer may hold, {max}");
-                Err(SendError::new(ClientError::of_kind(ErrorKind::MessageTooLarge, message), record))
+                Err(ClientError::of_kind(ErrorKind::MessageTooLarge, message))
             }
         }
     }
 
     /// Waits for room. The room is taken, for [`Self::submit`] to use, once this returns.
-    async fn admit(&self, record: ProducerRecord) -> Result<(ProducerRecord, u32), SendError> {
-        let (record, charged_bytes) = self.measure(record)?;
+    async fn admit(&self, record: &ProducerRecord) -> Result<u32, ClientError> {
+        let charged_bytes = self.measure(record)?;
         if self.try_reserve(charged_bytes) {
-            return Ok((record, charged_bytes));
+            return Ok(charged_bytes);
         }
         let shared = &self.handle.shared;
         // The semaphores are never closed. Cancelled while waiting for the second, the first is given back.
@@ -346,11 +354,9 @@ impl Producer {
             (Ok(one), Ok(size)) => {
                 one.forget();
                 size.forget();
-                Ok((record, charged_bytes))
+                Ok(charged_bytes)
             }
-            _ => {
-                Err(SendError::new(ClientError::of_kind(ErrorKind::Other, "the producer is closed"), record))
-            }
+            _ => Err(ClientError::of_kind(ErrorKind::Other, "the producer is closed")),
         }
     }
 

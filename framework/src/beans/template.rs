@@ -307,7 +307,7 @@ impl KafkaTemplate {
     /// # Errors
     /// With the record, if it cannot be sent at all.
     pub async fn enqueue(&self, record: ProducerRecord) -> Result<PendingSend, SendError> {
-        let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
+        let observed = self.listener.get().map(|listener| Box::new((Arc::clone(listener), record.clone())));
         let delivery = match self.producer.enqueue(record).await {
             Ok(delivery) => delivery,
             Err(error) => return Err(self.refused(error)),
@@ -341,10 +341,10 @@ impl KafkaTemplate {
         record: ProducerRecord,
         callback: impl FnOnce(Result<SendResult, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        let observed = self.listener.get().map(|listener| (Arc::clone(listener), record.clone()));
+        let observed = self.listener.get().map(|listener| Box::new((Arc::clone(listener), record.clone())));
         let metrics = Arc::clone(&self.metrics);
         let on_outcome = move |outcome: Result<Delivered, SendError>| {
-            callback(conclude(outcome, observed.as_ref(), &metrics));
+            callback(conclude(outcome, observed.as_deref(), &metrics));
         };
         self.metrics.sent.increment(1);
         self.producer.enqueue_with(record, on_outcome).await.map_err(|error| self.refused(error))
@@ -418,7 +418,7 @@ type Observed = (SharedListener, ProducerRecord);
 #[must_use = "a send that nobody awaits hides a lost record"]
 pub struct PendingSend {
     delivery: Delivery,
-    observed: Option<Observed>,
+    observed: Option<Box<Observed>>,
     metrics: Arc<TemplateMetrics>,
 }
 
@@ -438,7 +438,7 @@ impl Future for PendingSend {
         let this = &mut *self;
         std::pin::Pin::new(&mut this.delivery)
             .poll(context)
-            .map(|outcome| conclude(outcome, this.observed.as_ref(), &this.metrics))
+            .map(|outcome| conclude(outcome, this.observed.as_deref(), &this.metrics))
     }
 }
 
